@@ -1,0 +1,107 @@
+"""Every error the project raises on purpose, under one root.
+
+Names are RIOS's (``rios.rioserrors``) where the meaning is the same, so that ``except`` clauses of
+ported scripts keep working. A message says what was given, what is allowed and what to change.
+"""
+
+from __future__ import annotations
+
+
+class RiosBatchError(Exception):
+    """Root of all errors raised by rios_batch itself."""
+
+
+RiosError = RiosBatchError  # RIOS's name for its root
+
+
+class ParameterError(RiosBatchError, ValueError):
+    """A setting or argument has a value that is not allowed."""
+
+
+class UnavailableError(RiosBatchError, AttributeError):
+    """Part of RIOS's API that this version does not have; ``hasattr`` is False for it."""
+
+
+class FileOpenError(RiosBatchError, OSError):
+    """A file cannot be opened or read."""
+
+
+class MissingFileError(FileOpenError, FileNotFoundError):
+    """An input file does not exist."""
+
+
+class ImageOpenError(FileOpenError):
+    """A file exists but is not a raster that GDAL can open, create or read."""
+
+
+class OutputError(RiosBatchError, OSError):
+    """An output cannot be written: directory, permissions, space or driver."""
+
+
+class GridError(RiosBatchError, ValueError):
+    """A raster's grid is of a kind that is not supported (rotated, south-up, empty)."""
+
+
+class ResampleNeededError(GridError):
+    """Inputs are on different grids."""
+
+
+class IntersectionError(GridError):
+    """The inputs do not overlap."""
+
+
+class GDALLayerNumberError(ParameterError):
+    """A selected layer (band) does not exist in the file."""
+
+
+class BlockError(RiosBatchError, ValueError):
+    """The user function returned something that cannot be written; says block, window and output."""
+
+
+class ArrayShapeError(BlockError):
+    """An output array has the wrong shape."""
+
+
+class TypeConversionError(BlockError, TypeError):
+    """An output array has a data type that cannot be written, or not the one of the first block."""
+
+
+class KeysMismatch(BlockError):  # noqa: N818 - RIOS's name
+    """The user function did not set every output it was asked for."""
+
+
+class MismatchedListLengthsError(BlockError):
+    """An output that is a list of files was given another number of arrays."""
+
+
+class UserFunctionError(RiosBatchError):
+    """The user function raised an exception.
+
+    ``__cause__`` is the original exception wherever it did not have to cross a machine.
+
+    Attributes
+    ----------
+    traceback_text : the original traceback, as Python prints it.
+    exception_type : qualified name of the original exception's class.
+    """
+
+    def __init__(self, message: str, *, exception_type: str = "", traceback_text: str = "") -> None:
+        super().__init__(message)
+        self.exception_type = exception_type
+        self.traceback_text = traceback_text
+
+
+class JobMgrError(RiosBatchError):
+    """A job manager is unknown, misused, or cannot do what was asked."""
+
+
+class PicklingFailedError(JobMgrError):
+    """The user function or otherArgs cannot be sent to another process."""
+
+
+class WorkerLostError(JobMgrError):
+    """A tile killed its worker process again and again."""
+
+
+class ProcessCancelledError(RiosBatchError):
+    """The progress object said that the user cancelled."""
