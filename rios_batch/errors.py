@@ -105,3 +105,7 @@ class WorkerLostError(JobMgrError):
 
 class ProcessCancelledError(RiosBatchError):
     """The progress object said that the user cancelled."""
+
+
+class RiosBatchWarning(UserWarning):
+    """Category of the warnings that rios_batch gives."""
