@@ -13,7 +13,8 @@ from rios_batch.otherargs import resolve_rule
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from rios_batch.protocols import MergeRule, Progress
+    from rios_batch.otherargs import MergeRule
+    from rios_batch.protocols import Progress
 
 DEFAULTFOOTPRINT = INTERSECTION
 DEFAULTWINDOWXSIZE = 256

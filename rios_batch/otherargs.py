@@ -13,7 +13,7 @@ import functools
 import hashlib
 import itertools
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cloudpickle
 import numpy as np
@@ -23,8 +23,6 @@ from rios_batch.errors import ParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from rios_batch.protocols import MergeRule
 
 
 def attributes_of(other_args: Any) -> dict[str, Any]:
@@ -43,6 +41,13 @@ def attributes_of(other_args: Any) -> dict[str, Any]:
         f"otherArgs is a {type(other_args).__name__}, which has no attributes; with more than one worker use "
         "an applier.OtherInputs or a dict, so that changes made in blocks can be brought back"
     )
+
+
+class MergeRule(Protocol):
+    """How an attribute that tiles changed becomes one value again."""
+
+    def __call__(self, initial: Any, values: list[Any], /) -> Any:
+        """Combine the values of all tiles that changed it, in tile order, each grown from ``initial``."""
 
 
 class ChangeDetector:

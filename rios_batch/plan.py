@@ -22,6 +22,8 @@ TIFF_BLOCK_MULTIPLE_PX = 16  # TIFF 6.0, section 15: TileWidth and TileLength ar
 PREFERRED_TIFF_BLOCK_PX = 256  # GDAL's own default
 SMALLEST_TIFF_BLOCK_PX, LARGEST_TIFF_BLOCK_PX = 64, 1024  # smaller wastes index, larger wastes partial reads
 
+LARGEST_UNIT_PX = 4096  # a tile side beyond which alignment is not worth having
+
 # A tile of about 4 Mpx takes seconds, so losing one costs little and progress moves, while the cost of
 # handing it out (well under a millisecond) does not show. Beyond 16 Mpx a tile's encoded bytes would fill
 # memory for nothing.
@@ -102,19 +104,21 @@ class TilePlan:
 
 
 def tiff_block_for(window_px: int) -> int:
-    """Choose a TIFF block side that fits a window side: 256 if it can be, else the nearest that fits.
+    """Choose a TIFF block side for a window side: near 256, and such that a small tile is whole blocks.
 
-    "Fits" means that a tile of few windows is also whole TIFF blocks: the side divides the least common
-    multiple of the window and 16. A window of 200 gives 400, 1000 gives 200*2, 2048 gives 256. Where nothing
-    of a sensible size fits (257), 256 is returned and the caller finds that tiles cannot be aligned.
+    A tile must be whole windows and whole TIFF blocks, so at least their least common multiple wide. Up
+    to two windows or 512 px that costs nothing; beyond, the smallest multiple wins. Windows of 256 and 2048
+    give 256, 200 gives 400, 48 gives 240. Where nothing of a sensible size fits (257) it is 256, and the
+    caller finds that tiles cannot be aligned.
     """
-    common = math.lcm(window_px, TIFF_BLOCK_MULTIPLE_PX)
-    fitting = [
-        side
-        for side in range(SMALLEST_TIFF_BLOCK_PX, LARGEST_TIFF_BLOCK_PX + 1, TIFF_BLOCK_MULTIPLE_PX)
-        if common % side == 0
-    ]
-    return min(fitting, key=lambda side: abs(side - PREFERRED_TIFF_BLOCK_PX), default=PREFERRED_TIFF_BLOCK_PX)
+    free_px = max(2 * window_px, 2 * PREFERRED_TIFF_BLOCK_PX)
+
+    def cost(side_px: int) -> tuple[int, int]:
+        return max(math.lcm(window_px, side_px), free_px), abs(side_px - PREFERRED_TIFF_BLOCK_PX)
+
+    sides = range(SMALLEST_TIFF_BLOCK_PX, LARGEST_TIFF_BLOCK_PX + 1, TIFF_BLOCK_MULTIPLE_PX)
+    best = min(sides, key=cost)
+    return best if math.lcm(window_px, best) <= LARGEST_UNIT_PX else PREFERRED_TIFF_BLOCK_PX
 
 
 def blocks_per_unit(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from rios_batch.jobspec import TileOutput
@@ -34,10 +34,3 @@ class Progress(Protocol):
     def setLabelText(self, text: str) -> None: ...
     def reset(self) -> None: ...
     def wasCancelled(self) -> bool: ...
-
-
-class MergeRule(Protocol):
-    """How an otherArgs attribute that tiles changed becomes one value again."""
-
-    def __call__(self, initial: Any, values: list[Any], /) -> Any:
-        """Combine the values of all tiles that changed it, in tile order, each grown from ``initial``."""

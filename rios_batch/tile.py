@@ -160,7 +160,7 @@ class TileRunner:
         files = ", ".join(self._job.input_paths) or "none"
         message = (
             f"{name} raised {type(error).__name__}: {error}\n"
-            f"in {block}, of tile {block.tile.index}, on {self._worker}\n"
+            f"in {block}, of tile {block.tile.index}, run by {self._worker}\n"
             f"input files: {files}"
         )
         kind = f"{type(error).__module__}.{type(error).__qualname__}"

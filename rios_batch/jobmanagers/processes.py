@@ -9,6 +9,7 @@ executors give up the whole pool. See docs/decisions/0003-process-pool.md.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -269,15 +270,15 @@ def _serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; main stops the workers
     for other in inherited:
         other.close()
-    with gdal_exceptions():
-        runner = TileRunner(cloudpickle.loads(job), process_name())
+    main = os.getppid()
+    with (
+        gdal_exceptions(),
+        contextlib.suppress(EOFError, BrokenPipeError),
+    ):  # main has closed the pipe, or died
+        runner = TileRunner(cloudpickle.loads(job), process_name(), stopped=lambda: os.getppid() != main)
         detector = ChangeDetector(other_args)
         while True:
-            try:
-                tile = connection.recv()
-            except EOFError:
-                return
-            connection.send(tray.dump(_run(runner, detector, tile)))
+            connection.send(tray.dump(_run(runner, detector, connection.recv())))
 
 
 def _run(runner: TileRunner, detector: ChangeDetector, tile: Tile) -> TileResult | _Failure:
