@@ -10,7 +10,7 @@ import pytest
 from osgeo import gdal
 
 from rios_batch import applier, pixelgrid, rioserrors
-from tests.contract.rasters import pixels_of, write_raster
+from tests.support import make_raster, read_raster
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,12 +30,12 @@ class Overlapping:
     folder: Path
 
     def __post_init__(self) -> None:
-        write_raster(self.folder / "left.tif", LEFT, nodata=[255])
-        write_raster(
+        make_raster(self.folder / "left.tif", LEFT, nodata=255)
+        make_raster(
             self.folder / "right.tif",
             RIGHT,
-            origin=(500_000 + 30 * PIXEL, 6_000_000 - 20 * PIXEL),
-            nodata=[7],
+            origin=(500_000 + 30 * PIXEL, 4_400_000 - 20 * PIXEL),
+            nodata=7,
         )
 
     def stack(self, controls: applier.ApplierControls) -> tuple[Array, applier.ApplierReturn]:
@@ -44,7 +44,7 @@ class Overlapping:
         outfiles.both = self.folder / "both.tif"
         controls.setWindowSize(32, 48)
         result = applier.apply(stack, infiles, outfiles, controls=controls)
-        return pixels_of(self.folder / "both.tif"), result
+        return read_raster(self.folder / "both.tif"), result
 
 
 def stack(_info: Any, inputs: Any, outputs: Any) -> None:
@@ -61,7 +61,7 @@ def test_intersection_is_the_default(overlapping: Overlapping) -> None:
 
     np.testing.assert_array_equal(pixels, [LEFT[0, 20:, 30:], RIGHT[0, :40, :50]])
     assert result.workinggrid == pixelgrid.pixelGridFromFile(overlapping.folder / "both.tif")
-    assert (result.workinggrid.xMin, result.workinggrid.yMax) == (500_300, 5_999_800)
+    assert (result.workinggrid.xMin, result.workinggrid.yMax) == (500_300, 4_399_800)
 
 
 def test_union_fills_what_a_file_lacks_with_its_nodata(overlapping: Overlapping) -> None:
@@ -123,7 +123,7 @@ def test_no_inputs_with_a_reference_makes_a_raster_from_coordinates(tmp_path: Pa
 
     applier.apply(x_of_pixels, applier.FilenameAssociations(), outfiles, controls=controls)
 
-    np.testing.assert_array_equal(pixels_of(tmp_path / "x.tif")[0, 0], np.arange(300) + 0.5)
+    np.testing.assert_array_equal(read_raster(tmp_path / "x.tif")[0, 0], np.arange(300) + 0.5)
 
 
 # -- outputs
@@ -135,7 +135,7 @@ def identity(_info: Any, inputs: Any, outputs: Any) -> None:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
-    write_raster(tmp_path / "scene.tif", RANDOM.integers(0, 9, (3, 40, 50), np.uint8), nodata=[3])
+    make_raster(tmp_path / "scene.tif", RANDOM.integers(0, 9, (3, 40, 50), np.uint8), nodata=3)
     return tmp_path / "scene.tif"
 
 
@@ -193,7 +193,7 @@ def test_selected_layers_come_in_the_order_asked_for(scene: Path, tmp_path: Path
     infiles.scene, outfiles.copy = scene, tmp_path / "copy.tif"
     applier.apply(nodata, infiles, outfiles, controls=controls)
 
-    np.testing.assert_array_equal(pixels_of(tmp_path / "copy.tif"), pixels_of(scene)[[2, 0, 2]])
+    np.testing.assert_array_equal(read_raster(tmp_path / "copy.tif"), read_raster(scene)[[2, 0, 2]])
     assert values == [3, 3, 3]
 
 
@@ -205,16 +205,16 @@ def test_an_older_output_is_replaced_with_what_gdal_kept_beside_it(scene: Path, 
 
     copy_to(scene, target)
 
-    np.testing.assert_array_equal(pixels_of(target), pixels_of(scene))
+    np.testing.assert_array_equal(read_raster(target), read_raster(scene))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.tif", "scene.tif"]
 
 
 def test_an_input_can_be_replaced_by_its_own_result(scene: Path) -> None:
-    before = pixels_of(scene)
+    before = read_raster(scene)
 
     copy_to(scene, scene)
 
-    np.testing.assert_array_equal(pixels_of(scene), before)
+    np.testing.assert_array_equal(read_raster(scene), before)
 
 
 def test_bool_becomes_uint8(scene: Path, tmp_path: Path) -> None:
@@ -225,9 +225,9 @@ def test_bool_becomes_uint8(scene: Path, tmp_path: Path) -> None:
     infiles.scene, outfiles.copy = scene, tmp_path / "mask.tif"
     applier.apply(mask, infiles, outfiles)
 
-    pixels = pixels_of(tmp_path / "mask.tif")
+    pixels = read_raster(tmp_path / "mask.tif")
     assert pixels.dtype == np.uint8
-    np.testing.assert_array_equal(pixels, pixels_of(scene) > 4)
+    np.testing.assert_array_equal(pixels, read_raster(scene) > 4)
 
 
 def test_none_means_absent(scene: Path, tmp_path: Path) -> None:
@@ -281,19 +281,19 @@ def test_grids_that_do_not_match_are_named_with_the_difference(scene: Path, tmp_
     cases: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         "coarse": ({"pixel_size": 30}, rioserrors.ResampleNeededError, "pixels are 30 x 30.* are 10 x 10"),
         "shifted": (
-            {"origin": (500_004, 6_000_000)},
+            {"origin": (500_004, 4_400_000)},
             rioserrors.ResampleNeededError,
             "corners are 0.4000 columns",
         ),
         "projected": ({"epsg": 32756}, rioserrors.ResampleNeededError, "in another projection"),
         "far": (
-            {"origin": (600_000, 6_000_000)},
+            {"origin": (600_000, 4_400_000)},
             rioserrors.IntersectionError,
             "(?s)do not overlap.*far.tif",
         ),
     }
     for name, (options, error, says) in cases.items():
-        write_raster(tmp_path / f"{name}.tif", pixels, **options)
+        make_raster(tmp_path / f"{name}.tif", pixels, **options)
         expect(error, says, {"scene": scene, "other": tmp_path / f"{name}.tif"}, {"copy": tmp_path / "c.tif"})
 
 

@@ -39,7 +39,7 @@ from rios_batch.jobmanagers.base import getJobManagerClassByType
 from rios_batch.jobmanagers.pickling import dump_other_args
 from rios_batch.otherargs import ChangeDetector
 from rios_batch.tile import TileRunner
-from tests.contract.rasters import pixels_of, write_raster
+from tests.support import make_raster, read_raster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -129,7 +129,7 @@ class Run:
 def run(tmp_path: Path) -> Run:
     folder = tmp_path / "work"
     folder.mkdir()
-    write_raster(folder / "scene.tif", SCENE)
+    make_raster(folder / "scene.tif", SCENE)
     return Run(folder)
 
 
@@ -144,7 +144,7 @@ def double(_info: Any, inputs: Any, outputs: Any) -> None:
 def test_gives_the_pixels_of_one_call_on_the_whole_image(run: Run, manager: Manager) -> None:
     result = run(double, manager)
 
-    np.testing.assert_array_equal(pixels_of(run.target), SCENE.astype(np.uint16) * 2)
+    np.testing.assert_array_equal(read_raster(run.target), SCENE.astype(np.uint16) * 2)
     assert result.jobManagerType == manager.type
     assert result.outputs == (str(run.target),)
     assert not multiprocessing.active_children()
@@ -165,7 +165,7 @@ def test_overlap_makes_block_borders_invisible(run: Run, manager: Manager) -> No
 
     padded = np.pad(SCENE, ((0, 0), (3, 3), (3, 3)))
     expected = np.lib.stride_tricks.sliding_window_view(padded, (1, 7, 7)).max(axis=(3, 4, 5))
-    np.testing.assert_array_equal(pixels_of(run.target), expected)
+    np.testing.assert_array_equal(read_raster(run.target), expected)
 
 
 @each_manager
@@ -198,11 +198,11 @@ def test_writes_the_same_file_byte_for_byte_as_the_first_manager(run: Run, manag
 
 @each_manager
 def test_a_raster_of_one_block_and_more_workers_than_tiles(run: Run, manager: Manager) -> None:
-    write_raster(run.folder / "scene.tif", SCENE[:, :1, :1])
+    make_raster(run.folder / "scene.tif", SCENE[:, :1, :1])
 
     result = run(double, manager)
 
-    assert pixels_of(run.target).tolist() == (SCENE[:, :1, :1].astype(np.uint16) * 2).tolist()
+    assert read_raster(run.target).tolist() == (SCENE[:, :1, :1].astype(np.uint16) * 2).tolist()
     assert len(result.tiles) == 1
 
 
@@ -212,14 +212,14 @@ def test_lists_of_files_in_and_out(run: Run, manager: Manager) -> None:
         outputs.parts = [inputs.images[1][:1], inputs.images[0]]
 
     infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
-    write_raster(run.folder / "other.tif", SCENE[::-1])
+    make_raster(run.folder / "other.tif", SCENE[::-1])
     infiles.images = [run.folder / "scene.tif", str(run.folder / "other.tif")]
     outfiles.parts = [run.folder / "a.tif", run.folder / "b.tif"]
 
     applier.apply(swap, infiles, outfiles, controls=run.controls(manager))
 
-    np.testing.assert_array_equal(pixels_of(run.folder / "a.tif"), SCENE[1:])
-    np.testing.assert_array_equal(pixels_of(run.folder / "b.tif"), SCENE)
+    np.testing.assert_array_equal(read_raster(run.folder / "a.tif"), SCENE[1:])
+    np.testing.assert_array_equal(read_raster(run.folder / "b.tif"), SCENE)
 
 
 @each_manager
@@ -231,7 +231,7 @@ def test_a_format_that_is_written_by_one_writer(run: Run, manager: Manager) -> N
 
     applier.apply(double, infiles, outfiles, controls=controls)
 
-    np.testing.assert_array_equal(pixels_of(run.folder / "out.img"), SCENE.astype(np.uint16) * 2)
+    np.testing.assert_array_equal(read_raster(run.folder / "out.img"), SCENE.astype(np.uint16) * 2)
 
 
 # -- failures
@@ -373,7 +373,7 @@ def test_what_cannot_be_pickled_is_refused_by_name_or_works(run: Run, manager: M
         run.assert_nothing_left()
     else:
         run(locked, manager)
-        np.testing.assert_array_equal(pixels_of(run.target), SCENE)
+        np.testing.assert_array_equal(read_raster(run.target), SCENE)
 
 
 @each_manager
@@ -416,7 +416,7 @@ def test_a_worker_killed_in_mid_tile_is_replaced_and_the_run_completes(
 
     run(killed_once, manager)
 
-    np.testing.assert_array_equal(pixels_of(run.target), SCENE.astype(np.uint16) * 2)
+    np.testing.assert_array_equal(read_raster(run.target), SCENE.astype(np.uint16) * 2)
     calls = log.read_text().splitlines()
     assert len(calls) == 15 + 2  # the killed tile's two blocks twice, all others once
     assert calls.count("(3, 1)") == 2
@@ -633,7 +633,7 @@ def test_a_script_without_a_main_guard_and_with_a_helper_module_runs(run: Run, m
     assert done.returncode == 0, done.stderr
     assert done.stdout == "0...10...20...30...40...50...60...70...80...90...100 - done.\n"
     assert done.stderr == ""
-    np.testing.assert_array_equal(pixels_of(run.target), SCENE.astype(np.uint16) * 3)
+    np.testing.assert_array_equal(read_raster(run.target), SCENE.astype(np.uint16) * 3)
 
 
 class Watcher:
@@ -719,4 +719,4 @@ def test_processes_can_be_spawned_where_forking_is_not_safe(
 
     run(double, Manager("multiprocessing", 2, True, True, False))
 
-    np.testing.assert_array_equal(pixels_of(run.target), SCENE.astype(np.uint16) * 2)
+    np.testing.assert_array_equal(read_raster(run.target), SCENE.astype(np.uint16) * 2)
