@@ -171,7 +171,7 @@ def plan_tiles(
         y_units = min(-(-tile_size_px[1] // unit_height), ny_units)
         return TilePlan(blocks, x_units * unit_xblocks, y_units * unit_yblocks)
 
-    wanted_tiles = TILES_PER_WORKER * num_workers if num_workers > 1 else 1
+    wanted_tiles = TILES_PER_WORKER * num_workers
     row_px = min(unit_height, blocks.nrows) * blocks.ncols
     y_units = max(1, min(TARGET_TILE_PX // row_px, ny_units // wanted_tiles, ny_units))
     x_units = nx_units

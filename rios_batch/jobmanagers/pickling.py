@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import site
 import sys
 import sysconfig
@@ -68,7 +69,7 @@ def _local_modules_by_value() -> Iterator[None]:
     By reference they would have to be importable in the worker, and ``my_helpers.py`` beside a script
     is not importable on another machine.
     """
-    modules = [module for module in list(sys.modules.values()) if _is_local(module)]
+    modules = [module for name, module in list(sys.modules.items()) if _is_local(name, module)]
     already = cloudpickle.list_registry_pickle_by_value()
     added = [module for module in modules if module.__name__ not in already]
     for module in added:
@@ -80,12 +81,15 @@ def _local_modules_by_value() -> Iterator[None]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def _is_local(module: ModuleType) -> bool:
-    name, file = getattr(module, "__name__", None), getattr(module, "__file__", None)
-    if not name or not file or sys.modules.get(name) is not module:
+def _is_local(name: str, module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    if not file or name.partition(".")[0] in {_OWN_PACKAGE, "__main__"} | sys.stdlib_module_names:
         return False
-    if name.partition(".")[0] in {_OWN_PACKAGE, "__main__"} | sys.stdlib_module_names:
-        return False
+    return getattr(module, "__name__", None) == name and _is_outside_packages(file)
+
+
+@functools.cache  # asked for hundreds of modules at every run, and a file does not move
+def _is_outside_packages(file: str) -> bool:
     path = Path(file).resolve()
     return not any(path.is_relative_to(folder) for folder in _INSTALLED)
 

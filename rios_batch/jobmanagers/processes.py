@@ -23,12 +23,13 @@ from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
+import numpy as np
 
 from rios_batch.errors import RiosBatchError, UserFunctionError, WorkerLostError
 from rios_batch.jobmanagers.base import AHEAD_PER_WORKER, JobManager, TileQueue
 from rios_batch.jobmanagers.pickling import dump_job, dump_other_args
 from rios_batch.otherargs import ChangeDetector, pickle_or_none
-from rios_batch.raster.gdalapi import gdal_exceptions
+from rios_batch.raster.gdalapi import gdal_exceptions, use_one_thread
 from rios_batch.tile import TileRunner, process_name
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 
-    from rios_batch.jobspec import TileJob, TileResult
+    from rios_batch.jobspec import Array, TileJob, TileResult
     from rios_batch.plan import Tile
 
 # macOS's system libraries do not survive a fork; there scripts need the usual guard.
@@ -150,9 +151,9 @@ class _Tray:
         self._file.seek(0)
         return pickle.loads(pickled, buffers=[self._read(size) for size in sizes])  # noqa: S301 - our own child's
 
-    def _read(self, size: int) -> bytearray:
-        data = bytearray(size)
-        view = memoryview(data)
+    def _read(self, size: int) -> Array:
+        data = np.empty(size, np.uint8)
+        view = data.data
         while view.nbytes and (count := self._file.readinto(view)):
             view = view[count:]
         return data
@@ -270,11 +271,10 @@ def _serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; main stops the workers
     for other in inherited:
         other.close()
+    use_one_thread()
     main = os.getppid()
-    with (
-        gdal_exceptions(),
-        contextlib.suppress(EOFError, BrokenPipeError),
-    ):  # main has closed the pipe, or died
+    gone = (EOFError, BrokenPipeError)  # main has closed the pipe, or died
+    with gdal_exceptions(), contextlib.suppress(*gone):
         runner = TileRunner(cloudpickle.loads(job), process_name(), stopped=lambda: os.getppid() != main)
         detector = ChangeDetector(other_args)
         while True:

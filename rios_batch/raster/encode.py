@@ -39,7 +39,11 @@ def tile_sink(output: OutputSpec, layout: Layout, window: PixelWindow) -> TileSi
 
 
 class BlockEncoder:
-    """Encodes a tile into TIFF blocks with the output's own creation options."""
+    """Encodes a tile into TIFF blocks with the output's own creation options.
+
+    All but NUM_THREADS, which says how and not what: workers are the threads, see
+    :func:`rios_batch.raster.gdalapi.use_one_thread`.
+    """
 
     def __init__(self, output: OutputSpec, layout: Layout, window: PixelWindow) -> None:
         self._output, self._layout = output, layout
@@ -52,7 +56,11 @@ class BlockEncoder:
                 window.height,
                 layout.nbands,
                 gdal_type(layout.dtype),
-                list(output.creation_options),
+                [
+                    option
+                    for option in output.creation_options
+                    if not option.upper().startswith("NUM_THREADS=")
+                ],
             )
             if output.nodata is not None:  # decides which blocks SPARSE_OK leaves out
                 for band in range(1, layout.nbands + 1):

@@ -78,6 +78,15 @@ def gdal_exceptions() -> Iterator[None]:
                 gdal.DontUseExceptions()
 
 
+def use_one_thread() -> None:
+    """Keep GDAL from using its pool of threads in this process, for reading and for encoding.
+
+    A forked process inherits the pool of its parent, if there is one, without the threads: whoever hands it
+    work waits for ever. Also, workers are already as many as they should be.
+    """
+    gdal.SetConfigOption("GDAL_NUM_THREADS", "1")
+
+
 @contextlib.contextmanager
 def memory_folder() -> Iterator[str]:
     """Give a folder of GDAL's in-memory file system, and empty it afterwards."""
@@ -89,14 +98,13 @@ def memory_folder() -> Iterator[str]:
             gdal.Unlink(f"{folder}/{name}")
 
 
-def memory_file(path: str) -> bytes:
-    """Return the content of a file in GDAL's in-memory file system."""
-    size = gdal.VSIStatL(path).size
-    handle = gdal.VSIFOpenL(path, "rb")
-    try:
-        return bytes(gdal.VSIFReadL(1, size, handle))
-    finally:
-        gdal.VSIFCloseL(handle)
+def memory_file(path: str) -> memoryview:
+    """Return the content of a file in GDAL's in-memory file system, without copying it.
+
+    The view is valid until the file is removed; whoever keeps a part of it makes a copy.
+    """
+    view: memoryview = gdal.VSIGetMemFileBuffer_unsafe(path)
+    return view
 
 
 def reason(error: RuntimeError) -> str:

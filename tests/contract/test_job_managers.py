@@ -39,7 +39,7 @@ from rios_batch.jobmanagers.base import getJobManagerClassByType
 from rios_batch.jobmanagers.pickling import dump_other_args
 from rios_batch.otherargs import ChangeDetector
 from rios_batch.tile import TileRunner
-from tests.support import make_raster, read_raster
+from tests.support import make_raster, read_raster, run_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -674,6 +674,37 @@ def test_cancelling_stops_the_run_and_leaves_nothing(run: Run, manager: Manager)
     with pytest.raises(ProcessCancelledError, match="cancelled after 3 of 9 tiles"):
         run(double, manager, setProgress=Watcher(cancel_at=33))
     run.assert_nothing_left()
+
+
+@each_builtin
+def test_gdal_threads_used_before_the_run_do_not_hang_the_workers(run: Run, manager: Manager) -> None:
+    script = """
+        import sys
+        from osgeo import gdal
+        from rios_batch import applier
+
+        gdal.SetConfigOption("GDAL_NUM_THREADS", "2")  # a pool that a forked worker inherits without its threads
+        gdal.Translate("threaded.tif", "scene.tif", creationOptions=["TILED=YES", "COMPRESS=DEFLATE"])
+
+        def copy(info, inputs, outputs):
+            outputs.result = inputs.image
+
+        infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+        infiles.image, outfiles.result = "threaded.tif", "out.tif"
+        controls = applier.ApplierControls()
+        controls.setCreationOptions(["TILED=YES", "COMPRESS=DEFLATE", "NUM_THREADS=2"])
+        controls.setNumThreads(int(sys.argv[2]))
+        controls.setJobManagerType(sys.argv[1])
+        applier.apply(copy, infiles, outfiles, controls=controls)
+    """
+    make_raster(
+        run.folder / "scene.tif", np.tile(SCENE, (1, 8, 8))
+    )  # several TIFF blocks, or no thread starts
+
+    done = run_script(run.folder, script, manager.type, str(manager.threads))
+
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(read_raster(run.target), np.tile(SCENE, (1, 8, 8)))
 
 
 # -- choosing a manager
