@@ -56,10 +56,10 @@ class CUIProgressBar(SilentProgress):
                 total=self._steps,
                 desc=self._label or None,
                 file=sys.stderr,
+                mininterval=0.1 if sys.stderr.isatty() else 5.0,  # a log file has a line for every drawing
                 bar_format="{l_bar}{bar}| {elapsed} gone, {remaining} left",
             )
         self._bar.update(progress - self._bar.n)
-        self._bar.refresh()
         if progress >= self._steps:
             self.reset()
 
