@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +192,10 @@ class ApplierControls:
 
     def setStatsIgnore(self, statsIgnore: float | None, imagename: str | None = None) -> None:
         """Set the nodata value of outputs; default 0, None for none."""
+        if statsIgnore is not None and not isinstance(statsIgnore, numbers.Real):
+            raise ParameterError(
+                f"the nodata value of an output must be a number or None, not {statsIgnore!r}"
+            )
         self.setOptionForImagename("statsIgnore", imagename, statsIgnore)
 
     def setThematic(self, thematicFlag: bool, imagename: str | None = None) -> None:
@@ -199,6 +204,8 @@ class ApplierControls:
 
     def setLayerNames(self, layernames: Sequence[str] | None, imagename: str | None = None) -> None:
         """Set the bands' names (descriptions)."""
+        if isinstance(layernames, str):
+            raise ParameterError(f"layer names are a list, such as [{layernames!r}], not a text")
         names = None if layernames is None else list(layernames)
         self.setOptionForImagename("layernames", imagename, names)
 

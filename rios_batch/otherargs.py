@@ -68,17 +68,18 @@ class ChangeDetector:
     def changes(self, other_args: Any) -> dict[str, bytes | None]:
         """Return the pickled values of attributes that differ from the fresh copy's.
 
-        A value that cannot be pickled is given as None.
+        A value that cannot be pickled, or was deleted, is given as None.
         """
         if other_args is None:
             return {}
         assert self._before is not None
         after = {name: pickle_or_none(value) for name, value in attributes_of(other_args).items()}
-        return {
+        changed = {
             name: pickled
             for name, pickled in after.items()
             if name not in self._before or _digest(pickled) != self._before[name]
         }
+        return changed | dict.fromkeys(self._before.keys() - after.keys())  # deleted ones
 
 
 def pickle_or_none(value: Any) -> bytes | None:

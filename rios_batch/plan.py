@@ -112,7 +112,7 @@ def tiff_block_for(window_px: int) -> int:
     give 256, 200 gives 400, 48 gives 240. Where nothing of a sensible size fits (257) it is 256, and the
     caller finds that tiles cannot be aligned.
     """
-    free_px = max(2 * window_px, 2 * PREFERRED_TIFF_BLOCK_PX)
+    free_px = min(max(2 * window_px, 2 * PREFERRED_TIFF_BLOCK_PX), LARGEST_UNIT_PX)
 
     def cost(side_px: int) -> tuple[int, int]:
         return max(math.lcm(window_px, side_px), free_px), abs(side_px - PREFERRED_TIFF_BLOCK_PX)

@@ -184,7 +184,15 @@ def _input_file(fact: RasterFacts, grid: PixelGridDefn, wanted: list[int] | None
         raise GDALLayerNumberError(
             f"layer {max(layers)} of input {fact.path!r} was selected, but it has layers 1 to {fact.nbands}"
         )
-    col, row = offset_on(fact.grid, grid)
+    try:
+        col, row = offset_on(fact.grid, grid)
+    except (
+        ResampleNeededError
+    ) as error:  # pixel sizes that agree over the file, but not over a much larger grid
+        raise ResampleNeededError(
+            f"input {fact.path!r} does not stay on the working grid over its whole extent: {error}; "
+            "put it on that grid with gdalwarp first"
+        ) from error
     return InputFile(
         path=fact.path,
         col_offset=col,

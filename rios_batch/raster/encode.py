@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -9,7 +10,7 @@ from osgeo import gdal
 
 from rios_batch.geotiff import EncodedBlocks, take_blocks
 from rios_batch.jobspec import TileOutput
-from rios_batch.raster.gdalapi import gdal_type, memory_file, memory_folder, set_nodata
+from rios_batch.raster.gdalapi import closing, gdal_type, memory_file, memory_folder, set_nodata
 from rios_batch.raster.staging import explained
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ class BlockEncoder:
         self._output, self._layout = output, layout
         self._memory: AbstractContextManager[str] = memory_folder()
         self._path = self._memory.__enter__() + "/tile.tif"
-        self._may_be_sparse = any(o.upper().startswith("SPARSE_OK=") for o in output.creation_options)
+        self._may_be_sparse = any(
+            option.upper() in ("SPARSE_OK=TRUE", "SPARSE_OK=YES", "SPARSE_OK=ON", "SPARSE_OK=1")
+            for option in output.creation_options
+        )
         with explained(output.path):
             self._dataset: gdal.Dataset | None = gdal.GetDriverByName("GTiff").Create(
                 self._path,
@@ -83,7 +87,11 @@ class BlockEncoder:
         return TileOutput(self._layout, encoded)
 
     def abort(self) -> None:
-        self._dataset = None
+        if self._dataset is not None:
+            # GDAL would try again to encode, and complain again; the cause is already on its way. Other threads
+            # may be running, for which closing() is not meant, but this run has failed anyhow.
+            with contextlib.suppress(RuntimeError), closing():
+                self._dataset = None
         self._memory.__exit__(None, None, None)
 
 

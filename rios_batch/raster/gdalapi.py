@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import uuid
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,9 @@ def gdal_type(dtype_name: str) -> int:
 
 def buffer_type(dtype_name: str) -> int:
     """Return GDAL's code for reading into an array that is then viewed as a numpy type."""
-    return GDAL_TYPES.get(dtype_name, gdal.GDT_Byte)  # int8 before GDAL 3.7: bytes, with the sign in metadata
+    return int(
+        GDAL_TYPES.get(dtype_name, gdal.GDT_Byte)
+    )  # int8 before GDAL 3.7: bytes, with the sign in metadata
 
 
 def numpy_name(band: gdal.Band) -> str:
@@ -115,8 +118,9 @@ def memory_file(path: str) -> memoryview:
 
 
 def reason(error: Exception) -> str:
-    """Return GDAL's message without line breaks."""
-    return " ".join(str(error).split()) or "GDAL gives no reason"
+    """Return GDAL's message without line breaks, and without the names of files in memory."""
+    text = re.sub(r"/vsimem/rios_batch-\w+/[\w.]+(: )?", "", str(error))
+    return " ".join(text.split()) or "GDAL gives no reason"
 
 
 def same_projection(wkt: str, other_wkt: str) -> bool:

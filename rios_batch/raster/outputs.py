@@ -104,7 +104,7 @@ def _geotiff_format(options: list[str], blocks: BlockGrid) -> OutputFormat:
 
 
 def _block_side(name: str, value: str) -> int:
-    if not value.isdigit() or int(value) == 0 or int(value) % 16:
+    if not value.isdecimal() or int(value) == 0 or int(value) % 16:
         raise ParameterError(f"creation option {name}={value}: a TIFF block's side must be a multiple of 16")
     return int(value)
 

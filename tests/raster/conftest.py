@@ -1,0 +1,18 @@
+"""GDAL's exceptions are on in every test of this folder, as they are inside ``apply``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rios_batch.raster.gdalapi import gdal_exceptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _gdal_exceptions() -> Iterator[None]:
+    with gdal_exceptions():
+        yield

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from rios_batch.errors import GridError, IntersectionError, ParameterError, ResampleNeededError
+from rios_batch.grid import (
+    BOUNDS_FROM_REFERENCE,
+    INTERSECTION,
+    LATTICE_TOLERANCE_PX,
+    UNION,
+    PixelGridDefn,
+    PixelWindow,
+    common_grid,
+    offset_on,
+    round_half_away,
+)
+
+REFERENCE = PixelGridDefn((500_000.0, 10.0, 0.0, 4_400_000.0, 0.0, -10.0), nrows=60, ncols=80)
+
+sizes = st.integers(1, 5000)
+offsets = st.integers(-5000, 5000)
+pixel_sizes = st.sampled_from([1.0, 10.0, 0.1, 1 / 3, 231.65635826, 2.5e-4])
+origins = st.floats(-1e7, 1e7, allow_nan=False)
+
+
+@st.composite
+def grids(draw: st.DrawFn) -> PixelGridDefn:
+    transform = (draw(origins), draw(pixel_sizes), 0.0, draw(origins), 0.0, -draw(pixel_sizes))
+    return PixelGridDefn(transform, draw(sizes), draw(sizes), "wkt")
+
+
+@st.composite
+def on_one_lattice(draw: st.DrawFn) -> tuple[PixelGridDefn, list[tuple[int, int, int, int]]]:
+    """Return a reference, and rectangles ``(col, row, ncols, nrows)`` on its lattice."""
+    rectangle = st.tuples(offsets, offsets, sizes, sizes)
+    return draw(grids()), draw(st.lists(rectangle, min_size=1, max_size=4))
+
+
+def pixels_of(reference: PixelGridDefn, grid: PixelGridDefn) -> tuple[int, int, int, int]:
+    """Return first column, first row, end column and end row on the reference's lattice."""
+    col, row = offset_on(reference, grid)
+    return col, row, col + grid.ncols, row + grid.nrows
+
+
+@given(grids(), offsets, offsets, sizes, sizes)
+def test_offset_on_is_the_inverse_of_window(
+    reference: PixelGridDefn, col: int, row: int, ncols: int, nrows: int
+) -> None:
+    grid = reference.window(col, row, ncols, nrows)
+
+    assert offset_on(reference, grid) == (col, row)
+    assert offset_on(grid, reference) == (-col, -row)
+    assert grid.getDimensions() == (nrows, ncols)
+    assert grid.projection == reference.projection
+
+
+@given(on_one_lattice())
+def test_intersection_is_the_pixels_that_all_grids_have(
+    case: tuple[PixelGridDefn, list[tuple[int, int, int, int]]],
+) -> None:
+    reference, rectangles = case
+    col, row = max(r[0] for r in rectangles), max(r[1] for r in rectangles)
+    end_col, end_row = min(r[0] + r[2] for r in rectangles), min(r[1] + r[3] for r in rectangles)
+    inputs = [reference.window(*rectangle) for rectangle in rectangles]
+
+    if end_col <= col or end_row <= row:
+        with pytest.raises(IntersectionError):
+            common_grid(reference, inputs, INTERSECTION)
+    else:
+        common = common_grid(reference, inputs, INTERSECTION)
+        assert pixels_of(reference, common) == (col, row, end_col, end_row)
+
+
+@given(on_one_lattice())
+def test_union_is_the_smallest_grid_with_every_pixel_of_every_grid(
+    case: tuple[PixelGridDefn, list[tuple[int, int, int, int]]],
+) -> None:
+    reference, rectangles = case
+    inputs = [reference.window(*rectangle) for rectangle in rectangles]
+
+    common = common_grid(reference, inputs, UNION)
+
+    assert pixels_of(reference, common) == (
+        min(r[0] for r in rectangles),
+        min(r[1] for r in rectangles),
+        max(r[0] + r[2] for r in rectangles),
+        max(r[1] + r[3] for r in rectangles),
+    )
+
+
+@given(on_one_lattice())
+def test_bounds_from_reference_ignores_the_inputs(
+    case: tuple[PixelGridDefn, list[tuple[int, int, int, int]]],
+) -> None:
+    reference, rectangles = case
+    inputs = [reference.window(*rectangle) for rectangle in rectangles]
+
+    assert common_grid(reference, inputs, BOUNDS_FROM_REFERENCE) is reference
+
+
+@given(on_one_lattice(), st.sampled_from([INTERSECTION, UNION]), st.randoms())
+def test_the_order_of_inputs_does_not_matter(
+    case: tuple[PixelGridDefn, list[tuple[int, int, int, int]]], footprint: int, random: Any
+) -> None:
+    reference, rectangles = case
+    inputs = [reference.window(*rectangle) for rectangle in rectangles]
+    shuffled = random.sample(inputs, len(inputs))
+    try:
+        expected = common_grid(reference, inputs, footprint)
+    except IntersectionError:
+        assume(False)
+
+    assert common_grid(reference, shuffled, footprint) == expected
+
+
+def test_grids_that_only_touch_do_not_overlap() -> None:
+    right = REFERENCE.window(80, 0, 80, 60)
+
+    with pytest.raises(IntersectionError):
+        common_grid(REFERENCE, [REFERENCE, right], INTERSECTION)
+
+
+@pytest.mark.parametrize(("part", "on_lattice"), [(0.5, True), (0.99, True), (1.5, False), (100.0, False)])
+def test_an_origin_may_be_off_by_a_thousandth_of_a_pixel_and_no_more(
+    part: float, *, on_lattice: bool
+) -> None:
+    shift_m = part * LATTICE_TOLERANCE_PX * REFERENCE.xRes
+    transform = (REFERENCE.xMin + 30 + shift_m, 10.0, 0.0, REFERENCE.yMax, 0.0, -10.0)
+    grid = PixelGridDefn(transform, 60, 80)
+
+    if on_lattice:
+        assert offset_on(REFERENCE, grid) == (3, 0)
+    else:
+        with pytest.raises(ResampleNeededError, match="off those of the reference"):
+            offset_on(REFERENCE, grid)
+
+
+@pytest.mark.parametrize(("part", "on_lattice"), [(0.5, True), (2.0, False)])
+def test_pixel_sizes_may_differ_as_long_as_no_corner_drifts_by_a_thousandth(
+    part: float, *, on_lattice: bool
+) -> None:
+    size = 10 * (1 + part * LATTICE_TOLERANCE_PX / 80)
+    grid = PixelGridDefn((500_000.0, size, 0.0, 4_400_000.0, 0.0, -10.0), 60, 80)
+
+    if on_lattice:
+        assert offset_on(REFERENCE, grid) == (0, 0)
+    else:
+        with pytest.raises(ResampleNeededError, match="its pixels are 10.00"):
+            offset_on(REFERENCE, grid)
+
+
+def test_another_pixel_size_is_named_together_with_the_references() -> None:
+    grid = PixelGridDefn((500_000.0, 30.0, 0.0, 4_400_000.0, 0.0, -30.0), 20, 27)
+
+    with pytest.raises(ResampleNeededError, match=r"30 x 30, the reference's are 10 x 10"):
+        offset_on(REFERENCE, grid)
+
+
+@pytest.mark.parametrize(
+    ("transform", "words"),
+    [
+        ((0.0, 10.0, 0.5, 0.0, 0.0, -10.0), "rotated"),
+        ((0.0, 10.0, 0.0, 0.0, 0.5, -10.0), "rotated"),
+        ((0.0, 10.0, 0.0, 0.0, 0.0, 10.0), "not north-up"),
+        ((0.0, -10.0, 0.0, 0.0, 0.0, -10.0), "not north-up"),
+        ((0.0, 0.0, 0.0, 0.0, 0.0, 0.0), "not north-up"),
+    ],
+)
+def test_rotated_and_south_up_geotransforms_are_refused_with_the_cure(
+    transform: tuple[float, ...], words: str
+) -> None:
+    with pytest.raises(GridError, match=rf"{words}.*gdalwarp"):
+        PixelGridDefn(transform, 10, 10)
+
+
+@pytest.mark.parametrize(("nrows", "ncols"), [(0, 5), (5, 0), (-1, 5)])
+def test_a_grid_without_pixels_is_refused(nrows: int, ncols: int) -> None:
+    with pytest.raises(GridError, match="at least one pixel"):
+        PixelGridDefn((0.0, 1.0, 0.0, 0.0, 0.0, -1.0), nrows, ncols)
+
+
+@pytest.mark.parametrize("missing", ["xMin", "xMax", "yMin", "yMax", "xRes", "yRes"])
+def test_a_grid_from_bounds_needs_all_of_them(missing: str) -> None:
+    bounds = {"xMin": 0.0, "xMax": 10.0, "yMin": 0.0, "yMax": 10.0, "xRes": 1.0, "yRes": 1.0}
+    del bounds[missing]
+
+    with pytest.raises(ParameterError, match="xMin, xMax, yMin, yMax, xRes and yRes"):
+        PixelGridDefn(**bounds)  # type: ignore[arg-type]  # mypy takes the dict's values for any argument
+
+
+@pytest.mark.parametrize("size", [0.0, -1.0])
+def test_bounds_with_a_pixel_size_that_is_not_positive_are_refused(size: float) -> None:
+    with pytest.raises(GridError, match="must be positive"):
+        PixelGridDefn(xMin=0, xMax=10, yMin=0, yMax=10, xRes=size, yRes=1)
+
+
+@given(grids())
+def test_a_grid_from_its_own_bounds_is_the_same_grid(grid: PixelGridDefn) -> None:
+    again = PixelGridDefn(
+        xMin=grid.xMin,
+        xMax=grid.xMax,
+        yMin=grid.yMin,
+        yMax=grid.yMax,
+        xRes=grid.xRes,
+        yRes=grid.yRes,
+        projection=grid.projection,
+    )
+
+    assert again == grid
+    assert hash(again) == hash(grid)
+    assert PixelGridDefn(grid.makeGeoTransform(), grid.nrows, grid.ncols, grid.projection) == grid
+
+
+@pytest.mark.parametrize("change", ["xMin", "yMax", "xRes", "yRes", "ncols", "nrows", "projection"])
+def test_grids_that_differ_in_anything_are_not_equal(change: str) -> None:
+    other = REFERENCE.window(0, 0, 80, 60)
+    assert other == REFERENCE
+    setattr(other, change, "EPSG:4326" if change == "projection" else getattr(other, change) + 1)
+
+    assert other != REFERENCE
+
+
+def test_pixel_counts_from_bounds_round_half_away_from_zero() -> None:
+    grid = PixelGridDefn(xMin=0, xMax=2.5, yMin=0, yMax=4.5, xRes=1, yRes=1)
+
+    assert grid.getDimensions() == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "rounded"),
+    [(0.5, 1), (1.5, 2), (2.5, 3), (-0.5, -1), (-1.5, -2), (-2.5, -3), (0.49, 0), (-0.49, 0)],
+)
+def test_halves_round_away_from_zero(value: float, rounded: int) -> None:
+    assert round_half_away(value) == rounded
+
+
+@given(st.floats(-1e9, 1e9))
+def test_rounding_never_moves_by_more_than_a_half_and_is_odd(value: float) -> None:
+    rounded = round_half_away(value)
+
+    assert abs(rounded - value) <= 0.5
+    assert round_half_away(-value) == -rounded
+
+
+windows = st.builds(PixelWindow, offsets, offsets, sizes, sizes)
+
+
+@given(windows, sizes, sizes)
+def test_a_clipped_window_has_exactly_the_pixels_inside(window: PixelWindow, ncols: int, nrows: int) -> None:
+    clipped = window.clipped(ncols, nrows)
+    cols = range(max(window.col, 0), min(window.end_col, ncols))
+    rows = range(max(window.row, 0), min(window.end_row, nrows))
+
+    assert clipped.size_px == len(cols) * len(rows)
+    if clipped.size_px:
+        assert (clipped.col, clipped.end_col, clipped.row, clipped.end_row) == (
+            cols.start,
+            cols.stop,
+            rows.start,
+            rows.stop,
+        )
+
+
+@given(windows, st.integers(0, 50), offsets, offsets)
+def test_growing_and_shifting_undo_themselves(window: PixelWindow, margin: int, cols: int, rows: int) -> None:
+    assert window.grown(margin).grown(-margin) == window
+    assert window.shifted(cols, rows).shifted(-cols, -rows) == window
+
+
+def test_a_window_is_spoken_of_by_its_first_and_last_pixels() -> None:
+    assert str(PixelWindow(2, 3, 10, 20)) == "columns 2-11, rows 3-22"
+
+
+def test_a_grid_without_a_projection_has_empty_wkt() -> None:
+    assert REFERENCE.projection == ""
+    assert math.isclose(REFERENCE.yMin, 4_400_000 - 600)
+    assert "80 columns x 60 rows of 10 x 10" in repr(REFERENCE)
