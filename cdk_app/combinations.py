@@ -1,7 +1,8 @@
 """Settings that are each allowed but do not go together.
 
 Every check yields one sentence for each problem: the values, what is allowed, the keys to change.
-Each of them would otherwise show up minutes after a deploy: a job that waits for ever, a stack that rolls back.
+Each of them would otherwise show up minutes after a deploy: as a job that waits for ever, or a stack
+that rolls back.
 """
 
 from __future__ import annotations

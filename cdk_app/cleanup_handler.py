@@ -1,0 +1,79 @@
+"""Deletes, when the stack goes, what CloudFormation cannot: objects, run queues, the pushed image.
+
+Inlined into the template (4,096 characters at most), because an asset would outlive the stack.
+"""
+
+import json
+from contextlib import suppress
+from typing import Any
+from urllib.request import Request, urlopen
+
+import boto3
+
+SPARE_MS = 30_000  # left for the answer; without one the stack waits
+
+
+def clean_bucket(props: dict[str, str], context: Any) -> None:
+    client = boto3.client("s3")
+    pages = client.get_paginator("list_object_versions").paginate(Bucket=props["Bucket"])
+    with suppress(client.exceptions.NoSuchBucket):  # deleted by hand
+        for page in pages:
+            found: list[Any] = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            keys: list[Any] = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
+            if keys:
+                reply = client.delete_objects(Bucket=props["Bucket"], Delete={"Objects": keys})
+                if reply.get("Errors"):
+                    raise RuntimeError(f"not deleted: {reply['Errors'][0]}")
+            check_time(context, "objects in the bucket")
+
+
+def clean_queues(props: dict[str, str], context: Any) -> None:
+    client = boto3.client("sqs")
+    pages = client.get_paginator("list_queues").paginate(
+        QueueNamePrefix=props["Prefix"], PaginationConfig={"PageSize": 1000}
+    )
+    for url in [url for page in pages for url in page.get("QueueUrls", [])]:
+        with suppress(client.exceptions.QueueDoesNotExist):  # still listed for a minute
+            client.delete_queue(QueueUrl=url)
+        check_time(context, "queues")
+
+
+def clean_image(props: dict[str, str], _: Any) -> None:
+    client = boto3.client("ecr")
+    with suppress(client.exceptions.RepositoryNotFoundException):
+        reply = client.batch_delete_image(
+            repositoryName=props["Repository"], imageIds=[{"imageTag": props["Tag"]}]
+        )
+        bad = [item for item in reply.get("failures", []) if item.get("failureCode") != "ImageNotFound"]
+        if bad:
+            raise RuntimeError(f"not deleted: {bad[0]}")
+
+
+def check_time(context: Any, what: str) -> None:
+    if context.get_remaining_time_in_millis() < SPARE_MS:
+        raise TimeoutError(f"there are still {what}: run `cdk destroy` again, it goes on from here")
+
+
+KINDS = {  # what deletes it, and the property that says which
+    "bucket": (clean_bucket, "Bucket"),
+    "queues": (clean_queues, "Prefix"),
+    "image": (clean_image, "Tag"),
+}
+
+
+def handler(event: dict[str, Any], context: Any) -> None:
+    """Answer one request of CloudFormation."""
+    props = event["ResourceProperties"]
+    clean, subject = KINDS[props["Kind"]]
+    # A new subject is a new id: after an update CloudFormation has the old one deleted.
+    answer = {"PhysicalResourceId": f"{props['Kind']}/{props[subject]}", "Status": "SUCCESS"}
+    if event["RequestType"] == "Delete":
+        answer["PhysicalResourceId"] = event["PhysicalResourceId"]
+        try:
+            clean(props, context)
+        except Exception as error:  # noqa: BLE001 - unanswered, the stack would wait
+            answer |= {"Status": "FAILED", "Reason": f"{type(error).__name__}: {error}"}
+    answer |= {key: event[key] for key in ("StackId", "RequestId", "LogicalResourceId")}
+    print(answer)  # noqa: T201 - to the log
+    request = Request(event["ResponseURL"], json.dumps(answer).encode(), {"Content-Type": ""}, method="PUT")  # noqa: S310
+    urlopen(request, timeout=30).close()  # noqa: S310 - the address is CloudFormation's
