@@ -14,7 +14,7 @@ from cdk_app.stack import RiosBatchStack
 if TYPE_CHECKING:
     from cdk_app.settings import DeploySettings
 
-_FLAGS = {
+FLAGS = {
     "@aws-cdk/aws-iam:minimizePolicies": True,
     "@aws-cdk/core:newStyleStackSynthesis": True,
 }
@@ -28,7 +28,7 @@ def build(settings: DeploySettings, *, app: App | None = None) -> RiosBatchStack
 
 def make_app() -> App:
     """Make an app without the CDK's usage reporting, which would be a resource in the template."""
-    return App(analytics_reporting=False, post_cli_context=_FLAGS)
+    return App(analytics_reporting=False, post_cli_context=FLAGS)
 
 
 def main() -> int:

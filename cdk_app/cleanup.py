@@ -11,9 +11,12 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from cdk_app.acknowledged import acknowledge_wildcards
+
 if TYPE_CHECKING:
-    from aws_cdk import aws_ecr as ecr
     from aws_cdk import aws_s3 as s3
+
+    from cdk_app.image import PushedImage
 
 _HANDLER = Path(__file__).with_name("cleanup_handler.py")
 INLINE_LIMIT = 4096
@@ -47,27 +50,37 @@ class Cleanup(Construct):
             memory_size=256,
             description="Deletes objects, run queues and the pushed image when the stack goes",
         )
+        # CDK lets the function wait for its role, which its reference to the role says already (cfn-lint
+        # W3005); what must wait is the custom resource, see below.
+        function = self._function.node.default_child
+        assert isinstance(function, lambda_.CfnFunction)
+        function.add_deletion_override("DependsOn")
 
     def empty(self, bucket: s3.Bucket) -> Construct:
         """Empty a bucket before it is deleted."""
         self._allow(["s3:ListBucketVersions"], bucket.bucket_arn)
-        self._allow(["s3:DeleteObject", "s3:DeleteObjectVersion"], bucket.arn_for_objects("*"))
+        objects = bucket.arn_for_objects("*")
+        self._allow(
+            ["s3:DeleteObject", "s3:DeleteObjectVersion"], objects, why="Everything in the bucket goes."
+        )
         return self._resource("BucketContents", Kind="bucket", Bucket=bucket.bucket_name)
 
     def delete_queues(self, prefix: str) -> Construct:
         """Delete all queues whose names begin with a prefix."""
         arn = Stack.of(self).format_arn(service="sqs", resource=f"{prefix}*")
-        self._allow(["sqs:DeleteQueue"], arn)
-        self._allow(["sqs:ListQueues"], "*")  # has no narrower resource
+        self._allow(["sqs:DeleteQueue"], arn, why="Names of run queues begin with the stack's unique id.")
+        self._allow(["sqs:ListQueues"], "*", why="ListQueues has no narrower resource.")
         return self._resource("RunQueues", Kind="queues", Prefix=prefix)
 
-    def delete_image(self, repository: ecr.IRepository, tag: str) -> Construct:
+    def delete_image(self, image: PushedImage) -> Construct:
         """Delete an image that the stack pushed to a shared repository; after an update, the old one."""
-        self._allow(["ecr:BatchDeleteImage"], repository.repository_arn)
-        return self._resource("PushedImage", Kind="image", Repository=repository.repository_name, Tag=tag)
+        self._allow(["ecr:BatchDeleteImage"], image.repository.repository_arn)
+        name = image.repository.repository_name
+        return self._resource("PushedImage", Kind="image", Repository=name, Tag=image.tag)
 
-    def _allow(self, actions: list[str], resource: str) -> None:
+    def _allow(self, actions: list[str], resource: str, *, why: str = "") -> None:
         self._role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
+        acknowledge_wildcards(self._role, [resource], why)
 
     def _resource(self, construct_id: str, **properties: str) -> Construct:
         resource = CustomResource(
@@ -79,5 +92,7 @@ class Cleanup(Construct):
             service_timeout=Duration.minutes(16),
         )
         # Deleted in reverse order: the permissions must be there until the work is done.
-        resource.node.add_dependency(self._role)
+        policy = self._role.node.find_child("DefaultPolicy").node.default_child
+        assert policy is not None
+        resource.node.add_dependency(policy)
         return resource

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aws_cdk import Acknowledgment as Ack
-from aws_cdk import Duration, Fn, Validations
+from aws_cdk import Duration, Fn
 from aws_cdk import aws_batch as batch
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
+
+from cdk_app.acknowledged import acknowledge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ _HOPELESS = (
     batch.JobStateTimeLimitActionsReason.JOB_RESOURCE_REQUIREMENT,
     batch.JobStateTimeLimitActionsReason.COMPUTE_ENVIRONMENT_MAX_RESOURCE,
 )
+_AGENT_POLICY = "service-role/AmazonEC2ContainerServiceforEC2Role"
 # AWS Batch's names for its choice of current families. "optimal" means families of 2014, and x86 only.
 _BATCH_CHOOSES = {"x86_64": "default_x86_64", "arm64": "default_arm64"}
 
@@ -130,11 +132,10 @@ class BatchPool(Construct):
         resource.add_property_override(
             "ComputeResources.LaunchTemplate.Version", template.latest_version_number
         )
-        Validations.of(environment).acknowledge(
-            Ack(
-                id="AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role]",
-                reason="The ECS agent on the instance needs it; AWS keeps it in step with the agent.",
-            )
+        acknowledge(
+            environment,
+            f"IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{_AGENT_POLICY}]",
+            "The ECS agent on the instance needs it; AWS keeps it in step with the agent.",
         )
         return environment
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from aws_cdk import Acknowledgment as Ack
-from aws_cdk import Aws, Duration, Fn, RemovalPolicy, Validations
+from aws_cdk import Aws, Duration, Fn, RemovalPolicy
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
+
+from cdk_app.acknowledged import acknowledge
 
 
 class Exchange(Construct):
@@ -44,11 +45,10 @@ class Exchange(Construct):
                 )
             ],
         )
-        Validations.of(self.bucket).acknowledge(
-            Ack(
-                id="AwsSolutions-S1",
-                reason="Scratch data, gone after days; access logs would need a bucket that outlives it.",
-            )
+        acknowledge(
+            self.bucket,
+            "S1",
+            "Scratch data, gone after days; access logs would need a bucket that outlives it.",
         )
         self.repository = ecr.Repository(
             self,

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from aws_cdk import aws_iam as iam
 
+from cdk_app.acknowledged import acknowledge_wildcards
 from rios_batch.aws.calls import On, Role, actions
 from rios_batch.contract import JOB_TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from aws_cdk import Stack
     from aws_cdk import aws_logs as logs
     from aws_cdk import aws_s3 as s3
-    from constructs import Construct
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,16 +72,35 @@ class Bounds:
         return [f"arn:{self.stack.partition}:s3:::{bucket}/{prefix}*" for bucket, _, prefix in parts]
 
 
-def statements(role: Role, bounds: Bounds) -> list[iam.PolicyStatement]:
-    """Make a role's statements, one for each thing that it acts upon."""
+# Where a resource ends in a star, and why it is no wider than the thing itself.
+_WILDCARDS = {
+    On.STACK: "The stack is described by name; its ARN ends in an id that is unknown then.",
+    On.EXCHANGE_OBJECTS: "Keys are made during a run; the bucket is the stack's own.",
+    On.INPUT_BUCKETS: "The setting input_buckets says so.",
+    On.INPUT_OBJECTS: "The setting input_buckets says so.",
+    On.OUTPUT_OBJECTS: "The setting output_buckets says so.",
+    On.RUN_QUEUES: "Queues are made for each run; the prefix holds the stack's unique id.",
+    On.JOB_QUEUES_AND_DEFINITIONS: "Any revision of the stack's own job definitions.",
+    On.OWN_JOBS: "Job ids are random; the condition on the stack's tag narrows them.",
+    On.NEW_JOBS: "Job ids are random; the condition on the stack's tag narrows them.",
+    On.EVERYTHING: "AWS has no narrower resource for DescribeJobs and ListJobs.",
+    On.JOB_LOG: "Log streams of the stack's own log group.",
+}
+
+
+def _statements(role: Role, bounds: Bounds) -> Iterator[tuple[On, list[str], iam.PolicyStatement]]:
     arns = bounds.arns()
-    return [
-        iam.PolicyStatement(
-            actions=list(names), resources=arns[on], conditions=_conditions(on, bounds.stack.stack_name)
-        )
-        for on, names in actions(role).items()
-        if arns[on]
-    ]
+    for on, names in actions(role).items():
+        if arns[on]:
+            yield (
+                on,
+                arns[on],
+                iam.PolicyStatement(
+                    actions=list(names),
+                    resources=arns[on],
+                    conditions=_conditions(on, bounds.stack.stack_name),
+                ),
+            )
 
 
 def _conditions(on: On, stack_name: str) -> dict[str, dict[str, str]] | None:
@@ -93,19 +112,11 @@ def _conditions(on: On, stack_name: str) -> dict[str, dict[str, str]] | None:
     return None
 
 
-def attach(role: iam.Role, allowed: Sequence[iam.PolicyStatement]) -> None:
-    """Allow a role something."""
-    for statement in allowed:
-        role.add_to_policy(statement)
-
-
-def submitter_policy(
-    scope: Construct, construct_id: str, allowed: Sequence[iam.PolicyStatement]
-) -> iam.ManagedPolicy:
-    """Make the policy that people attach to their own users to run scripts."""
-    return iam.ManagedPolicy(
-        scope,
-        construct_id,
-        description="Run rios_batch scripts on this stack from one's own machine",
-        statements=list(allowed),
-    )
+def grant(to: iam.Role | iam.ManagedPolicy, role: Role, bounds: Bounds) -> None:
+    """Allow what the table says that a role calls, and nothing else."""
+    for on, arns, statement in _statements(role, bounds):
+        if isinstance(to, iam.Role):
+            to.add_to_policy(statement)
+        else:
+            to.add_statements(statement)
+        acknowledge_wildcards(to, arns, _WILDCARDS.get(on, ""))

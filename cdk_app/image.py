@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[1]
 _PLATFORMS = {"x86_64": assets.Platform.LINUX_AMD64, "arm64": assets.Platform.LINUX_ARM64}
 _ECR_URI = re.compile(
-    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/(?P<name>[^:@]+)(?P<sep>[:@])(?P<version>.+)"
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/"
+    r"(?P<name>[^:@]+)[:@](?P<version>.+)"
 )
 
 
@@ -43,18 +44,35 @@ class ImageBuild:
     rios_archive: str
 
 
-class BuiltImage(Construct):
-    """An image that `cdk deploy` builds and pushes.
+@dataclass(frozen=True, kw_only=True)
+class PushedImage:
+    """Where `cdk deploy` pushes an image: a repository that the stack does not own."""
+
+    repository: ecr.IRepository
+    tag: str
+
+
+class WorkerImage(Construct):
+    """The image of workers.
+
+    Parameters
+    ----------
+    build : what goes into an image that `cdk deploy` builds and pushes.
+    given : name of an image to use as it is instead; empty builds.
 
     Attributes
     ----------
     image : for job definitions.
     uri : for people who write ``FROM`` it.
-    repository, tag : where it is, for the clean-up.
+    pushed : what has to be deleted when the stack goes; None for a given image.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, build: ImageBuild) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, build: ImageBuild, given: str) -> None:
         super().__init__(scope, construct_id)
+        self.pushed: PushedImage | None = None
+        if given:
+            self.image, self.uri = self._given(given), given
+            return
         asset = assets.DockerImageAsset(
             self,
             "Asset",
@@ -71,27 +89,23 @@ class BuiltImage(Construct):
             # clean-up would take the image of its twin.
             extra_hash=Stack.of(self).stack_name,
         )
-        self.image: ecs.ContainerImage = ecs.ContainerImage.from_docker_image_asset(asset)
+        self.image = ecs.ContainerImage.from_docker_image_asset(asset)
         self.uri = asset.image_uri
-        self.repository: ecr.IRepository = asset.repository
-        self.tag = asset.image_tag
+        self.pushed = PushedImage(repository=asset.repository, tag=asset.image_tag)
 
-
-def given_image(scope: Construct, uri: str) -> ecs.ContainerImage:
-    """Use an image that exists; one in ECR gets the permission to pull it along."""
-    match = _ECR_URI.fullmatch(uri)
-    if match is None:
-        return ecs.ContainerImage.from_registry(uri)
-    repository = ecr.Repository.from_repository_attributes(
-        scope,
-        "WorkerRepository",
-        repository_name=match["name"],
-        repository_arn=Stack.of(scope).format_arn(
+    def _given(self, uri: str) -> ecs.ContainerImage:
+        match = _ECR_URI.fullmatch(uri)
+        if match is None:
+            return ecs.ContainerImage.from_registry(uri)
+        # One in ECR gets the permission to pull it along.
+        arn = Stack.of(self).format_arn(
             service="ecr",
             region=match["region"],
             account=match["account"],
             resource="repository",
             resource_name=match["name"],
-        ),
-    )
-    return ecs.ContainerImage.from_ecr_repository(repository, match["version"])
+        )
+        repository = ecr.Repository.from_repository_attributes(
+            self, "Given", repository_name=match["name"], repository_arn=arn
+        )
+        return ecs.ContainerImage.from_ecr_repository(repository, match["version"])

@@ -12,6 +12,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from cdk_app.acknowledged import acknowledge_wildcards
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -210,6 +212,9 @@ class BatchJobs(Construct):
         self.worker_role = iam.Role(self, "WorkerRole", assumed_by=tasks)
         self.main_role = iam.Role(self, "MainRole", assumed_by=tasks)
         self._execution_role = iam.Role(self, "ExecutionRole", assumed_by=tasks)
+        acknowledge_wildcards(
+            self._execution_role, ["*"], "ecr:GetAuthorizationToken has no narrower resource."
+        )
         self.worker = self._job("Worker", worker, worker_image, self.worker_role, command=worker_command)
         self.main = self._job("Main", main, main_image, self.main_role)
         self.script = self._job("Script", main, worker_image, self.main_role)

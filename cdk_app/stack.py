@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from aws_cdk import CfnOutput, Duration, Environment, Stack, Tags
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
 
 from cdk_app import translate
 from cdk_app.cleanup import Cleanup
 from cdk_app.compute import BatchPool
 from cdk_app.exchange import Exchange
-from cdk_app.grants import Bounds, attach, statements, submitter_policy
-from cdk_app.image import BuiltImage, given_image
+from cdk_app.grants import Bounds, grant
+from cdk_app.image import WorkerImage
 from cdk_app.jobs import BatchJobs
 from cdk_app.network import Network
 from cdk_app.observability import JobDashboard, MonthlyBudget
@@ -21,7 +22,6 @@ from rios_batch.aws.calls import Role
 from rios_batch.contract import CONTRACT_VERSION, WORKER_COMMAND, StackOutput, export_name
 
 if TYPE_CHECKING:
-    from aws_cdk import aws_iam as iam
     from constructs import Construct
 
     from cdk_app.compute import Machines
@@ -29,12 +29,7 @@ if TYPE_CHECKING:
 
 
 class RiosBatchStack(Stack):
-    """Everything that a run on AWS Batch needs.
-
-    Parameters
-    ----------
-    settings : what the person who deploys chose.
-    """
+    """Everything that a run on AWS Batch needs, as `settings` say."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: DeploySettings) -> None:
         super().__init__(
@@ -48,10 +43,10 @@ class RiosBatchStack(Stack):
         self._exchange = Exchange(
             self, "Exchange", expire_days=settings.exchange_days, repository_name=settings.ecr_name
         )
-        self._cleanup = Cleanup(self, "Cleanup")
+        cleanup = Cleanup(self, "Cleanup")
         self._emptied = [
-            self._cleanup.empty(self._exchange.bucket),
-            self._cleanup.delete_queues(self._exchange.run_queue_prefix),
+            cleanup.empty(self._exchange.bucket),
+            cleanup.delete_queues(self._exchange.run_queue_prefix),
         ]
         network = Network(
             self,
@@ -63,11 +58,15 @@ class RiosBatchStack(Stack):
         )
         self._workers = self._pool("Workers", network, translate.worker_machines(settings))
         self._mains = self._pool("Mains", network, translate.main_machines(settings))
-        image, image_uri = self._worker_image()
+        image = WorkerImage(
+            self, "WorkerImage", build=translate.image_build(settings), given=settings.worker_image
+        )
+        if image.pushed:
+            cleanup.delete_image(image.pushed)
         self._jobs = BatchJobs(
             self,
             "Jobs",
-            worker_image=image,
+            worker_image=image.image,
             main_image=ecs.ContainerImage.from_ecr_repository(self._exchange.repository, "latest"),
             worker_command=WORKER_COMMAND,
             worker=translate.worker_kind(
@@ -76,17 +75,10 @@ class RiosBatchStack(Stack):
             main=translate.main_kind(settings, region=self.region),
             log_retention=translate.retention(settings),
         )
-        self._export(image_uri, self._grant())
+        self._export(image.uri, self._grant())
         self._observe()
         for key, value in settings.tags.items():
             Tags.of(self).add(key, value)
-
-    def _worker_image(self) -> tuple[ecs.ContainerImage, str]:
-        if self._settings.worker_image:
-            return given_image(self, self._settings.worker_image), self._settings.worker_image
-        built = BuiltImage(self, "WorkerImage", build=translate.image_build(self._settings))
-        self._cleanup.delete_image(built.repository, built.tag)
-        return built.image, built.uri
 
     def _pool(self, construct_id: str, network: Network, machines: Machines) -> BatchPool:
         pool = BatchPool(
@@ -114,9 +106,13 @@ class RiosBatchStack(Stack):
             inputs=settings.input_buckets,
             outputs=settings.output_buckets,
         )
-        attach(jobs.worker_role, statements(Role.WORKER, bounds))
-        attach(jobs.main_role, statements(Role.MAIN, bounds))
-        return submitter_policy(self, "SubmitterPolicy", statements(Role.SUBMITTER, bounds))
+        submitter = iam.ManagedPolicy(
+            self, "SubmitterPolicy", description="Run rios_batch scripts on this stack from one's own machine"
+        )
+        grant(jobs.worker_role, Role.WORKER, bounds)
+        grant(jobs.main_role, Role.MAIN, bounds)
+        grant(submitter, Role.SUBMITTER, bounds)
+        return submitter
 
     def _export(self, image_uri: str, submitter: iam.ManagedPolicy) -> None:
         settings, jobs, exchange = self._settings, self._jobs, self._exchange
