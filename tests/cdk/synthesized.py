@@ -89,7 +89,7 @@ class Stack:
             resource["Properties"]["PolicyDocument"]
             for name, resource in self.template["Resources"].items()
             if (name == role and resource["Type"] == "AWS::IAM::ManagedPolicy")
-            or {"Ref": role} in resource.get("Properties", {}).get("Roles", [])
+            or (resource["Type"] == "AWS::IAM::Policy" and {"Ref": role} in resource["Properties"]["Roles"])
         ]
         return [self.value(statement) for document in documents for statement in document["Statement"]]
 
