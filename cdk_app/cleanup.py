@@ -74,7 +74,7 @@ class Cleanup(Construct):
 
     def delete_image(self, image: PushedImage) -> Construct:
         """Delete an image that the stack pushed to a shared repository; after an update, the old one."""
-        self._allow(["ecr:BatchDeleteImage"], image.repository.repository_arn)
+        self._allow(["ecr:BatchDeleteImage", "ecr:BatchGetImage"], image.repository.repository_arn)
         name = image.repository.repository_name
         return self._resource("PushedImage", Kind="image", Repository=name, Tag=image.tag)
 

@@ -40,13 +40,18 @@ def clean_queues(props: dict[str, str], context: Any) -> None:
 
 def clean_image(props: dict[str, str], _: Any) -> None:
     client = boto3.client("ecr")
+    where = {"repositoryName": props["Repository"]}
+    tag = [{"imageTag": props["Tag"]}]
     with suppress(client.exceptions.RepositoryNotFoundException):
-        reply = client.batch_delete_image(
-            repositoryName=props["Repository"], imageIds=[{"imageTag": props["Tag"]}]
-        )
-        bad = [item for item in reply.get("failures", []) if item.get("failureCode") != "ImageNotFound"]
-        if bad:
-            raise RuntimeError(f"not deleted: {bad[0]}")
+        images = client.batch_get_image(**where, imageIds=tag)["images"]
+        manifests = [json.loads(image["imageManifest"]) for image in images]
+        # Newer builders push an index; its parts would stay, without a tag and paid for.
+        parts = [{"imageDigest": part["digest"]} for one in manifests for part in one.get("manifests", [])]
+        for ids, fine in ((tag, ()), (parts, ("ImageReferencedByManifestList",))):  # a twin's, too
+            reply = client.batch_delete_image(**where, imageIds=ids) if ids else {}
+            for failure in reply.get("failures", []):
+                if failure["failureCode"] not in ("ImageNotFound", *fine):
+                    raise RuntimeError(f"not deleted: {failure}")
 
 
 def check_time(context: Any, what: str) -> None:

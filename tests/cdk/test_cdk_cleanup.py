@@ -219,9 +219,32 @@ def test_queues_of_dead_runs_are_deleted(stubs: dict[str, Stubber], answers: lis
     assert answers[0]["Status"] == "SUCCESS"
 
 
+PLAIN = {"images": [{"imageManifest": json.dumps({"config": {}, "layers": []})}]}
+INDEX = {
+    "images": [{"imageManifest": json.dumps({"manifests": [{"digest": "sha256:1"}, {"digest": "sha256:2"}]})}]
+}
+BY_TAG = {"repositoryName": "assets", "imageIds": [{"imageTag": "abc"}]}
+PARTS = {"repositoryName": "assets", "imageIds": [{"imageDigest": "sha256:1"}, {"imageDigest": "sha256:2"}]}
+
+
+def failing(code: str) -> dict[str, Any]:
+    return {"failures": [{"failureCode": code, "imageId": {"imageTag": "abc"}}]}
+
+
 def test_one_tag_is_deleted(stubs: dict[str, Stubber], answers: list[dict[str, Any]]) -> None:
-    wanted = {"repositoryName": "assets", "imageIds": [{"imageTag": "abc"}]}
-    stubs["ecr"].add_response("batch_delete_image", {"imageIds": [{"imageTag": "abc"}]}, wanted)
+    stubs["ecr"].add_response("batch_get_image", PLAIN, BY_TAG)
+    stubs["ecr"].add_response("batch_delete_image", {"imageIds": [{"imageTag": "abc"}]}, BY_TAG)
+    ask("Delete", IMAGE)
+    assert answers[0]["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("code", ["ImageReferencedByManifestList", "ImageNotFound"])
+def test_parts_of_an_index_are_deleted_unless_a_twin_has_them(
+    stubs: dict[str, Stubber], answers: list[dict[str, Any]], code: str
+) -> None:
+    stubs["ecr"].add_response("batch_get_image", INDEX, BY_TAG)
+    stubs["ecr"].add_response("batch_delete_image", {}, BY_TAG)
+    stubs["ecr"].add_response("batch_delete_image", failing(code), PARTS)
     ask("Delete", IMAGE)
     assert answers[0]["Status"] == "SUCCESS"
 
@@ -229,22 +252,25 @@ def test_one_tag_is_deleted(stubs: dict[str, Stubber], answers: list[dict[str, A
 def test_image_deleted_by_hand_is_no_failure(
     stubs: dict[str, Stubber], answers: list[dict[str, Any]]
 ) -> None:
-    gone = {"failureCode": "ImageNotFound", "imageId": {"imageTag": "abc"}}
-    stubs["ecr"].add_response("batch_delete_image", {"failures": [gone]})
+    stubs["ecr"].add_response("batch_get_image", {"images": [], **failing("ImageNotFound")})
+    stubs["ecr"].add_response("batch_delete_image", failing("ImageNotFound"))
     ask("Delete", IMAGE)
-    stubs["ecr"].add_client_error("batch_delete_image", "RepositoryNotFoundException")
+    stubs["ecr"].add_client_error("batch_get_image", "RepositoryNotFoundException")
     ask("Delete", IMAGE)
     assert [answer["Status"] for answer in answers] == ["SUCCESS", "SUCCESS"]
 
 
+@pytest.mark.parametrize("manifest", [PLAIN, INDEX])
 def test_image_that_cannot_be_deleted_is_a_failure(
-    stubs: dict[str, Stubber], answers: list[dict[str, Any]]
+    stubs: dict[str, Stubber], answers: list[dict[str, Any]], manifest: dict[str, Any]
 ) -> None:
-    kept = {"failureCode": "ImageReferencedByManifestList", "imageId": {"imageTag": "abc"}}
-    stubs["ecr"].add_response("batch_delete_image", {"failures": [kept]})
+    stubs["ecr"].add_response("batch_get_image", manifest)
+    if manifest is INDEX:
+        stubs["ecr"].add_response("batch_delete_image", {})
+    stubs["ecr"].add_response("batch_delete_image", failing("KmsError"))
     ask("Delete", IMAGE)
     assert answers[0]["Status"] == "FAILED"
-    assert "ImageReferencedByManifestList" in answers[0]["Reason"]
+    assert "KmsError" in answers[0]["Reason"]
 
 
 def test_denied_call_is_answered_too(stubs: dict[str, Stubber], answers: list[dict[str, Any]]) -> None:

@@ -40,7 +40,8 @@ HELPERS = {
         "s3:DeleteObjectVersion",
         "sqs:ListQueues",  # delete queues of dead runs
         "sqs:DeleteQueue",
-        "ecr:BatchDeleteImage",  # delete the pushed image
+        "ecr:BatchGetImage",  # delete the pushed image, with the parts of an index
+        "ecr:BatchDeleteImage",
     },
 }
 WITHOUT_RESOURCE = {"batch:DescribeJobs", "batch:ListJobs", "ecr:GetAuthorizationToken", "sqs:ListQueues"}
