@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from cdk_app.image import PushedImage
 
 _HANDLER = Path(__file__).with_name("cleanup_handler.py")
-INLINE_LIMIT = 4096
-"""Characters that CloudFormation takes as inline code."""
 
 
 class Cleanup(Construct):

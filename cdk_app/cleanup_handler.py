@@ -1,6 +1,6 @@
 """Deletes, when the stack goes, what CloudFormation cannot: objects, run queues, the pushed image.
 
-Inlined into the template (4,096 characters at most), because an asset would outlive the stack.
+Inlined into the template, because an asset would outlive the stack: standard library and boto3 only.
 """
 
 import json
@@ -14,6 +14,7 @@ SPARE_MS = 30_000  # left for the answer; without one the stack waits
 
 
 def clean_bucket(props: dict[str, str], context: Any) -> None:
+    """Empty a bucket, versions included."""
     client = boto3.client("s3")
     pages = client.get_paginator("list_object_versions").paginate(Bucket=props["Bucket"])
     with suppress(client.exceptions.NoSuchBucket):  # deleted by hand
@@ -28,6 +29,7 @@ def clean_bucket(props: dict[str, str], context: Any) -> None:
 
 
 def clean_queues(props: dict[str, str], context: Any) -> None:
+    """Delete queues of runs whose main died."""
     client = boto3.client("sqs")
     pages = client.get_paginator("list_queues").paginate(
         QueueNamePrefix=props["Prefix"], PaginationConfig={"PageSize": 1000}
@@ -39,22 +41,32 @@ def clean_queues(props: dict[str, str], context: Any) -> None:
 
 
 def clean_image(props: dict[str, str], _: Any) -> None:
+    """Delete one tag of an image, and the image with its last tag.
+
+    Newer builders push an index; its parts would stay, without a tag and paid for.
+    """
     client = boto3.client("ecr")
-    where = {"repositoryName": props["Repository"]}
-    tag = [{"imageTag": props["Tag"]}]
+    repository, tag = props["Repository"], {"imageTag": props["Tag"]}
     with suppress(client.exceptions.RepositoryNotFoundException):
-        images = client.batch_get_image(**where, imageIds=tag)["images"]
+        images = client.batch_get_image(repositoryName=repository, imageIds=[tag])["images"]
         manifests = [json.loads(image["imageManifest"]) for image in images]
-        # Newer builders push an index; its parts would stay, without a tag and paid for.
         parts = [{"imageDigest": part["digest"]} for one in manifests for part in one.get("manifests", [])]
-        for ids, fine in ((tag, ()), (parts, ("ImageReferencedByManifestList",))):  # a twin's, too
-            reply = client.batch_delete_image(**where, imageIds=ids) if ids else {}
-            for failure in reply.get("failures", []):
-                if failure["failureCode"] not in ("ImageNotFound", *fine):
-                    raise RuntimeError(f"not deleted: {failure}")
+        delete_images(client, repository, [tag])
+        # Another stack's image of the same content has the same parts, and ECR keeps them for it.
+        delete_images(client, repository, parts, kept="ImageReferencedByManifestList")
+
+
+def delete_images(client: Any, repository: str, ids: list[dict[str, str]], kept: str = "") -> None:
+    if not ids:
+        return
+    reply = client.batch_delete_image(repositoryName=repository, imageIds=ids)
+    for failure in reply.get("failures", []):
+        if failure["failureCode"] not in ("ImageNotFound", kept):
+            raise RuntimeError(f"not deleted: {failure}")
 
 
 def check_time(context: Any, what: str) -> None:
+    """Stop while there is time to say so."""
     if context.get_remaining_time_in_millis() < SPARE_MS:
         raise TimeoutError(f"there are still {what}: run `cdk destroy` again, it goes on from here")
 
