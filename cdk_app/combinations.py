@@ -90,6 +90,8 @@ def _typed(settings: DeploySettings) -> tuple[tuple[str, tuple[str, ...]], ...]:
 def _instances(settings: DeploySettings) -> Iterator[str]:
     for key, types in _typed(settings):
         for name in types:
+            if name.partition(".")[0] == "a1":
+                yield f"{key} has {name}, which Amazon Linux 2023 does not run on; choose a newer family"
             arch = architecture(name)
             if arch != settings.arch:
                 yield (

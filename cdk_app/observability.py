@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
@@ -54,10 +54,14 @@ class JobDashboard(Construct):
                 )
             ],
         )
-        counts = [
-            self._count(state, queue_arns=queue_arns, log_group_arn=log_group.log_group_arn)
-            for state in _STATES
-        ]
+        # Without the ":*" of the construct's own ARN, which is for policies.
+        target_arn = Stack.of(self).format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name=log_group.log_group_name,
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        counts = [self._count(state, queue_arns=queue_arns, log_group_arn=target_arn) for state in _STATES]
         dashboard = cloudwatch.Dashboard(self, "Dashboard")
         dashboard.add_widgets(
             cloudwatch.GraphWidget(title="Jobs entering each state", left=counts, width=24),
