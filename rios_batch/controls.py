@@ -1,0 +1,316 @@
+# ruff: noqa: N802, N803 - RIOS's names
+"""ApplierControls: everything a script can set, with RIOS's names and meaning."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from rios_batch.errors import ParameterError, UnavailableError
+from rios_batch.grid import FOOTPRINT_NAMES, INTERSECTION, PixelGridDefn
+from rios_batch.otherargs import resolve_rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rios_batch.otherargs import MergeRule
+    from rios_batch.protocols import Progress
+
+DEFAULTFOOTPRINT = INTERSECTION
+DEFAULTWINDOWXSIZE = 256
+DEFAULTWINDOWYSIZE = 256
+DEFAULTOVERLAP = 0
+DEFAULT_JOB_MANAGER = "multiprocessing"
+
+# RIOS's setters that this version lacks, and what a script can do in the meantime. They raise rather than
+# being accepted and ignored, and hasattr() is False for them.
+_NOT_YET = {
+    **dict.fromkeys(
+        ("setResampleMethod", "setAllowOverviewsGdalwarp"),
+        "inputs are not resampled yet; put them on one grid with gdalwarp first",
+    ),
+    **dict.fromkeys(
+        (
+            "setBurnValue",
+            "setBurnAttribute",
+            "setVectorNull",
+            "setFilterSQL",
+            "setAlltouched",
+            "setVectorDatatype",
+            "setVectorlayer",
+        ),
+        "vector inputs are not read yet; rasterise them with gdal_rasterize first",
+    ),
+    **dict.fromkeys(
+        (
+            "setOmitBasicStats",
+            "setOmitHistogram",
+            "setSinglePassPyramids",
+            "setSinglePassBasicStats",
+            "setSinglePassHistogram",
+            "setApproxStats",
+            "setOverviewLevels",
+            "setOverviewMinDim",
+            "setOverviewAggregationType",
+            "setAutoColorTableType",
+            "setCallBeforeClose",
+        ),
+        "statistics and pyramids are not written yet; use gdalinfo -stats and gdaladdo on the output",
+    ),
+    **dict.fromkeys(
+        ("setFilesForExtent", "setInputNoDataValue"),
+        "it is part of the working grid that comes with resampling",
+    ),
+    "setConcurrencyStyle": "use setNumThreads and setJobManagerType",
+    "setLoggingStream": "messages go to Python's logging under the name 'rios_batch'",
+}
+
+
+class ApplierControls:
+    """Settings of a run. Setters that take ``imagename`` set one symbolic name's value, or all when None.
+
+    Environment variables ``RIOS_DFLT_DRIVER``, ``RIOS_DFLT_CREOPT_<driver>``, ``RIOS_DFLT_FOOTPRINT``,
+    ``RIOS_DFLT_BLOCKXSIZE``, ``RIOS_DFLT_BLOCKYSIZE``, ``RIOS_DFLT_OVERLAP`` and ``RIOS_DFLT_JOBMGRTYPE``
+    are read when the object is made.
+    """
+
+    def __init__(self) -> None:
+        self.windowxsize = _env_int("RIOS_DFLT_BLOCKXSIZE", DEFAULTWINDOWXSIZE)
+        self.windowysize = _env_int("RIOS_DFLT_BLOCKYSIZE", DEFAULTWINDOWYSIZE)
+        self.overlap = _env_int("RIOS_DFLT_OVERLAP", DEFAULTOVERLAP)
+        self.footprint = _env_int("RIOS_DFLT_FOOTPRINT", DEFAULTFOOTPRINT)
+        self.referenceImage: str | None = None
+        self.referencePixgrid: PixelGridDefn | None = None
+        self.progress: Progress | None = None
+        self.numThreads = 1
+        self.jobManagerType: str | None = os.environ.get("RIOS_DFLT_JOBMGRTYPE") or None
+        self.tileSize: tuple[int, int] | None = None
+        self.drivername: str | None = os.environ.get("RIOS_DFLT_DRIVER") or None
+        self.creationoptions: list[str] | None = None
+        self.statsIgnore: float | None = 0
+        self.thematic = False
+        self.layernames: list[str] | None = None
+        self.layerselection: list[int] | None = None
+        self.calcStats = False
+        self.omitPyramids = True
+        self.tempdir = "."
+        self.otherArgsMergeRules: dict[str, MergeRule] = {}
+        self.optionsByImage: dict[str, dict[str, Any]] = {}
+
+    if not TYPE_CHECKING:  # a type checker should see the missing setters as missing
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _NOT_YET:
+                raise UnavailableError(f"controls.{name} is not available in this version: {_NOT_YET[name]}")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # -- blocks and tiles
+
+    def setWindowXsize(self, windowxsize: int) -> None:
+        """Set the width of blocks in pixels, without margin; default 256."""
+        self.windowxsize = _at_least(1, windowxsize, "window x size")
+
+    def setWindowYsize(self, windowysize: int) -> None:
+        """Set the height of blocks in pixels, without margin; default 256."""
+        self.windowysize = _at_least(1, windowysize, "window y size")
+
+    def setWindowSize(self, windowxsize: int, windowysize: int) -> None:
+        """Set width and height of blocks in pixels, without margin."""
+        self.setWindowXsize(windowxsize)
+        self.setWindowYsize(windowysize)
+
+    def setOverlap(self, overlap: int) -> None:
+        """Set the margin that is added on every side of each block, in pixels; default 0.
+
+        Input and output arrays both have it; on output it is cut off. Pixels outside a file are its nodata
+        value, 0 if it has none.
+        """
+        self.overlap = _at_least(0, overlap, "overlap")
+
+    def setTileSize(self, xsize: int, ysize: int) -> None:
+        """Set the size of tiles, the unit of work of a worker, in pixels.
+
+        Rounded up to whole blocks (and TIFF blocks of the output). By default a size is chosen that gives
+        every worker several tiles. The output does not depend on it.
+        """
+        self.tileSize = (_at_least(1, xsize, "tile x size"), _at_least(1, ysize, "tile y size"))
+
+    # -- working grid
+
+    def setFootprintType(self, footprint: int) -> None:
+        """Set how the inputs' extents combine: INTERSECTION (default), UNION or BOUNDS_FROM_REFERENCE."""
+        if footprint not in FOOTPRINT_NAMES:
+            raise ParameterError(
+                f"footprint type {footprint!r}: use applier.{', applier.'.join(FOOTPRINT_NAMES.values())}"
+            )
+        self.footprint = footprint
+
+    def setReferenceImage(self, referenceImage: str | os.PathLike[str]) -> None:
+        """Take the pixel grid from a file, or from the input of that symbolic name."""
+        if self.referencePixgrid is not None:
+            raise ParameterError("set a reference image or a reference pixel grid, not both")
+        self.referenceImage = os.fspath(referenceImage)
+
+    def setReferencePixgrid(self, referencePixgrid: PixelGridDefn) -> None:
+        """Give the pixel grid."""
+        if self.referenceImage is not None:
+            raise ParameterError("set a reference image or a reference pixel grid, not both")
+        if not isinstance(referencePixgrid, PixelGridDefn):
+            raise ParameterError(
+                f"a reference pixel grid is a PixelGridDefn, not a {type(referencePixgrid).__name__}"
+            )
+        self.referencePixgrid = referencePixgrid
+
+    # -- inputs
+
+    def selectInputImageLayers(
+        self, layerselection: Sequence[int] | None, imagename: str | None = None
+    ) -> None:
+        """Read only these bands, counted from 1, in this order; None reads all."""
+        layers = (
+            None
+            if layerselection is None
+            else [_at_least(1, layer, "layer number") for layer in layerselection]
+        )
+        if layers == []:
+            raise ParameterError("select at least one layer, or None for all")
+        self.setOptionForImagename("layerselection", imagename, layers)
+
+    # -- outputs
+
+    def setOutputDriverName(self, drivername: str, imagename: str | None = None) -> None:
+        """Set GDAL's driver; by default the file's extension says it, and GTiff where that says nothing."""
+        self.setOptionForImagename("drivername", imagename, drivername)
+
+    def setCreationOptions(self, creationoptions: Sequence[str] | None, imagename: str | None = None) -> None:
+        """Set GDAL's creation options (``NAME=VALUE``), which replace the driver's defaults; None keeps them."""
+        if isinstance(creationoptions, str):
+            raise ParameterError(f"creation options are a list, such as [{creationoptions!r}], not a text")
+        options = None if creationoptions is None else list(creationoptions)
+        self.setOptionForImagename("creationoptions", imagename, options)
+
+    def setStatsIgnore(self, statsIgnore: float | None, imagename: str | None = None) -> None:
+        """Set the nodata value of outputs; default 0, None for none."""
+        self.setOptionForImagename("statsIgnore", imagename, statsIgnore)
+
+    def setThematic(self, thematicFlag: bool, imagename: str | None = None) -> None:
+        """Mark outputs as thematic (LAYER_TYPE=thematic)."""
+        self.setOptionForImagename("thematic", imagename, bool(thematicFlag))
+
+    def setLayerNames(self, layernames: Sequence[str] | None, imagename: str | None = None) -> None:
+        """Set the bands' names (descriptions)."""
+        names = None if layernames is None else list(layernames)
+        self.setOptionForImagename("layernames", imagename, names)
+
+    def setCalcStats(self, calcStats: bool, imagename: str | None = None) -> None:
+        """Accept False only: statistics are not written yet.
+
+        Raises
+        ------
+        UnavailableError : True was given.
+        """
+        if calcStats:
+            raise UnavailableError(
+                "controls.setCalcStats(True) is not available in this version: statistics are not written yet; "
+                "use gdalinfo -stats on the output"
+            )
+        self.setOptionForImagename("calcStats", imagename, False)
+
+    def setOmitPyramids(self, omitPyramids: bool, imagename: str | None = None) -> None:
+        """Accept True only: pyramids are not written yet.
+
+        Raises
+        ------
+        UnavailableError : False was given.
+        """
+        if not omitPyramids:
+            raise UnavailableError(
+                "controls.setOmitPyramids(False) is not available in this version: pyramids are not written yet; "
+                "use gdaladdo on the output"
+            )
+        self.setOptionForImagename("omitPyramids", imagename, True)
+
+    # -- the run
+
+    def setProgress(self, progress: Progress | None) -> None:
+        """Set a progress object, such as ``cuiprogress.CUIProgressBar()``."""
+        self.progress = progress
+
+    def setTempdir(self, tempdir: str | os.PathLike[str]) -> None:
+        """Accept RIOS's temporary folder. Nothing is put there: unfinished files stay beside their place."""
+        self.tempdir = os.fspath(tempdir)
+
+    def setNumThreads(self, numThreads: int) -> None:
+        """Set how many workers run at the same time; default 1, which runs blocks in order as RIOS does.
+
+        More than 1 uses processes unless ``setJobManagerType`` says otherwise.
+        """
+        self.numThreads = _at_least(1, numThreads, "number of threads")
+
+    def setJobManagerType(self, jobMgrType: str | None) -> None:
+        """Set who runs the tiles: 'threads', 'multiprocessing', or a job manager of the script's own."""
+        self.jobManagerType = jobMgrType
+
+    def setOtherArgsMerge(self, name: str, rule: str | MergeRule) -> None:
+        """Say how an otherArgs attribute that blocks change is merged when there is more than one worker.
+
+        Parameters
+        ----------
+        rule : 'sum' adds what each tile added; 'min' and 'max' compare, element by element for arrays;
+            'concat' appends what each tile appended to a list, in tile order; or a function
+            ``rule(initial, values)`` that gets the value before the run and the tiles' values in tile order.
+        """
+        self.otherArgsMergeRules[name] = resolve_rule(rule)
+
+    # -- options by symbolic name
+
+    def setOptionForImagename(self, option: str, imagename: str | None, value: Any) -> None:
+        """Set an option for one symbolic name, or for all when ``imagename`` is None."""
+        if imagename is None:
+            setattr(self, option, value)
+        else:
+            self.optionsByImage.setdefault(imagename, {})[option] = value
+
+    def getOptionForImagename(self, option: str, imagename: str | None) -> Any:
+        """Return an option: the one set for the name if there is one, else the one for all."""
+        for_image: Mapping[str, Any] = self.optionsByImage.get(imagename or "", {})
+        return for_image[option] if option in for_image else getattr(self, option)
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Refuse options that were set for a name that is neither an input nor an output.
+
+        Raises
+        ------
+        ParameterError : naming the option, the name, and those there are.
+        """
+        known = sorted(names)
+        for imagename, options in self.optionsByImage.items():
+            if imagename not in known:
+                raise ParameterError(
+                    f"{', '.join(options)} was set for {imagename!r}, "
+                    f"which is none of the symbolic names {', '.join(map(repr, known))}"
+                )
+
+    def creation_options_for(self, imagename: str, driver: str) -> list[str] | None:
+        """Return the creation options set by the script or by RIOS_DFLT_CREOPT_<driver>."""
+        options: list[str] | None = self.getOptionForImagename("creationoptions", imagename)
+        from_environment = os.environ.get(f"RIOS_DFLT_CREOPT_{driver}")
+        if options is None and from_environment is not None:
+            return from_environment.split()
+        return options
+
+
+def _at_least(minimum: int, value: int, what: str) -> int:
+    if isinstance(value, bool) or value != int(value) or value < minimum:
+        raise ParameterError(f"the {what} must be a whole number of at least {minimum}, not {value!r}")
+    return int(value)
+
+
+def _env_int(name: str, default: int) -> int:
+    text = os.environ.get(name)
+    if not text:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        raise ParameterError(f"environment variable {name} must be a whole number, not {text!r}") from None

@@ -1,0 +1,98 @@
+# ruff: noqa: N802 - RIOS's names
+"""Progress for the terminal: ``controls.setProgress(cuiprogress.CUIProgressBar())``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    def setTotalSteps(self, steps: int) -> None:
+        """Accept the number that stands for "done"."""
+
+    def setProgress(self, progress: int) -> None:
+        """Accept how far the run is."""
+
+    def setLabelText(self, text: str) -> None:
+        """Accept what is being done."""
+
+    def reset(self) -> None:
+        """Start again."""
+
+    def wasCancelled(self) -> bool:
+        """Say that nobody cancelled; override it to stop a run between two tiles."""
+        return False
+
+
+class CUIProgressBar(SilentProgress):
+    """A bar with the time gone and left, on standard error."""
+
+    def __init__(self) -> None:
+        self._steps, self._label = 100, ""
+        self._bar: tqdm[Any] | None = None
+
+    def setTotalSteps(self, steps: int) -> None:
+        """Set the number that stands for "done"."""
+        self._steps = steps
+        self.reset()
+
+    def setLabelText(self, text: str) -> None:
+        """Show what is being done, before the bar."""
+        self._label = text
+        if self._bar is not None:
+            self._bar.set_description_str(text)
+
+    def setProgress(self, progress: int) -> None:
+        """Draw the bar; it is closed when ``progress`` reaches the total."""
+        if self._bar is None:
+            # tqdm's monitor is a thread, and workers are forked from this process.
+            tqdm.monitor_interval = 0
+            self._bar = tqdm(
+                total=self._steps,
+                desc=self._label or None,
+                file=sys.stderr,
+                mininterval=0.1 if sys.stderr.isatty() else 5.0,  # a log file has a line for every drawing
+                bar_format="{l_bar}{bar}| {elapsed} gone, {remaining} left",
+            )
+        self._bar.update(progress - self._bar.n)
+        if progress >= self._steps:
+            self.reset()
+
+    def reset(self) -> None:
+        """Close the bar; the next ``setProgress`` draws a new one."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class GDALProgressBar(SilentProgress):
+    """The line that GDAL's tools print: ``0...10...20 ... 100 - done.``, on standard output."""
+
+    _TICK = 2.5  # a dot each, a number at every fourth, as gdalwarp prints them
+
+    def __init__(self) -> None:
+        self._steps, self._ticks = 100, -1
+
+    def setTotalSteps(self, steps: int) -> None:
+        """Set the number that stands for "done"."""
+        self._steps = steps
+        self.reset()
+
+    def setProgress(self, progress: int) -> None:
+        """Print the ticks that have been passed."""
+        ticks = int(100 * progress / self._steps / self._TICK)
+        while self._ticks < ticks:
+            self._ticks += 1
+            sys.stdout.write("." if self._ticks % 4 else str(int(self._ticks * self._TICK)))
+            if self._ticks == 100 / self._TICK:
+                sys.stdout.write(" - done.\n")
+        sys.stdout.flush()
+
+    def reset(self) -> None:
+        """Start a new line of ticks."""
+        self._ticks = -1

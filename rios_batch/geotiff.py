@@ -1,0 +1,245 @@
+"""Just enough of the TIFF format to take encoded blocks out of one file and put them into another.
+
+Sources: TIFF 6.0 (Adobe, 1992) section 2 for directories and types, section 15 for tiles; BigTIFF as in
+libtiff (8-byte offsets and counts). Pixels are never decoded here: a block is a run of bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rios_batch.errors import RiosBatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTE_COUNTS = 322, 323, 324, 325
+_LONG, _LONG8 = 4, 16
+# Bytes per value of each TIFF field type; 13 is IFD, 16-18 are BigTIFF's.
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_TYPE_BYTES |= {_LONG8: 8, 17: 8, 18: 8}
+_UNSIGNED = {1: "u1", 3: "u2", _LONG: "u4", _LONG8: "u8"}
+CLASSIC_LIMIT_BYTES = 2**32
+
+
+class TiffFormatError(RiosBatchError, ValueError):
+    """Bytes that should be a TIFF of the project's own making are not."""
+
+
+@dataclass(frozen=True)
+class _Flavour:
+    """Byte order, and the field widths in which classic TIFF and BigTIFF differ."""
+
+    order: str
+    big: bool
+
+    @property
+    def header_bytes(self) -> int:
+        return 16 if self.big else 8
+
+    @property
+    def entry_bytes(self) -> int:
+        return 20 if self.big else 12
+
+    @property
+    def inline_bytes(self) -> int:
+        return 8 if self.big else 4
+
+    def pack_offset(self, value: int) -> bytes:
+        return struct.pack(self.order + ("Q" if self.big else "L"), value)
+
+    def unpack_offset(self, data: memoryview) -> int:
+        return int(struct.unpack(self.order + ("Q" if self.big else "L"), data[: self.inline_bytes])[0])
+
+    def pack_header(self, directory_offset: int) -> bytes:
+        mark = b"II" if self.order == "<" else b"MM"
+        if self.big:
+            return mark + struct.pack(self.order + "HHHQ", 43, 8, 0, directory_offset)
+        return mark + struct.pack(self.order + "HL", 42, directory_offset)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One directory entry: TIFF type code, number of values, and the values' bytes as stored."""
+
+    type: int
+    count: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class TiledTiff:
+    """The first directory of a tiled TIFF.
+
+    ``offsets`` and ``byte_counts`` have one value per block, in the file's order: plane, block row, block
+    column. A count of 0 is a sparse block: it reads as nodata, or 0 where there is none.
+    """
+
+    order: str
+    big: bool
+    fields: Mapping[int, Field]
+    offsets: NDArray[np.uint64] = field(repr=False)
+    byte_counts: NDArray[np.uint64] = field(repr=False)
+
+
+def parse_tiled_tiff(data: bytes | bytearray | memoryview) -> TiledTiff:
+    """Read the first directory of a whole TIFF in memory.
+
+    Raises
+    ------
+    TiffFormatError : not a TIFF, cut short, or not tiled.
+    """
+    view = memoryview(data)
+    try:
+        return _parse(view)
+    except (struct.error, IndexError, KeyError) as error:
+        raise TiffFormatError(f"{len(view)} bytes are not a complete tiled TIFF: {error!r}") from error
+
+
+def _parse(view: memoryview) -> TiledTiff:
+    order = {b"II": "<", b"MM": ">"}[bytes(view[:2])]
+    magic = struct.unpack(order + "H", view[2:4])[0]
+    if magic not in (42, 43):
+        raise TiffFormatError(f"not a TIFF: version {magic}, not 42 or 43")
+    flavour = _Flavour(order, magic == 43)  # noqa: PLR2004 - BigTIFF's version number
+    directory = flavour.unpack_offset(view[8 if flavour.big else 4 :])
+    count_code = "Q" if flavour.big else "H"
+    count = struct.unpack_from(order + count_code, view, directory)[0]
+    start = directory + struct.calcsize(order + count_code)
+    fields = dict(_parse_entry(view, start + i * flavour.entry_bytes, flavour) for i in range(count))
+    if TILE_OFFSETS not in fields:
+        raise TiffFormatError("the TIFF is not tiled")
+    return TiledTiff(
+        order=order,
+        big=flavour.big,
+        fields=fields,
+        offsets=_unsigned(fields[TILE_OFFSETS], order),
+        byte_counts=_unsigned(fields[TILE_BYTE_COUNTS], order),
+    )
+
+
+def _parse_entry(view: memoryview, position: int, flavour: _Flavour) -> tuple[int, Field]:
+    tag, kind, count = struct.unpack_from(flavour.order + ("HHQ" if flavour.big else "HHL"), view, position)
+    nbytes = _TYPE_BYTES[kind] * count
+    at = position + flavour.entry_bytes - flavour.inline_bytes
+    if nbytes > flavour.inline_bytes:
+        at = flavour.unpack_offset(view[at:])
+    data = bytes(view[at : at + nbytes])
+    if len(data) != nbytes:
+        raise TiffFormatError(f"tag {tag} ends past the end of the file")
+    return tag, Field(kind, count, data)
+
+
+def _unsigned(entry: Field, order: str) -> NDArray[np.uint64]:
+    return np.frombuffer(entry.data, np.dtype(order + _UNSIGNED[entry.type])).astype(np.uint64)
+
+
+def header(template: TiledTiff, directory_offset: int) -> bytes:
+    """Return the file header that points to a directory at ``directory_offset``."""
+    return _Flavour(template.order, template.big).pack_header(directory_offset)
+
+
+def header_size(template: TiledTiff) -> int:
+    """Return the number of bytes before the first block."""
+    return _Flavour(template.order, template.big).header_bytes
+
+
+def directory(
+    template: TiledTiff, offsets: NDArray[np.uint64], byte_counts: NDArray[np.uint64], position: int
+) -> bytes:
+    """Return the template's directory with another block index, to be placed at ``position``.
+
+    Every other tag is copied as it is. ``offsets`` must be 0 where ``byte_counts`` is.
+    """
+    flavour = _Flavour(template.order, template.big)
+    wide = _LONG8 if template.big else _LONG
+    fields = dict(template.fields)
+    fields[TILE_OFFSETS] = _index_field(offsets, wide, template.order)
+    fields[TILE_BYTE_COUNTS] = _index_field(byte_counts, _LONG, template.order)
+
+    count = struct.pack(flavour.order + ("Q" if flavour.big else "H"), len(fields))
+    values_at = position + len(count) + len(fields) * flavour.entry_bytes + flavour.inline_bytes
+    entries, values = bytearray(), bytearray()
+    for tag, entry in sorted(fields.items()):  # TIFF 6.0 wants ascending tags
+        entries += struct.pack(
+            flavour.order + ("HHQ" if flavour.big else "HHL"), tag, entry.type, entry.count
+        )
+        if len(entry.data) <= flavour.inline_bytes:
+            entries += entry.data.ljust(flavour.inline_bytes, b"\0")
+            continue
+        values += bytes(-(values_at + len(values)) % 8)  # word alignment is required; 8 suits BigTIFF
+        entries += flavour.pack_offset(values_at + len(values))
+        values += entry.data
+    no_next_directory = flavour.pack_offset(0)
+    return bytes(count + entries + no_next_directory + values)
+
+
+def _index_field(values: NDArray[np.uint64], kind: int, order: str) -> Field:
+    return Field(kind, len(values), values.astype(np.dtype(order + _UNSIGNED[kind])).tobytes())
+
+
+@dataclass(frozen=True)
+class EncodedBlocks:
+    """The blocks of one tile: their bytes end to end, and how many bytes each has.
+
+    ``byte_counts`` is in TIFF order (plane, block row, block column); 0 is a sparse block. ``data`` is an
+    array, not bytes, so that it can travel between processes without being copied into a pickle.
+    """
+
+    data: NDArray[np.uint8] = field(repr=False)
+    byte_counts: NDArray[np.uint64] = field(repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        return self.data.nbytes
+
+
+def take_blocks(data: bytes | bytearray | memoryview) -> EncodedBlocks:
+    """Take all blocks out of a tiled TIFF in memory, end to end in TIFF order."""
+    tiff = parse_tiled_tiff(data)
+    view = memoryview(data)
+    pieces = [
+        view[offset : offset + count]
+        for offset, count in zip(tiff.offsets.tolist(), tiff.byte_counts.tolist(), strict=True)
+    ]
+    taken = np.frombuffer(b"".join(pieces), np.uint8)
+    if len(taken) != int(tiff.byte_counts.sum()):
+        raise TiffFormatError("the block index points past the end of the file")
+    return EncodedBlocks(taken, tiff.byte_counts)
+
+
+@dataclass(frozen=True)
+class BlockLayout:
+    """Where blocks stand in a tiled TIFF's index.
+
+    ``nplanes`` is the number of separately stored planes: the band count for INTERLEAVE=BAND, else 1.
+    """
+
+    block_xsize: int
+    block_ysize: int
+    nblocks_x: int
+    nblocks_y: int
+    nplanes: int
+
+    @property
+    def nblocks(self) -> int:
+        return self.nplanes * self.nblocks_y * self.nblocks_x
+
+    def index_of(self, col: int, row: int, width: int, height: int) -> NDArray[np.intp]:
+        """Return the index positions of a rectangle of pixels, in TIFF order.
+
+        ``col`` and ``row`` must start a block; the right and bottom edge may be cut.
+        """
+        xs = np.arange(col // self.block_xsize, -(-(col + width) // self.block_xsize))
+        ys = np.arange(row // self.block_ysize, -(-(row + height) // self.block_ysize))
+        planes = np.arange(self.nplanes) * (self.nblocks_x * self.nblocks_y)
+        index: NDArray[np.intp] = (
+            planes[:, None, None] + (ys * self.nblocks_x)[None, :, None] + xs[None, None, :]
+        )
+        return index.ravel()

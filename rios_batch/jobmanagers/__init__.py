@@ -1,0 +1,8 @@
+"""How tiles are handed out: one small base class, and a registry by RIOS's names."""
+
+from __future__ import annotations
+
+from rios_batch.jobmanagers import local, processes  # noqa: F401 - importing registers them
+from rios_batch.jobmanagers.base import JobManager, getAvailableJobManagerTypes, getJobManagerClassByType
+
+__all__ = ["JobManager", "getAvailableJobManagerTypes", "getJobManagerClassByType"]

@@ -1,0 +1,129 @@
+# ruff: noqa: N802, N803, N815 - RIOS's names
+"""The job manager's contract, the registry, and the queue that managers take tiles from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rios_batch.errors import JobMgrError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from rios_batch.jobspec import TileJob, TileResult
+    from rios_batch.plan import Tile, TilePlan
+
+
+class JobManager(ABC):
+    """Hands the tiles of a job to workers and yields their results.
+
+    A subclass with a ``jobMgrType`` can be chosen with ``controls.setJobManagerType`` once it is
+    imported, as in RIOS. It must
+
+    - yield exactly one result for every tile of ``job.plan``, in any order;
+    - give each tile a fresh copy of ``other_args`` if more than one works at a time, and bring the
+      changed attributes back in ``TileResult.other_args`` (:class:`rios_batch.otherargs.ChangeDetector`);
+    - let errors of a tile out as they are;
+    - have stopped everything it started when the generator is closed, whatever the reason.
+
+    Parameters
+    ----------
+    numThreads : workers that run at the same time, at least 1 (``controls.setNumThreads``).
+    """
+
+    jobMgrType: ClassVar[str]
+
+    def __init__(self, numThreads: int) -> None:
+        self.numThreads = numThreads
+
+    @abstractmethod
+    def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
+        """Run all tiles; see the class."""
+
+    @classmethod
+    def registered(cls) -> dict[str, type[JobManager]]:
+        """Return all imported job managers by their ``jobMgrType``."""
+        found: dict[str, type[JobManager]] = {}
+        for subclass in cls.__subclasses__():
+            if "jobMgrType" in vars(subclass):
+                found[subclass.jobMgrType] = subclass
+            found |= subclass.registered()
+        return found
+
+
+def getAvailableJobManagerTypes() -> list[str]:
+    """Return the names of all job managers that are imported."""
+    return sorted(JobManager.registered())
+
+
+# RIOS's managers that have no counterpart, and what to use in their place.
+_ELSEWHERE = {
+    "subproc": "use 'multiprocessing'",
+    "mpi": "use 'multiprocessing' on one machine, or 'AWSBatch'",
+    "pbs": "use 'multiprocessing' in one job of the cluster, or 'AWSBatch'",
+    "slurm": "use 'multiprocessing' in one job of the cluster, or 'AWSBatch'",
+    "AWSBatch": "this version does not have it yet; use 'multiprocessing'",
+}
+
+
+def getJobManagerClassByType(jobMgrType: str) -> type[JobManager]:
+    """Return the job manager of a name.
+
+    Raises
+    ------
+    JobMgrError : no such manager is imported; says which are.
+    """
+    registered = JobManager.registered()
+    if jobMgrType in registered:
+        return registered[jobMgrType]
+    known = ", ".join(map(repr, getAvailableJobManagerTypes()))
+    hint = f"; {_ELSEWHERE[jobMgrType]}" if jobMgrType in _ELSEWHERE else ""
+    raise JobMgrError(f"job manager type {jobMgrType!r} is not known; there are {known}{hint}")
+
+
+class TileQueue:
+    """The tiles of a plan, handed out in order, never far ahead of the first unfinished one.
+
+    Results are used in tile order, so a finished tile waits in memory until those before it are done; one
+    slow tile must not let all the others pile up.
+
+    Parameters
+    ----------
+    max_ahead : a tile is not handed out while it is this many tiles past the first unfinished one.
+    """
+
+    def __init__(self, plan: TilePlan, max_ahead: int) -> None:
+        self._plan, self._max_ahead = plan, max_ahead
+        self._next = 0
+        self._first_unfinished = 0
+        self._finished: set[int] = set()
+        self._returned: list[int] = []
+
+    @property
+    def all_finished(self) -> bool:
+        return self._first_unfinished == len(self._plan)
+
+    def take(self) -> Tile | None:
+        """Return the next tile, or None if there is none, or none to take before others finish."""
+        if self._returned:
+            return self._plan.tile(self._returned.pop())
+        if self._next == len(self._plan) or self._next >= self._first_unfinished + self._max_ahead:
+            return None
+        self._next += 1
+        return self._plan.tile(self._next - 1)
+
+    def give_back(self, tile: Tile) -> None:
+        """Put back a tile whose worker died; it is taken next."""
+        self._returned.append(tile.index)
+
+    def finish(self, tile_index: int) -> None:
+        """Say that a tile's result has arrived."""
+        self._finished.add(tile_index)
+        while self._first_unfinished in self._finished:
+            self._finished.remove(self._first_unfinished)
+            self._first_unfinished += 1
+
+
+# Tiles in memory beyond those being computed: enough that one slow tile seldom makes the others wait.
+AHEAD_PER_WORKER = 16

@@ -1,0 +1,74 @@
+# ruff: noqa: N815 - RIOS's names
+"""The managers that need no other process: in order on the caller's thread, and a pool of threads."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rios_batch.jobmanagers.base import AHEAD_PER_WORKER, JobManager, TileQueue
+from rios_batch.jobmanagers.pickling import dump_other_args
+from rios_batch.otherargs import ChangeDetector
+from rios_batch.tile import TileRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from rios_batch.jobspec import TileJob, TileResult
+    from rios_batch.plan import Tile
+
+
+class InProcess(JobManager):
+    """One tile after the other on the caller's thread, every block with the caller's own otherArgs."""
+
+    jobMgrType = "in-process"
+
+    def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
+        runner = TileRunner(job, "the main process")
+        for tile in job.plan:
+            yield runner.run(tile, other_args)
+
+
+class Threads(JobManager):
+    """Threads of this process. GDAL and most of numpy release the interpreter lock while they work."""
+
+    jobMgrType = "threads"
+
+    def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
+        queue = TileQueue(job.plan, max_ahead=AHEAD_PER_WORKER * self.numThreads)
+        worker = _ThreadWorker(job, dump_other_args(other_args))
+        running: set[Future[TileResult]] = set()
+        with ThreadPoolExecutor(self.numThreads, thread_name_prefix="rios_batch") as executor:
+            try:
+                while not queue.all_finished:
+                    while len(running) < 2 * self.numThreads and (tile := queue.take()):
+                        running.add(executor.submit(worker.run, tile))
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        result = future.result()
+                        queue.finish(result.record.tile)
+                        yield result
+            finally:
+                worker.stop.set()
+                executor.shutdown(cancel_futures=True)
+
+
+class _ThreadWorker:
+    """What every thread of the pool shares, and its own runner for each thread."""
+
+    def __init__(self, job: TileJob, other_args: bytes) -> None:
+        self.stop = threading.Event()
+        self._job, self._other_args = job, other_args
+        self._own = threading.local()
+
+    def run(self, tile: Tile) -> TileResult:
+        if not hasattr(self._own, "runner"):
+            name = threading.current_thread().name
+            self._own.runner = TileRunner(self._job, name, self.stop.is_set)
+            self._own.detector = ChangeDetector(self._other_args)
+        detector: ChangeDetector = self._own.detector
+        other_args = detector.fresh_copy()
+        result: TileResult = self._own.runner.run(tile, other_args)
+        return replace(result, other_args=detector.changes(other_args))

@@ -1,0 +1,105 @@
+"""Pickling a job for another process: the user's own modules travel by value."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import site
+import sys
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from rios_batch.errors import PicklingFailedError
+from rios_batch.otherargs import attributes_of, pickle_or_none
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    from rios_batch.jobspec import TileJob
+
+_OWN_PACKAGE = __name__.partition(".")[0]
+
+
+def dump_job(job: TileJob) -> bytes:
+    """Pickle a job.
+
+    Raises
+    ------
+    PicklingFailedError : the user function, or something it refers to, cannot be pickled.
+    """
+    try:
+        with _local_modules_by_value():
+            return bytes(cloudpickle.dumps(job))
+    except Exception as error:
+        name = getattr(job.function, "__qualname__", repr(job.function))
+        raise PicklingFailedError(
+            f"the function {name} cannot be sent to another process: {error}; "
+            "open files, datasets and locks inside the function, or use setJobManagerType('threads')"
+        ) from error
+
+
+def dump_other_args(other_args: Any) -> bytes:
+    """Pickle otherArgs.
+
+    Raises
+    ------
+    PicklingFailedError : an attribute cannot be pickled; names it.
+    ParameterError : it is of a kind whose changes could not be brought back.
+    """
+    attributes = attributes_of(other_args) if other_args is not None else {}
+    try:
+        with _local_modules_by_value():
+            return bytes(cloudpickle.dumps(other_args))
+    except Exception as error:
+        culprits = [name for name, value in attributes.items() if pickle_or_none(value) is None]
+        raise PicklingFailedError(
+            f"otherArgs.{', otherArgs.'.join(culprits) or '?'} cannot be copied for each worker: {error}; "
+            "open files, datasets and locks inside the function, or use one thread"
+        ) from error
+
+
+@contextlib.contextmanager
+def _local_modules_by_value() -> Iterator[None]:
+    """Have cloudpickle send functions of modules that are not installed packages as code.
+
+    By reference they would have to be importable in the worker, and ``my_helpers.py`` beside a script
+    is not importable on another machine.
+    """
+    modules = [module for name, module in list(sys.modules.items()) if _is_local(name, module)]
+    already = cloudpickle.list_registry_pickle_by_value()
+    added = [module for module in modules if module.__name__ not in already]
+    for module in added:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in added:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _is_local(name: str, module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    if not file or name.partition(".")[0] in {_OWN_PACKAGE, "__main__"} | sys.stdlib_module_names:
+        return False
+    return getattr(module, "__name__", None) == name and _is_outside_packages(file)
+
+
+@functools.cache  # asked for hundreds of modules at every run, and a file does not move
+def _is_outside_packages(file: str) -> bool:
+    path = Path(file).resolve()
+    return not any(path.is_relative_to(folder) for folder in _INSTALLED)
+
+
+_INSTALLED = [
+    Path(folder).resolve()
+    for folder in {
+        *sysconfig.get_paths().values(),
+        *site.getsitepackages(),
+        site.getusersitepackages(),
+        *(entry for entry in sys.path if entry.endswith("dist-packages")),
+    }
+]

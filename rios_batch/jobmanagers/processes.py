@@ -1,0 +1,290 @@
+# ruff: noqa: N815 - RIOS's names
+"""A pool of processes, for user functions that hold the interpreter lock.
+
+Workers are forked on Linux, so that scripts without an ``if __name__ == "__main__"`` guard run as they do
+in RIOS, and a pool is there in milliseconds. Each worker has a pipe of its own, and main knows which tile
+it has: a worker that is killed costs that tile's work and nothing else, where the standard library's
+executors give up the whole pool. See docs/decisions/0003-process-pool.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
+from multiprocessing.reduction import DupFd
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+import numpy as np
+
+from rios_batch.errors import RiosBatchError, UserFunctionError, WorkerLostError
+from rios_batch.jobmanagers.base import AHEAD_PER_WORKER, JobManager, TileQueue
+from rios_batch.jobmanagers.pickling import dump_job, dump_other_args
+from rios_batch.otherargs import ChangeDetector, pickle_or_none
+from rios_batch.raster.gdalapi import gdal_exceptions, use_one_thread
+from rios_batch.tile import TileRunner, process_name
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
+
+    from rios_batch.jobspec import Array, TileJob, TileResult
+    from rios_batch.plan import Tile
+
+# macOS's system libraries do not survive a fork; there scripts need the usual guard.
+_CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+MAX_LOSSES_PER_TILE = 3
+_STOP_SECONDS = 5.0  # a worker that is inside a system call gets this long before it is killed
+
+
+class Processes(JobManager):
+    """Worker processes; a killed worker is replaced at once and its tile is done again."""
+
+    jobMgrType = "multiprocessing"
+
+    def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
+        queue = TileQueue(job.plan, max_ahead=AHEAD_PER_WORKER * self.numThreads)
+        pool = _Pool(dump_job(job), dump_other_args(other_args))
+        losses: Counter[int] = Counter()
+        try:
+            for _ in range(min(self.numThreads, len(job.plan))):
+                pool.start_worker()
+            while not queue.all_finished:
+                pool.hand_out(queue)
+                for worker in pool.wait():
+                    tile = worker.tile
+                    reply = worker.receive()
+                    if reply is None:
+                        losses[tile.index] += 1
+                        if losses[tile.index] == MAX_LOSSES_PER_TILE:
+                            raise _lost(tile, worker)
+                        pool.replace(worker)
+                        queue.give_back(tile)
+                        continue
+                    result = reply.unwrap() if isinstance(reply, _Failure) else reply
+                    queue.finish(tile.index)
+                    yield result
+        finally:
+            pool.stop()
+
+
+def _lost(tile: Tile, worker: _Worker) -> WorkerLostError:
+    return WorkerLostError(
+        f"tile {tile.index} ({tile.window}) ended its worker process {MAX_LOSSES_PER_TILE} times, "
+        f"the last time by {worker.cause_of_death()}; if memory ran out, use fewer threads or a smaller window"
+    )
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An exception on its way from a worker, with its cause if that can travel."""
+
+    error: bytes | None
+    cause: bytes | None
+    text: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> _Failure:
+        return cls(_travelling(error), _travelling(error.__cause__), f"{type(error).__name__}: {error}")
+
+    def unwrap(self) -> TileResult:
+        """Raise the exception again."""
+        error = RiosBatchError(self.text) if self.error is None else cloudpickle.loads(self.error)
+        if isinstance(error, UserFunctionError):  # the cause has left its traceback in the worker
+            error.add_note(f"The traceback in the worker was:\n{error.traceback_text}")
+        raise error from (None if self.cause is None else cloudpickle.loads(self.cause))
+
+
+def _travelling(error: BaseException | None) -> bytes | None:
+    """Pickle an exception, if it also comes out again: a class with its own __init__ may not."""
+    pickled = None if error is None else pickle_or_none(error)
+    try:
+        return pickled if pickled is None or cloudpickle.loads(pickled) is not None else None
+    except Exception:  # noqa: BLE001 - the user's class may raise anything; the text travels in its place
+        return None
+
+
+class _Tray:
+    """An unnamed file in memory in which one worker's arrays travel to main, past the pipe.
+
+    Through the pipe (64 KiB at a time, and pickled) 3 MB of a tile cost four times as much processor time,
+    a tenth of a light run. One tile lies in it at a time: the worker gets its next tile after main has
+    taken the last one.
+    """
+
+    def __init__(self) -> None:
+        self._file = (
+            open(os.memfd_create("rios_batch"), "r+b", buffering=0)  # noqa: SIM115, PTH123 - kept open
+            if hasattr(os, "memfd_create")
+            else tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - kept open
+        )
+
+    def __getstate__(self) -> Any:
+        return DupFd(self._file.fileno())  # for a spawned worker; a forked one has it already
+
+    def __setstate__(self, state: Any) -> None:
+        self._file = open(state.detach(), "r+b", buffering=0)  # noqa: SIM115, PTH123 - kept open
+
+    def dump(self, value: object) -> tuple[bytes, list[int]]:
+        """Put a value's arrays into the file; return its pickle without them, and their sizes."""
+        buffers: list[pickle.PickleBuffer] = []
+        pickled = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        self._file.seek(0)
+        for buffer in buffers:
+            view = buffer.raw()
+            while view.nbytes:  # an unbuffered write may write less than all
+                view = view[self._file.write(view) :]
+        return pickled, [buffer.raw().nbytes for buffer in buffers]
+
+    def load(self, dumped: tuple[bytes, list[int]]) -> Any:
+        """Return the value again, with copies of its arrays."""
+        pickled, sizes = dumped
+        self._file.seek(0)
+        return pickle.loads(pickled, buffers=[self._read(size) for size in sizes])  # noqa: S301 - our own child's
+
+    def _read(self, size: int) -> Array:
+        data = np.empty(size, np.uint8)
+        view = data.data
+        while view.nbytes and (count := self._file.readinto(view)):
+            view = view[count:]
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Worker:
+    """Main's side of one worker process."""
+
+    def __init__(self, process: BaseProcess, connection: Connection, tray: _Tray) -> None:
+        self._process, self.connection, self._tray = process, connection, tray
+        self._tile: Tile | None = None
+
+    @property
+    def idle(self) -> bool:
+        return self._tile is None
+
+    @property
+    def tile(self) -> Tile:
+        assert self._tile is not None
+        return self._tile
+
+    def send(self, tile: Tile) -> None:
+        self._tile = tile
+        try:
+            self.connection.send(tile)
+        except OSError:  # it is dead already; receive() will say so
+            return
+
+    def receive(self) -> TileResult | _Failure | None:
+        """Return the worker's reply, or None if it died."""
+        try:
+            reply: TileResult | _Failure = self._tray.load(self.connection.recv())
+        except (EOFError, OSError):
+            self._process.join()
+            return None
+        self._tile = None
+        return reply
+
+    def cause_of_death(self) -> str:
+        code = self._process.exitcode or 0
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+    def terminate(self) -> None:
+        self.close()
+        self._process.terminate()
+
+    def close(self) -> None:
+        self.connection.close()
+        self._tray.close()
+
+    def join(self) -> None:
+        self._process.join(_STOP_SECONDS)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+class _Pool:
+    """The living workers of one run."""
+
+    def __init__(self, job: bytes, other_args: bytes) -> None:
+        self._job, self._other_args = job, other_args
+        self._workers: list[_Worker] = []
+
+    def start_worker(self) -> None:
+        mine, its = _CONTEXT.Pipe()
+        tray = _Tray()
+        # A forked child holds copies of main's pipe ends; left open they would hide main's death from others.
+        inherited = [worker.connection for worker in self._workers] + [mine]
+        process = _CONTEXT.Process(  # type: ignore[attr-defined]  # both contexts have it
+            target=_serve,
+            args=(
+                its,
+                tray,
+                inherited if _CONTEXT.get_start_method() == "fork" else [],
+                self._job,
+                self._other_args,
+            ),
+            name="rios_batch worker",
+            daemon=True,
+        )
+        process.start()
+        its.close()  # so that the pipe ends with the child
+        self._workers.append(_Worker(process, mine, tray))
+
+    def replace(self, dead: _Worker) -> None:
+        dead.close()
+        self._workers.remove(dead)
+        self.start_worker()
+
+    def hand_out(self, queue: TileQueue) -> None:
+        for worker in self._workers:
+            if worker.idle and (tile := queue.take()):
+                worker.send(tile)
+
+    def wait(self) -> list[_Worker]:
+        """Wait until workers have replied or died, and return those."""
+        by_connection = {worker.connection: worker for worker in self._workers if not worker.idle}
+        return [by_connection[ready] for ready in wait(list(by_connection))]  # type: ignore[index]
+
+    def stop(self) -> None:
+        for worker in self._workers:
+            worker.terminate()
+        for worker in self._workers:
+            worker.join()
+
+
+def _serve(
+    connection: Connection, tray: _Tray, inherited: list[Connection], job: bytes, other_args: bytes
+) -> None:
+    """Run tiles as they come, until main closes the pipe or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; main stops the workers
+    for other in inherited:
+        other.close()
+    use_one_thread()
+    main = os.getppid()
+    gone = (EOFError, BrokenPipeError)  # main has closed the pipe, or died
+    with gdal_exceptions(), contextlib.suppress(*gone):
+        runner = TileRunner(cloudpickle.loads(job), process_name(), stopped=lambda: os.getppid() != main)
+        detector = ChangeDetector(other_args)
+        while True:
+            connection.send(tray.dump(_run(runner, detector, connection.recv())))
+
+
+def _run(runner: TileRunner, detector: ChangeDetector, tile: Tile) -> TileResult | _Failure:
+    try:
+        other_args = detector.fresh_copy()
+        result = runner.run(tile, other_args)
+        return replace(result, other_args=detector.changes(other_args))
+    except BaseException as error:  # noqa: BLE001 - whatever it is, SystemExit included, main raises it again
+        return _Failure.of(error)

@@ -1,0 +1,143 @@
+"""What a worker needs to know, and what it hands back: frozen values, no GDAL, no AWS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rios_batch.geotiff import EncodedBlocks
+    from rios_batch.grid import PixelGridDefn, PixelWindow
+    from rios_batch.plan import TilePlan
+
+    Array = NDArray[Any]
+    UserFunction = Callable[..., object]
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One raster on the working grid's lattice.
+
+    ``col_offset`` and ``row_offset`` lead from a pixel of the working grid to one of the file. ``layers``
+    are the 1-based bands that the user function sees, in its order; ``nodata`` has one value for each.
+    """
+
+    path: str
+    col_offset: int
+    row_offset: int
+    ncols: int
+    nrows: int
+    dtype: str
+    layers: tuple[int, ...]
+    nodata: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """A symbolic input name; with ``is_list`` the user function gets a list of arrays."""
+
+    name: str
+    files: tuple[InputFile, ...]
+    is_list: bool
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """One output file and how it is written.
+
+    ``sequence`` is the position in a list of files, or None for a single file. ``encoded_by_workers``
+    says that tiles arrive as encoded TIFF blocks; otherwise they arrive as arrays.
+    """
+
+    name: str
+    sequence: int | None
+    path: str
+    driver: str
+    creation_options: tuple[str, ...]
+    nodata: float | None
+    thematic: bool
+    layer_names: tuple[str, ...]
+    encoded_by_workers: bool
+
+    @property
+    def label(self) -> str:
+        """Return the name as a script would write it: ``outputs.ndvi`` or ``outputs.masks[1]``."""
+        return f"outputs.{self.name}" + ("" if self.sequence is None else f"[{self.sequence}]")
+
+
+@dataclass(frozen=True)
+class TileJob:
+    """All that is the same for every tile of a run."""
+
+    function: UserFunction
+    takes_other_args: bool
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+    grid: PixelGridDefn
+    plan: TilePlan
+    overlap_px: int
+
+    @property
+    def input_paths(self) -> tuple[str, ...]:
+        return tuple(file.path for spec in self.inputs for file in spec.files)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Data type (numpy's name) and number of bands of an output."""
+
+    dtype: str
+    nbands: int
+
+    def __str__(self) -> str:
+        return f"{self.nbands} band{'s' if self.nbands != 1 else ''} of {self.dtype}"
+
+
+@dataclass(frozen=True)
+class TileOutput:
+    """One output's part of a tile: encoded blocks, or an array of shape (bands, rows, cols)."""
+
+    layout: Layout
+    payload: EncodedBlocks | Array = field(repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """Return the size of what travels."""
+        return self.payload.nbytes
+
+
+@dataclass(frozen=True)
+class TileRecord:
+    """What happened to a tile. Times are wall-clock seconds, summed over its blocks."""
+
+    tile: int
+    window: PixelWindow
+    worker: str
+    blocks: int
+    reading_s: float
+    function_s: float
+    encoding_s: float
+    bytes_out: int
+
+
+@dataclass(frozen=True)
+class TileResult:
+    """A finished tile: its record, its outputs in the order of ``TileJob.outputs``.
+
+    ``other_args`` holds the attributes of otherArgs that the tile changed, pickled one by one; None stands
+    for a value that cannot be pickled. It is empty where the tile worked on the caller's own object.
+    """
+
+    record: TileRecord
+    outputs: tuple[TileOutput, ...]
+    other_args: Mapping[str, bytes | None] = field(default_factory=dict)
+
+
+def block_dtype_name(dtype: np.dtype[Any]) -> str:
+    """Return the name of the type that is written for a block's type: bool becomes uint8."""
+    return "uint8" if dtype.kind == "b" else dtype.newbyteorder("=").name

@@ -1,0 +1,36 @@
+# ruff: noqa: N802 - RIOS's names
+"""The seams: what a part needs of its neighbour, and all that a test may put in its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rios_batch.jobspec import TileOutput
+    from rios_batch.plan import Tile
+
+
+class RasterSink(Protocol):
+    """One output file being written. Nothing is at its path before ``commit``."""
+
+    def write(self, tile: Tile, output: TileOutput) -> None:
+        """Take one tile's part; tiles come in order of their index."""
+
+    def finish(self) -> None:
+        """Complete the file beside its path."""
+
+    def commit(self) -> None:
+        """Move the finished file to its path, replacing what was there."""
+
+    def abort(self) -> None:
+        """Remove everything that was written; harmless after ``commit``."""
+
+
+class Progress(Protocol):
+    """A progress object in RIOS's form (``controls.setProgress``)."""
+
+    def setTotalSteps(self, steps: int) -> None: ...
+    def setProgress(self, progress: int) -> None: ...
+    def setLabelText(self, text: str) -> None: ...
+    def reset(self) -> None: ...
+    def wasCancelled(self) -> bool: ...

@@ -1,0 +1,1 @@
+"""Reading, encoding and writing rasters: the only code that imports GDAL."""

@@ -1,0 +1,146 @@
+"""Which driver writes an output, with which options, and whether workers can encode its tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osgeo import gdal
+
+from rios_batch.errors import OutputError, ParameterError
+from rios_batch.plan import blocks_per_unit, tiff_block_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rios_batch.plan import BlockGrid
+
+DEFAULT_DRIVER = "GTiff"
+# RIOS's defaults. BIGTIFF: GDAL's own default, IF_NEEDED, lets a compressed file grow past 4 GiB and fail.
+DEFAULT_CREATION_OPTIONS = {
+    "GTiff": ("TILED=YES", "INTERLEAVE=BAND", "BIGTIFF=IF_SAFER", "COMPRESS=DEFLATE"),
+    "HFA": ("COMPRESSED=YES", "IGNOREUTM=YES"),
+}
+# Codecs whose blocks are the same whether GDAL writes them into a small file or a large one. JPEG's are
+# not (edge blocks are padded otherwise, and tables are shared); the lossy rest is not worth the doubt.
+ASSEMBLED_CODECS = frozenset(
+    {"NONE", "LZW", "DEFLATE", "ZSTD", "LZMA", "PACKBITS", "LERC", "LERC_DEFLATE", "LERC_ZSTD"}
+)
+
+
+@dataclass(frozen=True)
+class OutputFormat:
+    """How an output is written.
+
+    ``unit_blocks`` is the smallest tile, in user-function blocks in x and y, if workers encode the tiles;
+    None if they arrive as arrays and one writer encodes, and then ``reason`` says why.
+    """
+
+    driver: str
+    creation_options: tuple[str, ...]
+    unit_blocks: tuple[int, int] | None
+    reason: str = ""
+
+
+def choose_format(
+    path: str, driver_name: str | None, creation_options: Sequence[str] | None, blocks: BlockGrid
+) -> OutputFormat:
+    """Decide how to write an output.
+
+    Parameters
+    ----------
+    driver_name : GDAL's short name; None takes it from the file's extension, GTiff if that says nothing.
+    creation_options : ``NAME=VALUE`` texts that replace the driver's defaults; None keeps those.
+
+    Raises
+    ------
+    OutputError : the driver is unknown or cannot write block by block.
+    ParameterError : a creation option is not of the form ``NAME=VALUE``.
+    """
+    driver = driver_name or driver_for_extension(path)
+    check_driver(driver, path)
+    if creation_options is None:
+        options = list(DEFAULT_CREATION_OPTIONS.get(driver, ()))
+    else:
+        options = [str(option) for option in creation_options]
+    for option in options:
+        if "=" not in option:
+            raise ParameterError(f"creation option {option!r} of {path!r} is not of the form NAME=VALUE")
+    if driver != "GTiff":
+        return OutputFormat(driver, tuple(options), None, f"GDAL's {driver} driver writes whole files only")
+    return _geotiff_format(options, blocks)
+
+
+def _geotiff_format(options: list[str], blocks: BlockGrid) -> OutputFormat:
+    given = {name.upper(): value.upper() for name, _, value in (option.partition("=") for option in options)}
+    if not given.keys() & {"TILED", "BLOCKXSIZE", "BLOCKYSIZE"}:
+        # Without a word on the layout GDAL writes strips, which a window of 256 x 256 would rewrite again
+        # and again; RIOS does not allow them either.
+        options.append("TILED=YES")
+        given["TILED"] = "YES"
+    if "BIGTIFF" not in given:
+        options.append("BIGTIFF=IF_SAFER")
+    if given.get("TILED", "NO") not in {"YES", "TRUE", "ON", "1"}:
+        return OutputFormat("GTiff", tuple(options), None, "it is written in strips (TILED is not YES)")
+    sides = []
+    for axis, window_px in (("X", blocks.window_xsize), ("Y", blocks.window_ysize)):
+        name = f"BLOCK{axis}SIZE"
+        if name not in given:
+            given[name] = str(tiff_block_for(window_px))
+            options.append(f"{name}={given[name]}")
+        sides.append(_block_side(name, given[name]))
+    codec = given.get("COMPRESS", "NONE")
+    if codec not in ASSEMBLED_CODECS:
+        return OutputFormat(
+            "GTiff", tuple(options), None, f"blocks of codec {codec} cannot be moved between files"
+        )
+    unit = blocks_per_unit(blocks, *sides)
+    if unit is None:
+        windows = f"{blocks.window_xsize} x {blocks.window_ysize}"
+        why = f"windows of {windows} px do not fit TIFF blocks of {sides[0]} x {sides[1]} px"
+        return OutputFormat("GTiff", tuple(options), None, why)
+    return OutputFormat("GTiff", tuple(options), unit)
+
+
+def _block_side(name: str, value: str) -> int:
+    if not value.isdigit() or int(value) == 0 or int(value) % 16:
+        raise ParameterError(f"creation option {name}={value}: a TIFF block's side must be a multiple of 16")
+    return int(value)
+
+
+def driver_for_extension(path: str) -> str:
+    """Return the driver that GDAL associates with the file's extension, GTiff if there is none."""
+    extension = Path(path).suffix.lstrip(".").lower()
+    if extension in ("", "tif", "tiff"):  # several drivers claim these
+        return DEFAULT_DRIVER
+    candidates = [
+        driver
+        for driver in map(gdal.GetDriver, range(gdal.GetDriverCount()))
+        if driver.GetMetadataItem("DCAP_RASTER") == "YES"
+        and extension in (driver.GetMetadataItem("DMD_EXTENSIONS") or "").lower().split()
+    ]
+    writers = [driver.ShortName for driver in candidates if _can_create(driver)]
+    # A driver that only copies is named too, so that the error speaks of the format that was asked for.
+    return str(next(iter(writers + [driver.ShortName for driver in candidates]), DEFAULT_DRIVER))
+
+
+def check_driver(name: str, path: str) -> None:
+    """Raise OutputError if GDAL has no such driver, or it cannot write block by block."""
+    try:
+        driver = gdal.GetDriverByName(name)
+    except RuntimeError:  # newer GDAL raises where older returns None
+        driver = None
+    if driver is None:
+        raise OutputError(
+            f"output {path!r}: GDAL has no driver {name!r}; 'gdalinfo --formats' lists those it has"
+        )
+    if not _can_create(driver):
+        raise OutputError(
+            f"output {path!r}: GDAL's {name} driver cannot write block by block; "
+            "write a .tif and convert it with gdal_translate"
+        )
+
+
+def _can_create(driver: gdal.Driver) -> bool:
+    return bool(driver.GetMetadataItem("DCAP_CREATE") == "YES")

@@ -1,0 +1,151 @@
+"""Opening input rasters, and reading one block of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from osgeo import gdal
+
+from rios_batch.associations import BlockAssociations
+from rios_batch.errors import ImageOpenError, MissingFileError, UnavailableError
+from rios_batch.grid import PixelGridDefn, check_north_up
+from rios_batch.raster.gdalapi import nodata_or_none, numpy_name, reason
+
+if TYPE_CHECKING:
+    from rios_batch.grid import PixelWindow
+    from rios_batch.jobspec import Array, InputFile, TileJob
+
+
+@dataclass(frozen=True)
+class RasterFacts:
+    """What planning needs to know of a raster: its grid, and its bands' common type and nodata values."""
+
+    path: str
+    grid: PixelGridDefn
+    dtype: str
+    nodata: tuple[float | None, ...]
+
+    @property
+    def nbands(self) -> int:
+        return len(self.nodata)
+
+
+def open_raster(path: str) -> gdal.Dataset:
+    """Open a raster for reading; GDAL's exceptions must be on.
+
+    Raises
+    ------
+    MissingFileError : there is no such file.
+    UnavailableError : it is a vector file.
+    ImageOpenError : GDAL cannot open it; says why.
+    """
+    if _is_file_name(path) and not Path(path).exists():
+        raise MissingFileError(f"input file {path!r} does not exist")
+    try:
+        return gdal.Open(path)
+    except RuntimeError as error:
+        if _is_vector(path):
+            raise UnavailableError(
+                f"input {path!r} is a vector file, which this version cannot read; "
+                "rasterise it onto the working grid with gdal_rasterize first"
+            ) from error
+        raise ImageOpenError(f"input {path!r} cannot be opened as a raster: {reason(error)}") from error
+
+
+def _is_file_name(path: str) -> bool:
+    """Tell a file's name from GDAL's own (``/vsis3/...``, ``NETCDF:"x.nc":v``, ``<VRTDataset>``)."""
+    return not path.startswith(("/vsi", "<")) and ":" not in path
+
+
+def _is_vector(path: str) -> bool:
+    try:
+        return gdal.OpenEx(path, gdal.OF_VECTOR) is not None
+    except RuntimeError:
+        return False
+
+
+def describe(path: str) -> RasterFacts:
+    """Open a raster and tell its facts.
+
+    Raises
+    ------
+    GridError : the raster is rotated or south-up.
+    ImageOpenError : it has no bands (a container of subdatasets), or as in :func:`open_raster`.
+    """
+    dataset = open_raster(path)
+    bands = [dataset.GetRasterBand(i + 1) for i in range(dataset.RasterCount)]
+    if not bands:
+        names = [name for name, _ in dataset.GetSubDatasets()]
+        hint = f"; name one of its subdatasets, such as {names[0]!r}" if names else ""
+        raise ImageOpenError(f"input {path!r} has no bands{hint}")
+    # A raster without georeference counts pixels from its top left corner; GDAL's own default is south-up.
+    transform = dataset.GetGeoTransform(can_return_null=True) or (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    check_north_up(transform, f"input {path!r}")
+    grid = PixelGridDefn(transform, dataset.RasterYSize, dataset.RasterXSize, dataset.GetProjection())
+    dtype = numpy_name(bands[0])
+    return RasterFacts(path, grid, dtype, tuple(nodata_or_none(b.GetNoDataValue(), dtype) for b in bands))
+
+
+class BlockReader:
+    """Reads blocks of all inputs of a job. Not for use by two threads at once: GDAL datasets are not."""
+
+    def __init__(self, job: TileJob) -> None:
+        self._job = job
+        self._datasets: dict[str, gdal.Dataset] = {}
+
+    def read(self, window: PixelWindow) -> tuple[BlockAssociations, dict[int, InputFile]]:
+        """Read one block of every input, with the job's overlap as margin.
+
+        Parameters
+        ----------
+        window : the block, in pixels of the working grid, without margin.
+
+        Returns
+        -------
+        The arrays, of shape (bands, rows, cols), and for each array's ``id`` the file it came from.
+        """
+        inputs = BlockAssociations()
+        files: dict[int, InputFile] = {}
+        wanted = window.grown(self._job.overlap_px)
+        for spec in self._job.inputs:
+            arrays = [self._read_file(file, wanted) for file in spec.files]
+            files.update(zip(map(id, arrays), spec.files, strict=True))
+            setattr(inputs, spec.name, arrays if spec.is_list else arrays[0])
+        return inputs, files
+
+    def _read_file(self, file: InputFile, window: PixelWindow) -> Array:
+        wanted = window.shifted(file.col_offset, file.row_offset)
+        inside = wanted.clipped(file.ncols, file.nrows)
+        if inside == wanted:
+            return self._read_pixels(file, wanted)
+        block = np.empty((len(file.layers), wanted.height, wanted.width), file.dtype)
+        for band, nodata in zip(block, file.nodata, strict=True):
+            band.fill(0 if nodata is None else nodata)
+        if inside.size_px:
+            row, col = inside.row - wanted.row, inside.col - wanted.col
+            block[:, row : row + inside.height, col : col + inside.width] = self._read_pixels(file, inside)
+        return block
+
+    def _read_pixels(self, file: InputFile, window: PixelWindow) -> Array:
+        try:
+            pixels: Any = self._dataset(file.path).ReadAsArray(
+                window.col,
+                window.row,
+                window.width,
+                window.height,
+                band_list=list(file.layers),
+            )
+        except RuntimeError as error:
+            raise ImageOpenError(
+                f"input {file.path!r} cannot be read at {window}; it may be damaged or cut short: {reason(error)}"
+            ) from error
+        array: Array = pixels.reshape(len(file.layers), window.height, window.width)
+        return array.view(file.dtype) if file.dtype == "int8" else array.astype(file.dtype, copy=False)
+
+    def _dataset(self, path: str) -> gdal.Dataset:
+        if path not in self._datasets:
+            self._datasets[path] = open_raster(path)
+        return self._datasets[path]

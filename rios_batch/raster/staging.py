@@ -1,0 +1,90 @@
+"""Files are made beside their place and moved there when they are complete."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rios_batch.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What GDAL keeps beside a raster. Left over from an older file they would describe the new one.
+_SIDECARS = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
+
+
+class StagedFile:
+    """A folder beside the target, in which the file and whatever GDAL puts next to it are made.
+
+    The folder is on the target's own file system, so that moving into place is a rename.
+
+    Raises
+    ------
+    OutputError : the target's folder does not exist or cannot be written.
+    """
+
+    def __init__(self, target: str) -> None:
+        if target.startswith("/vsi") or "://" in target:
+            raise OutputError(f"output {target!r} is not a local file; this version writes local files only")
+        self.target = Path(target)
+        if self.target.is_dir():
+            raise OutputError(f"output {target!r} is a folder; give a file name")
+        try:
+            folder = tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=self.target.parent)
+        except OSError as error:
+            raise OutputError(
+                f"output {target!r} cannot be written: {error.strerror} ({str(self.target.parent)!r})"
+            ) from error
+        self._folder = Path(folder)
+        self.path = self._folder / self.target.name
+
+    def commit(self) -> None:
+        """Move everything into place, the file itself last; old sidecar files are removed."""
+        with explained(str(self.target)):
+            for sidecar in _SIDECARS:
+                Path(f"{self.target}{sidecar}").unlink(missing_ok=True)
+            others = [made for made in self._folder.iterdir() if made != self.path]
+            for made in [*others, self.path]:
+                made.replace(self.target.parent / made.name)
+        self.abort()
+
+    def abort(self) -> None:
+        """Remove the folder with everything in it."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def explained(target: str) -> Iterator[None]:
+    """Turn an OSError or GDAL error of writing into a sentence that names the file.
+
+    Raises
+    ------
+    OutputError : whenever the body raises OSError or RuntimeError.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"output {target!r} cannot be written: {_cause(error, target)}") from error
+
+
+def _cause(error: OSError | RuntimeError, target: str) -> str:
+    # GDAL reports a full disk as a failed write; asking the disk tells the difference.
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or (isinstance(error, RuntimeError) and _free_bytes(target) < 2**20):
+        return "the disk is full; free some space or choose another folder"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split())
+
+
+def _free_bytes(target: str) -> int:
+    stats = os.statvfs(Path(target).parent)
+    return stats.f_bavail * stats.f_frsize

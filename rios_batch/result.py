@@ -1,0 +1,80 @@
+# ruff: noqa: N802, N815 - RIOS's names
+"""What ``apply`` returns."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rios_batch.grid import PixelGridDefn
+    from rios_batch.jobspec import TileRecord
+
+
+@dataclass(frozen=True)
+class Timers:
+    """How long the parts of a run took, in wall-clock seconds.
+
+    ``walltime`` is the whole run. ``reading``, ``userfunction`` and ``encoding`` have one value per tile,
+    measured in the workers, so that their totals exceed ``walltime`` when several work at once;
+    ``writing`` has one value per tile too, measured in main.
+    """
+
+    seconds: Mapping[str, tuple[float, ...]]
+
+    def makeSummaryDict(self) -> dict[str, dict[str, float]]:
+        """Return, for each part, ``total``, ``min``, ``lower``, ``median``, ``upper``, ``max`` and ``N``.
+
+        ``lower`` and ``upper`` are quartiles.
+        """
+        return {name: _summary(values) for name, values in self.seconds.items() if values}
+
+    def formatReport(self, level: int = 0) -> str:
+        """Return a table to print: totals, and from level 1 on the spread over tiles."""
+        columns = ["total"] if level == 0 else ["total", "min", "lower", "median", "upper", "max"]
+        lines = [f"{'seconds':<14}" + "".join(f"{column:>10}" for column in columns)]
+        for name, summary in self.makeSummaryDict().items():
+            lines.append(f"{name:<14}" + "".join(f"{summary[column]:>10.3f}" for column in columns))
+        return "\n".join(lines)
+
+
+def _summary(values: tuple[float, ...]) -> dict[str, float]:
+    lower, median, upper = (
+        statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    )
+    return {
+        "total": sum(values),
+        "min": min(values),
+        "lower": lower,
+        "median": median,
+        "upper": upper,
+        "max": max(values),
+        "N": len(values),
+    }
+
+
+@dataclass(frozen=True)
+class ApplierReturn:
+    """The outcome of a finished run.
+
+    Attributes
+    ----------
+    timings : see :class:`Timers`; ``timings.formatReport()`` is for printing.
+    workinggrid : the grid that was worked on.
+    outputs : the files that were written.
+    tiles : one record per tile, in order: window, worker, times and bytes.
+    otherArgs : the caller's object, with the changes of all blocks that a merge rule covers.
+    otherArgsList : with one worker ``[otherArgs]``; with more, each tile's copy, in tile order.
+    jobManagerType : who ran the tiles.
+    """
+
+    timings: Timers
+    workinggrid: PixelGridDefn
+    outputs: tuple[str, ...]
+    tiles: tuple[TileRecord, ...]
+    otherArgs: Any
+    otherArgsList: list[Any]
+    jobManagerType: str

@@ -1,0 +1,44 @@
+"""What holds for every test: no cloud account, no settings of the person who runs them, quiet GDAL."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Random, so that every run looks at new cases, and with a blob to paste into @reproduce_failure.
+# No deadline: the machine may be busy with something else.
+settings.register_profile("suite", max_examples=60, deadline=None, print_blob=True)
+settings.load_profile("suite")
+
+FAKE_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",  # the value is a word, so that no scanner takes it for a key
+    "AWS_SESSION_TOKEN": "testing",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give fake AWS credentials, and none of the settings that rios_batch reads from the environment."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "RIOS_"))]:
+        monkeypatch.delenv(name)
+    for name, value in FAKE_CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def quiet_gdal() -> Iterator[None]:
+    """Keep GDAL's messages off standard error, for tests that provoke errors."""
+    from osgeo import gdal  # noqa: PLC0415 - tests of pure modules must not load GDAL
+
+    gdal.PushErrorHandler("CPLQuietErrorHandler")
+    yield
+    gdal.PopErrorHandler()

@@ -1,0 +1,117 @@
+"""The layers, as data: who may import whom, and who may import GDAL and AWS."""
+
+from __future__ import annotations
+
+import ast
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# From the top down; a module may import its own layer and those below it. Every module is in exactly one.
+LAYERS: list[tuple[str, list[str]]] = [
+    ("wiring", ["rios_batch.__main__", "rios_batch.cli"]),
+    (
+        "applier",
+        [
+            "rios_batch.applier",
+            "rios_batch.controls",
+            "rios_batch.cuiprogress",
+            "rios_batch.pixelgrid",
+            "rios_batch.preparation",
+            "rios_batch.result",
+        ],
+    ),
+    ("jobmanagers", ["rios_batch.jobmanagers", "rios_batch.jobmanagers.*"]),
+    ("tile", ["rios_batch.tile"]),
+    ("raster", ["rios_batch.raster", "rios_batch.raster.*"]),
+    ("aws", ["rios_batch.aws", "rios_batch.aws.*"]),
+    ("protocols", ["rios_batch.protocols"]),
+    (
+        "pure",
+        [
+            "rios_batch.associations",
+            "rios_batch.geotiff",
+            "rios_batch.grid",
+            "rios_batch.jobspec",
+            "rios_batch.otherargs",
+            "rios_batch.plan",
+            "rios_batch.readerinfo",
+        ],
+    ),
+    ("names", ["rios_batch", "rios_batch.contract", "rios_batch.errors", "rios_batch.rioserrors"]),
+]
+
+# Heavy or stateful modules, and the only ones that may import them.
+RESERVED = {
+    "osgeo": ["rios_batch.raster.*"],
+    "boto3": ["rios_batch.aws.*"],
+    "botocore": ["rios_batch.aws.*"],
+    "tqdm": ["rios_batch.cuiprogress"],
+    "cloudpickle": ["rios_batch.jobmanagers.*", "rios_batch.otherargs"],
+    "time": ["rios_batch.applier", "rios_batch.tile", "rios_batch.jobmanagers.*", "rios_batch.aws.*"],
+    "aws_cdk": [],
+    "cdk_app": [],
+}
+
+
+def modules() -> dict[str, Path]:
+    paths = (ROOT / "rios_batch").rglob("*.py")
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in paths
+    }
+
+
+def imports_of(path: Path, known: dict[str, Path]) -> set[str]:
+    """Return what a file imports, wherever in the file, type checking only imports included."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the layer"
+            assert node.module is not None
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & known.keys()
+            found.update(submodules or {node.module})
+    return found
+
+
+def layer_of(module: str) -> int:
+    places = [i for i, (_, patterns) in enumerate(LAYERS) if any(fnmatch(module, p) for p in patterns)]
+    assert len(places) == 1, f"{module} is in {len(places)} layers; name it in exactly one"
+    return places[0]
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_imports_point_down(module: str) -> None:
+    known = modules()
+    for imported in imports_of(known[module], known):
+        if imported in known:
+            assert layer_of(imported) >= layer_of(module), f"{module} imports {imported}, which is above it"
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_heavy_imports_stay_where_they_belong(module: str) -> None:
+    known = modules()
+    for imported in imports_of(known[module], known):
+        allowed = RESERVED.get(imported.partition(".")[0])
+        assert allowed is None or any(fnmatch(module, p) for p in allowed), f"{module} imports {imported}"
+
+
+def test_names_import_nothing_but_the_standard_library() -> None:
+    known = modules()
+    for module in ("rios_batch", "rios_batch.errors"):
+        assert {name.partition(".")[0] for name in imports_of(known[module], known)} <= {"__future__"}
+
+
+def test_a_rule_is_broken_where_it_is_broken(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.py"
+    bad.write_text("from rios_batch import applier\nfrom osgeo import gdal\n")
+
+    found = imports_of(bad, modules())
+
+    assert found == {"rios_batch.applier", "osgeo"}
+    assert layer_of("rios_batch.applier") < layer_of("rios_batch.grid")

@@ -1,0 +1,130 @@
+"""Helpers that tests of several folders share: tiny rasters, and scripts run as a user runs them.
+
+Import as ``from tests.support import make_raster``.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+ROOT = Path(__file__).resolve().parent.parent
+ORIGIN = (500_000.0, 4_400_000.0)
+PIXEL_M = 10.0
+
+
+def utm_wkt(epsg: int = 32613) -> str:
+    """Return the WKT of a projection; default UTM zone 13 north."""
+    from osgeo import osr  # noqa: PLC0415 - callers that need no GDAL must not load it
+
+    reference = osr.SpatialReference()
+    reference.ImportFromEPSG(epsg)
+    wkt: str = reference.ExportToWkt()
+    return wkt
+
+
+def ramp(nbands: int, nrows: int, ncols: int, dtype: str = "uint16") -> Array:
+    """Return an array of shape (bands, rows, cols) in which neighbouring pixels differ.
+
+    Values are below 240, so that every numeric type but int8 holds them.
+    """
+    numbers = np.arange(nbands * nrows * ncols).reshape(nbands, nrows, ncols)
+    return (numbers % 239 + 1).astype(dtype)
+
+
+def make_raster(
+    path: str | Path,
+    pixels: Array,
+    *,
+    origin: tuple[float, float] | None = ORIGIN,
+    pixel_size: float = PIXEL_M,
+    geotransform: Sequence[float] | None = None,
+    epsg: int | None = 32613,
+    nodata: float | Sequence[float | None] | None = None,
+    driver: str = "GTiff",
+    options: Sequence[str] = (),
+) -> str:
+    """Write pixels of shape (bands, rows, cols), or (rows, cols), to a raster file; return its path.
+
+    Parameters
+    ----------
+    origin : x and y of the top left corner in metres; None leaves the georeference out.
+    pixel_size : side of a pixel in metres.
+    geotransform : GDAL's six numbers, in place of ``origin`` and ``pixel_size``.
+    epsg : code of the projection; None leaves it out.
+    nodata : one value for all bands, or one for each.
+    """
+    from osgeo import gdal  # noqa: PLC0415 - callers that need no GDAL must not load it
+
+    from rios_batch.raster.gdalapi import GDAL_TYPES, gdal_exceptions  # noqa: PLC0415
+
+    pixels = pixels if pixels.ndim == 3 else pixels[None]
+    nbands, nrows, ncols = pixels.shape
+    values = [nodata] * nbands if nodata is None or isinstance(nodata, int | float) else list(nodata)
+    with gdal_exceptions():
+        dataset = gdal.GetDriverByName(driver).Create(
+            str(path), ncols, nrows, nbands, GDAL_TYPES[pixels.dtype.name], list(options)
+        )
+        if geotransform is None and origin is not None:
+            geotransform = (origin[0], pixel_size, 0.0, origin[1], 0.0, -pixel_size)
+        if geotransform is not None:
+            dataset.SetGeoTransform(list(geotransform))
+        if epsg is not None:
+            dataset.SetProjection(utm_wkt(epsg))
+        for number, value in enumerate(values, start=1):
+            if value is not None:
+                dataset.GetRasterBand(number).SetNoDataValue(value)
+        dataset.WriteArray(pixels)
+        dataset.FlushCache()
+        del dataset
+    return str(path)
+
+
+def read_raster(path: str | Path) -> Array:
+    """Return a raster's pixels, of shape (bands, rows, cols)."""
+    from osgeo import gdal  # noqa: PLC0415 - callers that need no GDAL must not load it
+
+    from rios_batch.raster.gdalapi import gdal_exceptions  # noqa: PLC0415
+
+    with gdal_exceptions():
+        dataset = gdal.Open(str(path))
+        pixels: Array = np.stack(
+            [dataset.GetRasterBand(i + 1).ReadAsArray() for i in range(dataset.RasterCount)]
+        )
+    return pixels
+
+
+def files_below(folder: Path) -> list[str]:
+    """Return the names of everything below a folder, hidden files and folders included, sorted."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def run_script(folder: Path, source: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Write ``source`` to ``script.py`` in a folder and run it there as a user would.
+
+    Whatever it prints is captured; the exit status is not checked.
+    """
+    script = folder / "script.py"
+    script.write_text(textwrap.dedent(source))
+    return subprocess.run(
+        [sys.executable, str(script), *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT))},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
