@@ -267,12 +267,24 @@ def test_every_retention_has_a_name_in_the_cdk(days: int) -> None:
 # How they are told.
 
 
-def test_app_says_what_is_wrong_and_stops(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("env", "sentence"),
+    [
+        ({"ZONES": "9"}, "zones is '9', allowed: 1 to 6 zones"),
+        ({"MEMORY_MIB": "256"}, "memory_mib is '256', allowed: 512 to"),
+        ({"ARCH": "arm64", "INSTANCE_TYPES": "m7i.large"}, "m7i.large, which is x86_64, but arch is arm64"),
+        ({"NETWORK": "private", "NAT_GATEWAYS": "0"}, "network is private without egress"),
+        ({"VCPUS": "8", "MAX_VCPUS": "4"}, "vcpus is 8 but max_vcpus is 4"),
+    ],
+)
+def test_app_says_what_is_wrong_and_synthesizes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], env: dict[str, str], sentence: str
 ) -> None:
-    monkeypatch.setenv("RIOS_BATCH_ZONES", "9")
+    for key, value in env.items():
+        monkeypatch.setenv(f"RIOS_BATCH_{key}", value)
+    monkeypatch.setattr(app, "build", lambda *_, **__: pytest.fail("went on in spite of it"))
     assert app.main() == 2
-    assert "zones is '9', allowed: 1 to 6 zones" in capsys.readouterr().err
+    assert sentence in capsys.readouterr().err
 
 
 def test_every_setting_is_in_the_manual_with_unit_default_and_effect() -> None:
