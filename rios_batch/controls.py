@@ -11,7 +11,7 @@ from rios_batch.grid import FOOTPRINT_NAMES, INTERSECTION, PixelGridDefn
 from rios_batch.otherargs import resolve_rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from rios_batch.otherargs import MergeRule
     from rios_batch.protocols import Progress
@@ -75,10 +75,10 @@ class ApplierControls:
     """
 
     def __init__(self) -> None:
-        self.windowxsize = _env_int("RIOS_DFLT_BLOCKXSIZE", DEFAULTWINDOWXSIZE)
-        self.windowysize = _env_int("RIOS_DFLT_BLOCKYSIZE", DEFAULTWINDOWYSIZE)
-        self.overlap = _env_int("RIOS_DFLT_OVERLAP", DEFAULTOVERLAP)
-        self.footprint = _env_int("RIOS_DFLT_FOOTPRINT", DEFAULTFOOTPRINT)
+        self.windowxsize = _from_environment("RIOS_DFLT_BLOCKXSIZE", DEFAULTWINDOWXSIZE, at_least=1)
+        self.windowysize = _from_environment("RIOS_DFLT_BLOCKYSIZE", DEFAULTWINDOWYSIZE, at_least=1)
+        self.overlap = _from_environment("RIOS_DFLT_OVERLAP", DEFAULTOVERLAP, at_least=0)
+        self.footprint = _from_environment("RIOS_DFLT_FOOTPRINT", DEFAULTFOOTPRINT, among=FOOTPRINT_NAMES)
         self.referenceImage: str | None = None
         self.referencePixgrid: PixelGridDefn | None = None
         self.progress: Progress | None = None
@@ -301,16 +301,25 @@ class ApplierControls:
 
 
 def _at_least(minimum: int, value: int, what: str) -> int:
-    if isinstance(value, bool) or value != int(value) or value < minimum:
+    try:
+        whole = None if isinstance(value, bool | str) else int(value)
+    except (TypeError, ValueError, OverflowError):  # None, a list, nan, inf
+        whole = None
+    if whole is None or whole != value or whole < minimum:
         raise ParameterError(f"the {what} must be a whole number of at least {minimum}, not {value!r}")
-    return int(value)
+    return whole
 
 
-def _env_int(name: str, default: int) -> int:
+def _from_environment(
+    name: str, default: int, *, at_least: int | None = None, among: Container[int] | None = None
+) -> int:
     text = os.environ.get(name)
     if not text:
         return default
-    try:
-        return int(text)
-    except ValueError:
-        raise ParameterError(f"environment variable {name} must be a whole number, not {text!r}") from None
+    value = int(text) if text.strip().removeprefix("-").isdecimal() else None
+    if value is None or (at_least is not None and value < at_least) or (among and value not in among):
+        allowed = (
+            f"at least {at_least}" if among is None else f"one of {', '.join(map(str, FOOTPRINT_NAMES))}"
+        )
+        raise ParameterError(f"environment variable {name} must be a whole number, {allowed}, not {text!r}")
+    return value

@@ -98,7 +98,7 @@ def parse_tiled_tiff(data: bytes | bytearray | memoryview) -> TiledTiff:
     view = memoryview(data)
     try:
         return _parse(view)
-    except (struct.error, IndexError, KeyError) as error:
+    except (struct.error, IndexError, KeyError, OverflowError) as error:
         raise TiffFormatError(f"{len(view)} bytes are not a complete tiled TIFF: {error!r}") from error
 
 
@@ -115,13 +115,11 @@ def _parse(view: memoryview) -> TiledTiff:
     fields = dict(_parse_entry(view, start + i * flavour.entry_bytes, flavour) for i in range(count))
     if TILE_OFFSETS not in fields:
         raise TiffFormatError("the TIFF is not tiled")
-    return TiledTiff(
-        order=order,
-        big=flavour.big,
-        fields=fields,
-        offsets=_unsigned(fields[TILE_OFFSETS], order),
-        byte_counts=_unsigned(fields[TILE_BYTE_COUNTS], order),
-    )
+    offsets = _unsigned(fields[TILE_OFFSETS], order)
+    byte_counts = _unsigned(fields[TILE_BYTE_COUNTS], order)
+    if len(offsets) != len(byte_counts):
+        raise TiffFormatError(f"{len(offsets)} blocks have an offset and {len(byte_counts)} a size")
+    return TiledTiff(order, flavour.big, fields, offsets, byte_counts)
 
 
 def _parse_entry(view: memoryview, position: int, flavour: _Flavour) -> tuple[int, Field]:
@@ -148,6 +146,11 @@ def header(template: TiledTiff, directory_offset: int) -> bytes:
 def header_size(template: TiledTiff) -> int:
     """Return the number of bytes before the first block."""
     return _Flavour(template.order, template.big).header_bytes
+
+
+def end_of_directory(template: TiledTiff, position: int) -> int:
+    """Return where a directory at ``position`` ends at the latest."""
+    return position + sum(len(entry.data) + 32 for entry in template.fields.values())
 
 
 def directory(

@@ -136,6 +136,11 @@ class PixelGridDefn:
     def yMin(self) -> float:
         return self.yMax - self.nrows * self.yRes
 
+    @property
+    def bounds_text(self) -> str:
+        """Return the bounds for a message."""
+        return f"x {self.xMin:.10g} to {self.xMax:.10g}, y {self.yMin:.10g} to {self.yMax:.10g}"
+
     def getDimensions(self) -> tuple[int, int]:
         """Return ``(nrows, ncols)``."""
         return (self.nrows, self.ncols)
@@ -161,7 +166,7 @@ class PixelGridDefn:
     def __repr__(self) -> str:
         return (
             f"PixelGridDefn({self.ncols} columns x {self.nrows} rows of {self.xRes:.10g} x {self.yRes:.10g}, "
-            f"x {self.xMin:.10g} to {self.xMax:.10g}, y {self.yMin:.10g} to {self.yMax:.10g})"
+            f"{self.bounds_text})"
         )
 
 

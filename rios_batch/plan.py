@@ -25,10 +25,11 @@ SMALLEST_TIFF_BLOCK_PX, LARGEST_TIFF_BLOCK_PX = 64, 1024  # smaller wastes index
 LARGEST_UNIT_PX = 4096  # a tile side beyond which alignment is not worth having
 
 # A tile of about 4 Mpx takes seconds, so losing one costs little and progress moves, while the cost of
-# handing it out (well under a millisecond) does not show. Beyond 16 Mpx a tile's encoded bytes would fill
-# memory for nothing.
+# handing it out (well under a millisecond) does not show. A tile with many bands is smaller, so that what a
+# worker holds stays in memory; and where full rows are wide, a tile may be four times the target.
 TARGET_TILE_PX = 4 * 1024 * 1024
-LARGEST_TILE_PX = 16 * 1024 * 1024
+TARGET_TILE_BYTES = 256 * 1024 * 1024
+LARGEST_TILE_PX = 4 * TARGET_TILE_PX
 TILES_PER_WORKER = 8  # so that the last tile's worker does not keep the others waiting for long
 
 
@@ -144,6 +145,7 @@ def plan_tiles(
     unit_xblocks: int = 1,
     unit_yblocks: int = 1,
     num_workers: int = 1,
+    bytes_per_px: int = 8,
     tile_size_px: tuple[int, int] | None = None,
 ) -> TilePlan:
     """Group blocks into tiles.
@@ -156,6 +158,7 @@ def plan_tiles(
     ----------
     unit_xblocks, unit_yblocks : tiles are multiples of this many blocks.
     num_workers : with 1 the row-by-row order of blocks is kept whatever the width.
+    bytes_per_px : what a pixel takes with all its bands, as far as it is known before the run.
     tile_size_px : ``(width, height)`` wanted, in pixels; rounded up to whole units.
 
     Raises
@@ -172,12 +175,13 @@ def plan_tiles(
         return TilePlan(blocks, x_units * unit_xblocks, y_units * unit_yblocks)
 
     wanted_tiles = TILES_PER_WORKER * num_workers
+    target_px = min(TARGET_TILE_PX, TARGET_TILE_BYTES // bytes_per_px)
     row_px = min(unit_height, blocks.nrows) * blocks.ncols
-    y_units = max(1, min(TARGET_TILE_PX // row_px, ny_units // wanted_tiles, ny_units))
+    y_units = max(1, min(target_px // row_px, ny_units // wanted_tiles))
     x_units = nx_units
     order_kept = unit_yblocks == 1 and y_units == 1  # one row of blocks, cut in x, is still row by row
     if num_workers > 1 or order_kept:
-        too_wide = -(-row_px * y_units // LARGEST_TILE_PX)
+        too_wide = -(-row_px * y_units // (LARGEST_TILE_PX * target_px // TARGET_TILE_PX))
         too_few = -(-wanted_tiles // -(-ny_units // y_units)) if num_workers > 1 else 1
         x_units = -(-nx_units // min(nx_units, max(too_wide, too_few)))
     return TilePlan(blocks, x_units * unit_xblocks, y_units * unit_yblocks)

@@ -7,6 +7,8 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rios_batch.errors import GDALLayerNumberError, IntersectionError, ParameterError, ResampleNeededError
 from rios_batch.grid import BOUNDS_FROM_REFERENCE, common_grid, offset_on
 from rios_batch.jobspec import InputFile, InputSpec, OutputSpec, TileJob
@@ -54,6 +56,8 @@ def prepare(
         unit_xblocks=math.lcm(*(x for x, _ in units)),
         unit_yblocks=math.lcm(*(y for _, y in units)),
         num_workers=num_workers,
+        # Outputs are known only after the first block; they are seldom larger than the largest input.
+        bytes_per_px=max((f.nbands * np.dtype(f.dtype).itemsize for f in facts.values()), default=8),
         tile_size_px=controls.tileSize,
     )
     return TileJob(
@@ -124,9 +128,9 @@ def working_grid(
     try:
         return common_grid(reference, [fact.grid for fact in facts.values()], controls.footprint)
     except IntersectionError:
-        extents = "\n".join(f"  {fact.path}: {fact.grid!r}" for fact in facts.values())
+        extents = "; ".join(f"{fact.path!r} has {fact.grid.bounds_text}" for fact in facts.values())
         raise IntersectionError(
-            f"the inputs do not overlap: no pixel is common to all of\n{extents}"
+            f"the inputs do not overlap, no pixel is common to all of them: {extents}"
         ) from None
 
 

@@ -126,4 +126,4 @@ class TileQueue:
 
 
 # Tiles in memory beyond those being computed: enough that one slow tile seldom makes the others wait.
-AHEAD_PER_WORKER = 16
+AHEAD_PER_WORKER = 4

@@ -9,7 +9,7 @@ from osgeo import gdal
 
 from rios_batch.geotiff import EncodedBlocks, take_blocks
 from rios_batch.jobspec import TileOutput
-from rios_batch.raster.gdalapi import closing, gdal_type, memory_file, memory_folder
+from rios_batch.raster.gdalapi import gdal_type, memory_file, memory_folder, set_nodata
 from rios_batch.raster.staging import explained
 
 if TYPE_CHECKING:
@@ -42,13 +42,14 @@ class BlockEncoder:
     """Encodes a tile into TIFF blocks with the output's own creation options.
 
     All but NUM_THREADS, which says how and not what: workers are the threads, see
-    :func:`rios_batch.raster.gdalapi.use_one_thread`.
+    :func:`rios_batch.raster.gdalapi.be_one_of`.
     """
 
     def __init__(self, output: OutputSpec, layout: Layout, window: PixelWindow) -> None:
         self._output, self._layout = output, layout
         self._memory: AbstractContextManager[str] = memory_folder()
         self._path = self._memory.__enter__() + "/tile.tif"
+        self._may_be_sparse = any(o.upper().startswith("SPARSE_OK=") for o in output.creation_options)
         with explained(output.path):
             self._dataset: gdal.Dataset | None = gdal.GetDriverByName("GTiff").Create(
                 self._path,
@@ -63,8 +64,7 @@ class BlockEncoder:
                 ],
             )
             if output.nodata is not None:  # decides which blocks SPARSE_OK leaves out
-                for band in range(1, layout.nbands + 1):
-                    self._dataset.GetRasterBand(band).SetNoDataValue(output.nodata)
+                set_nodata(self._dataset, output.nodata, layout.dtype)
 
     def write(self, block: Array, col: int, row: int) -> None:
         with explained(self._output.path):
@@ -72,9 +72,13 @@ class BlockEncoder:
             self._dataset.WriteArray(block, col, row)
 
     def finish(self) -> TileOutput:
-        with explained(self._output.path), closing():
+        with explained(self._output.path):
+            assert self._dataset is not None
+            self._dataset.FlushCache()  # an encoder's error is raised here; the destructor would swallow it
             self._dataset = None
-        encoded: EncodedBlocks = take_blocks(memory_file(self._path))
+            encoded: EncodedBlocks = take_blocks(memory_file(self._path))
+            if not self._may_be_sparse and not encoded.byte_counts.all():
+                raise RuntimeError("GDAL encoded a block to nothing")
         self.abort()
         return TileOutput(self._layout, encoded)
 

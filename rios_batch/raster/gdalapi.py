@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from osgeo import gdal, osr
 
-from rios_batch.errors import TypeConversionError
+from rios_batch.errors import ParameterError, TypeConversionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +54,11 @@ def gdal_type(dtype_name: str) -> int:
         ) from None
 
 
+def buffer_type(dtype_name: str) -> int:
+    """Return GDAL's code for reading into an array that is then viewed as a numpy type."""
+    return GDAL_TYPES.get(dtype_name, gdal.GDT_Byte)  # int8 before GDAL 3.7: bytes, with the sign in metadata
+
+
 def numpy_name(band: gdal.Band) -> str:
     """Return the numpy type of a band's pixels."""
     name: str = _NUMPY_NAMES[band.DataType]
@@ -78,13 +83,15 @@ def gdal_exceptions() -> Iterator[None]:
                 gdal.DontUseExceptions()
 
 
-def use_one_thread() -> None:
-    """Keep GDAL from using its pool of threads in this process, for reading and for encoding.
+def be_one_of(num_workers: int) -> None:
+    """Have GDAL leave room for the other workers on this machine.
 
-    A forked process inherits the pool of its parent, if there is one, without the threads: whoever hands it
-    work waits for ever. Also, workers are already as many as they should be.
+    One thread: a forked process inherits the thread pool of its parent, if there is one, without the
+    threads, and whoever hands it work waits for ever. And a share of the block cache: by default each
+    process takes a twentieth of the machine's memory, which 64 workers do not have.
     """
     gdal.SetConfigOption("GDAL_NUM_THREADS", "1")
+    gdal.SetCacheMax(gdal.GetCacheMax() // num_workers)
 
 
 @contextlib.contextmanager
@@ -107,7 +114,7 @@ def memory_file(path: str) -> memoryview:
     return view
 
 
-def reason(error: RuntimeError) -> str:
+def reason(error: Exception) -> str:
     """Return GDAL's message without line breaks."""
     return " ".join(str(error).split()) or "GDAL gives no reason"
 
@@ -119,6 +126,23 @@ def same_projection(wkt: str, other_wkt: str) -> bool:
     if not wkt or not other_wkt:
         return False
     return bool(osr.SpatialReference(wkt).IsSame(osr.SpatialReference(other_wkt)))
+
+
+def set_nodata(dataset: gdal.Dataset, value: float, dtype_name: str) -> None:
+    """Set the nodata value of all bands.
+
+    Raises
+    ------
+    ParameterError : it is a 64-bit integer type that cannot hold the value. GDAL keeps the values of all
+        other types as float64 and takes any.
+    """
+    is_64_bit = dtype_name in ("int64", "uint64")
+    if is_64_bit and nodata_or_none(value, dtype_name) is None:
+        raise ParameterError(
+            f"nodata value {value!r} is not one of {dtype_name}; set another with setStatsIgnore"
+        )
+    for number in range(1, dataset.RasterCount + 1):
+        dataset.GetRasterBand(number).SetNoDataValue(int(value) if is_64_bit else float(value))
 
 
 def nodata_or_none(value: float | None, dtype_name: str) -> float | None:
@@ -138,20 +162,24 @@ def nodata_or_none(value: float | None, dtype_name: str) -> float | None:
 
 @contextlib.contextmanager
 def closing() -> Iterator[None]:
-    """Wrap the dropping of a dataset's last reference, and raise what GDAL only prints there.
+    """Wrap the dropping of a dataset's last reference, and raise what GDAL only reports there.
 
-    GDAL writes the last blocks and the directory when a dataset is closed, which in Python is the
-    destructor, and a destructor cannot raise. ``Dataset.Close`` reports errors, but came with GDAL 3.8.
+    GDAL writes the rest of a file when its dataset is closed, which in Python is the destructor, and a
+    destructor cannot raise: with exceptions on it would print "Exception ignored". They are off meanwhile, for
+    all threads, so no worker may be running. ``Dataset.Close`` reports errors, but came with GDAL 3.8.
 
     Raises
     ------
     RuntimeError : GDAL could not write the rest.
     """
+    with contextlib.suppress(RuntimeError):  # as in gdal_exceptions
+        gdal.DontUseExceptions()
     gdal.ErrorReset()
     gdal.PushErrorHandler("CPLQuietErrorHandler")
     try:
         yield
     finally:
         gdal.PopErrorHandler()
+        gdal.UseExceptions()
     if gdal.GetLastErrorType() >= gdal.CE_Failure:
         raise RuntimeError(gdal.GetLastErrorMsg())

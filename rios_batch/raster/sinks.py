@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -10,7 +11,7 @@ from osgeo import gdal
 
 from rios_batch import geotiff
 from rios_batch.errors import OutputError, RiosBatchError
-from rios_batch.raster.gdalapi import closing, gdal_type, memory_file, memory_folder
+from rios_batch.raster.gdalapi import closing, gdal_type, memory_file, memory_folder, set_nodata
 from rios_batch.raster.staging import StagedFile, explained
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ def create_dataset(
     dataset.SetGeoTransform(grid.makeGeoTransform())
     if grid.projection:
         dataset.SetProjection(grid.projection)
+    if output.nodata is not None:
+        set_nodata(dataset, output.nodata, layout.dtype)
     for number in range(1, layout.nbands + 1):
         band = dataset.GetRasterBand(number)
-        if output.nodata is not None:
-            band.SetNoDataValue(output.nodata)
         if output.thematic:
             band.SetMetadataItem("LAYER_TYPE", "thematic")
         if number <= len(output.layer_names):
@@ -91,8 +92,8 @@ class GeoTiffAssembler:
             dataset = create_dataset(path, self._output, self._grid, layout, sparse=True)
             block_xsize, block_ysize = dataset.GetRasterBand(1).GetBlockSize()
             by_band = dataset.GetMetadataItem("INTERLEAVE", "IMAGE_STRUCTURE") == "BAND"
-            with closing():
-                del dataset
+            dataset.FlushCache()
+            del dataset
             self._template = geotiff.parse_tiled_tiff(memory_file(path))
             for name in gdal.ReadDir(folder):  # .aux.xml, .tfw: what does not fit into the TIFF
                 if name not in (".", "..", self._staged.target.name):
@@ -129,12 +130,13 @@ class GeoTiffAssembler:
             )
         with explained(self._output.path):
             position = self._position + -self._position % 8
-            index = geotiff.directory(self._template, self._offsets, self._byte_counts, position)
-            if not self._template.big and position + len(index) > geotiff.CLASSIC_LIMIT_BYTES:
+            end = geotiff.end_of_directory(self._template, position)
+            if not self._template.big and end > geotiff.CLASSIC_LIMIT_BYTES:
                 raise OutputError(
-                    f"output {self._output.path!r} needs {position + len(index):,} bytes, more than the 4 GiB of a "
-                    "classic TIFF; remove BIGTIFF from its creation options, or set BIGTIFF=YES"
+                    f"output {self._output.path!r} needs {end:,} bytes, more than the 4 GiB of a classic TIFF; "
+                    "remove BIGTIFF from its creation options, or set BIGTIFF=YES"
                 )
+            index = geotiff.directory(self._template, self._offsets, self._byte_counts, position)
             self._file.write(bytes(position - self._position) + index)
             self._file.seek(0)
             self._file.write(geotiff.header(self._template, position))
@@ -147,7 +149,9 @@ class GeoTiffAssembler:
 
     def abort(self) -> None:
         if self._file is not None:
-            self._file.close()
+            # On a full disk close() tries once more to write what did not fit; the cause is already on its way.
+            with contextlib.suppress(OSError):
+                self._file.close()
         self._staged.abort()
 
 
@@ -178,10 +182,8 @@ class GdalWriter:
         self._staged.commit()
 
     def abort(self) -> None:
-        # After a failed write GDAL complains once more while it closes; the cause is already on its way.
-        gdal.PushErrorHandler("CPLQuietErrorHandler")
-        try:
-            self._dataset = None
-        finally:
-            gdal.PopErrorHandler()
+        if self._dataset is not None:
+            # After a failed write GDAL complains once more while it closes; the cause is already on its way.
+            with contextlib.suppress(RuntimeError), closing():
+                self._dataset = None
         self._staged.abort()

@@ -12,7 +12,7 @@ from osgeo import gdal
 from rios_batch.associations import BlockAssociations
 from rios_batch.errors import ImageOpenError, MissingFileError, UnavailableError
 from rios_batch.grid import PixelGridDefn, check_north_up
-from rios_batch.raster.gdalapi import nodata_or_none, numpy_name, reason
+from rios_batch.raster.gdalapi import buffer_type, nodata_or_none, numpy_name, reason
 
 if TYPE_CHECKING:
     from rios_batch.grid import PixelWindow
@@ -137,13 +137,14 @@ class BlockReader:
                 window.width,
                 window.height,
                 band_list=list(file.layers),
+                buf_type=buffer_type(file.dtype),  # bands of other types become that of the first
             )
         except RuntimeError as error:
             raise ImageOpenError(
                 f"input {file.path!r} cannot be read at {window}; it may be damaged or cut short: {reason(error)}"
             ) from error
         array: Array = pixels.reshape(len(file.layers), window.height, window.width)
-        return array.view(file.dtype) if file.dtype == "int8" else array.astype(file.dtype, copy=False)
+        return array.view(file.dtype)
 
     def _dataset(self, path: str) -> gdal.Dataset:
         if path not in self._datasets:

@@ -7,10 +7,12 @@ import errno
 import os
 import shutil
 import tempfile
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rios_batch.errors import OutputError
+from rios_batch.raster.gdalapi import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +43,8 @@ class StagedFile:
             raise OutputError(
                 f"output {target!r} cannot be written: {error.strerror} ({str(self.target.parent)!r})"
             ) from error
-        self._folder = Path(folder)
+        self.target = self.target.absolute()  # the user function may change the working directory
+        self._folder = Path(folder).absolute()
         self.path = self._folder / self.target.name
 
     def commit(self) -> None:
@@ -72,6 +75,9 @@ def explained(target: str) -> Iterator[None]:
     except OutputError:
         raise
     except (OSError, RuntimeError) as error:
+        # The frames of a failed GDAL call hold the dataset, and would close it, with more complaints, only when
+        # the script ends.
+        traceback.clear_frames(error.__traceback__)
         raise OutputError(f"output {target!r} cannot be written: {_cause(error, target)}") from error
 
 
@@ -82,7 +88,7 @@ def _cause(error: OSError | RuntimeError, target: str) -> str:
         return "the disk is full; free some space or choose another folder"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return " ".join(str(error).split())
+    return reason(error)
 
 
 def _free_bytes(target: str) -> int:

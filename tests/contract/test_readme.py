@@ -1,0 +1,57 @@
+"""The README's commands exist and its script runs as it stands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests.support import ROOT, make_raster, ramp, read_raster, run_script
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+README = (ROOT / "README.md").read_text()
+CI = (ROOT / ".ci" / "run").read_text()
+
+
+def code_blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+COMMANDS = [line.partition("#")[0].strip() for block in code_blocks("sh") for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_run_by_ci_and_make_knows_it(command: str) -> None:
+    assert re.search(rf"^{re.escape(command)}\b", CI, re.MULTILINE), f"{command} is not in .ci/run"
+
+    dry_run = subprocess.run([*command.split(), "-n"], cwd=ROOT, check=False, capture_output=True, text=True)
+
+    assert dry_run.returncode == 0, dry_run.stderr
+
+
+def test_the_two_commands_come_first() -> None:
+    assert COMMANDS[:2] == ["make demo", "make test"]
+
+
+def test_the_script_runs_as_it_stands(tmp_path: Path) -> None:
+    (script,) = code_blocks("python")
+    scene = ramp(4, 300, 280)
+    make_raster(tmp_path / "scene.tif", scene)
+
+    done = run_script(tmp_path, script)
+
+    assert done.returncode == 0, done.stderr
+    assert "walltime" in done.stdout
+    red, nir = scene[2].astype("f4"), scene[3].astype("f4")
+    np.testing.assert_array_equal(read_raster(tmp_path / "ndvi.tif")[0], (nir - red) / (nir + red))
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")], ids=lambda path: path.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
