@@ -5,7 +5,10 @@ PYTHON ?= /usr/bin/python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help setup demo test lint typecheck pytest format bench clean
+# For Node.js, which may be in the virtual environment.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup demo test lint typecheck pytest synth snapshot format bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -52,12 +55,25 @@ lint: $(VENV)/.ready
 typecheck: $(VENV)/.ready
 	$(BIN)/mypy
 
-pytest: $(VENV)/.ready
+pytest: $(VENV)/.node
 	$(BIN)/python -m pytest
+
+$(VENV)/.node: $(VENV)/.ready scripts/node
+	scripts/node $(CURDIR)/$(BIN)
+	@touch $@
+
+synth: $(VENV)/.node node_modules/.package-lock.json  ## write the stack's template to cdk.out; needs no AWS, no Docker
+	npx cdk synth --quiet
+
+node_modules/.package-lock.json: package.json package-lock.json | $(VENV)/.node
+	npm ci --silent
+
+snapshot: $(VENV)/.node  ## accept the template as it is now
+	UPDATE_SNAPSHOT=1 $(BIN)/python -m pytest tests/cdk -k reviewed
 
 format: $(VENV)/.ready  ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove everything that the targets made
-	rm -rf $(VENV) .demo .bench cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) node_modules .demo .bench cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -107,5 +107,13 @@ class ProcessCancelledError(RiosBatchError):
     """The progress object said that the user cancelled."""
 
 
+class StackExportsError(JobMgrError):
+    """The deployed stack is missing, is being changed, or does not say what the runtime needs."""
+
+
+class WorkerConfigError(ParameterError):
+    """A worker was started with an environment or command line that it cannot use."""
+
+
 class RiosBatchWarning(UserWarning):
     """Category of the warnings that rios_batch gives."""

@@ -39,6 +39,7 @@ LAYERS: list[tuple[str, list[str]]] = [
             "rios_batch.otherargs",
             "rios_batch.plan",
             "rios_batch.readerinfo",
+            "rios_batch.workerconfig",
         ],
     ),
     ("names", ["rios_batch", "rios_batch.contract", "rios_batch.errors", "rios_batch.rioserrors"]),

@@ -1,0 +1,96 @@
+"""So that `cdk destroy` leaves nothing: one function that deletes what CloudFormation cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aws_cdk import CustomResource, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from cdk_app.acknowledged import acknowledge_wildcards
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_s3 as s3
+
+    from cdk_app.image import PushedImage
+
+_HANDLER = Path(__file__).with_name("cleanup_handler.py")
+
+
+class Cleanup(Construct):
+    """A function behind custom resources, one for each thing to delete.
+
+    CDK's own tools for this (`auto_delete_objects`, `AwsCustomResource`) would be two functions, could not
+    find the queues of runs that died, and leave log groups behind; this one may not create any, and its
+    own is a resource of the stack.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(scope, construct_id)
+        log_group = logs.LogGroup(
+            self, "Log", retention=logs.RetentionDays.ONE_WEEK, removal_policy=RemovalPolicy.DESTROY
+        )
+        self._role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log_group.grant_write(self._role)
+        self._function = lambda_.Function(
+            self,
+            "Function",
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            handler="index.handler",
+            code=lambda_.Code.from_inline(_HANDLER.read_text("utf-8")),
+            role=self._role,
+            log_group=log_group,
+            timeout=Duration.minutes(15),  # the longest there is; a thousand objects take about a second
+            memory_size=256,
+            description="Deletes objects, run queues and the pushed image when the stack goes",
+        )
+        # CDK lets the function wait for its role, which its reference to the role says already (cfn-lint
+        # W3005); what must wait is the custom resource, see below.
+        function = self._function.node.default_child
+        assert isinstance(function, lambda_.CfnFunction)
+        function.add_deletion_override("DependsOn")
+
+    def empty(self, bucket: s3.Bucket) -> Construct:
+        """Empty a bucket before it is deleted."""
+        self._allow(["s3:ListBucketVersions"], bucket.bucket_arn)
+        objects = bucket.arn_for_objects("*")
+        self._allow(
+            ["s3:DeleteObject", "s3:DeleteObjectVersion"], objects, why="Everything in the bucket goes."
+        )
+        return self._resource("BucketContents", Kind="bucket", Bucket=bucket.bucket_name)
+
+    def delete_queues(self, prefix: str) -> Construct:
+        """Delete all queues whose names begin with a prefix."""
+        arn = Stack.of(self).format_arn(service="sqs", resource=f"{prefix}*")
+        self._allow(["sqs:DeleteQueue"], arn, why="Names of run queues begin with the stack's unique id.")
+        self._allow(["sqs:ListQueues"], "*", why="ListQueues has no narrower resource.")
+        return self._resource("RunQueues", Kind="queues", Prefix=prefix)
+
+    def delete_image(self, image: PushedImage) -> Construct:
+        """Delete an image that the stack pushed to a shared repository; after an update, the old one."""
+        self._allow(["ecr:BatchDeleteImage", "ecr:BatchGetImage"], image.repository.repository_arn)
+        name = image.repository.repository_name
+        return self._resource("PushedImage", Kind="image", Repository=name, Tag=image.tag)
+
+    def _allow(self, actions: list[str], resource: str, *, why: str = "") -> None:
+        self._role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
+        acknowledge_wildcards(self._role, [resource], why)
+
+    def _resource(self, construct_id: str, **properties: str) -> Construct:
+        resource = CustomResource(
+            self,
+            construct_id,
+            service_token=self._function.function_arn,
+            resource_type=f"Custom::{construct_id}",
+            properties=properties,
+            service_timeout=Duration.minutes(16),
+        )
+        # Deleted in reverse order: the permissions must be there until the work is done.
+        policy = self._role.node.find_child("DefaultPolicy").node.default_child
+        assert policy is not None
+        resource.node.add_dependency(policy)
+        return resource

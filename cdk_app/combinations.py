@@ -1,0 +1,162 @@
+"""Settings that are each allowed but do not go together.
+
+Every check yields one sentence for each problem: the values, what is allowed, the keys to change.
+Each of them would otherwise show up minutes after a deploy: as a job that waits for ever, or a stack
+that rolls back.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cdk_app.settings import DeploySettings
+
+# Fargate sells fixed sizes: vCPUs -> (least, most, step) of memory in MiB.
+FARGATE_MEMORY_MIB = {
+    1: (2048, 8192, 1024),
+    2: (4096, 16_384, 1024),
+    4: (8192, 30_720, 1024),
+    8: (16_384, 61_440, 4096),
+    16: (32_768, 122_880, 8192),
+}
+FARGATE_VOLUME_GIB = (21, 200)
+
+# Graviton families have a g behind the generation (m7g, c6gn, im4gn, is4gen); a1 is the one before that rule.
+_ARM_FAMILY = re.compile(r"a1|[a-z]+\d+[a-z]*g[a-z]*")
+
+
+def problems(settings: DeploySettings) -> Iterator[str]:
+    """Say everything that is wrong with a combination of settings."""
+    yield from _sizes(settings)
+    yield from (_fargate(settings) if settings.fargate else _instances(settings))
+    yield from _network(settings)
+    yield from _image(settings)
+    if settings.budget_usd and not settings.budget_email:
+        yield f"budget_usd is {settings.budget_usd} but budget_email is empty; say who is to be warned"
+
+
+def _sizes(settings: DeploySettings) -> Iterator[str]:
+    if settings.vcpus > settings.max_vcpus:
+        yield (
+            f"vcpus is {settings.vcpus} but max_vcpus is {settings.max_vcpus}: not one worker could start;"
+            " lower vcpus or raise max_vcpus"
+        )
+    if settings.main_vcpus > settings.main_max_vcpus:
+        yield (
+            f"main_vcpus is {settings.main_vcpus} but main_max_vcpus is {settings.main_max_vcpus}:"
+            " no main job could start; lower main_vcpus or raise main_max_vcpus"
+        )
+
+
+def _fargate(settings: DeploySettings) -> Iterator[str]:
+    yield from _fargate_size("vcpus", settings.vcpus, "memory_mib", settings.memory_mib)
+    yield from _fargate_size("main_vcpus", settings.main_vcpus, "main_memory_mib", settings.main_memory_mib)
+    low, high = FARGATE_VOLUME_GIB
+    for key, size in (("volume_gib", settings.volume_gib), ("main_volume_gib", settings.main_volume_gib)):
+        if not low <= size <= high:
+            yield f"{key} is {size} but Fargate allows {low} to {high} GiB"
+    for key, types in _typed(settings):
+        if types:
+            yield (
+                f"{key} is {', '.join(types)} but capacity is {settings.capacity}, which has no instances;"
+                " leave it out, or set capacity to spot or on-demand"
+            )
+
+
+def _fargate_size(vcpus_key: str, vcpus: int, memory_key: str, memory_mib: int) -> Iterator[str]:
+    if vcpus not in FARGATE_MEMORY_MIB:
+        sizes = ", ".join(str(size) for size in FARGATE_MEMORY_MIB)
+        yield f"{vcpus_key} is {vcpus} but Fargate sells {sizes} vCPUs"
+        return
+    low, high, step = FARGATE_MEMORY_MIB[vcpus]
+    if not low <= memory_mib <= high or memory_mib % step:
+        yield (
+            f"{memory_key} is {memory_mib} but Fargate sells {low} to {high} MiB in steps of {step} with"
+            f" {vcpus_key}={vcpus}"
+        )
+
+
+def _typed(settings: DeploySettings) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return (
+        ("instance_types", settings.instance_types),
+        ("main_instance_types", settings.main_instance_types),
+    )
+
+
+def _instances(settings: DeploySettings) -> Iterator[str]:
+    for key, types in _typed(settings):
+        for name in types:
+            if name.partition(".")[0] == "a1":
+                yield f"{key} has {name}, which Amazon Linux 2023 does not run on; choose a newer family"
+            arch = architecture(name)
+            if arch != settings.arch:
+                yield (
+                    f"{key} has {name}, which is {arch}, but arch is {settings.arch}: the image would not"
+                    f" start; set arch to {arch} or choose other types"
+                )
+    yield from _fits("vcpus", settings.vcpus, "instance_types", settings.instance_types)
+    yield from _fits("main_vcpus", settings.main_vcpus, "main_instance_types", settings.main_instance_types)
+
+
+def _fits(vcpus_key: str, vcpus: int, types_key: str, types: Sequence[str]) -> Iterator[str]:
+    sizes = [instance_vcpus(name) for name in types]
+    largest = max((size for size in sizes if size is not None), default=None)
+    if largest is not None and None not in sizes and vcpus > largest:
+        yield (
+            f"{vcpus_key} is {vcpus} but the largest of {types_key} ({', '.join(types)}) has {largest} vCPUs:"
+            f" jobs would wait for ever; lower {vcpus_key} or choose larger types"
+        )
+
+
+def architecture(instance_type: str) -> str:
+    """Tell the processor of an instance type or family, by AWS's naming rule."""
+    family = instance_type.partition(".")[0]
+    return "arm64" if _ARM_FAMILY.fullmatch(family) else "x86_64"
+
+
+def instance_vcpus(instance_type: str) -> int | None:
+    """Tell the vCPUs of an instance type by its size; None for families, metal and the odd T2s."""
+    family, _, size = instance_type.partition(".")
+    match = re.fullmatch(r"(\d*)xlarge", size)
+    if match:
+        return 4 * int(match[1] or 1)
+    return {"medium": 1 if architecture(family) == "arm64" else None, "large": 2}.get(size)
+
+
+def _network(settings: DeploySettings) -> Iterator[str]:
+    if bool(settings.vpc_id) != bool(settings.subnet_ids):
+        yield (
+            f"vpc_id is {settings.vpc_id or 'empty'} and subnet_ids"
+            f" {' '.join(settings.subnet_ids) or 'empty'}; an existing VPC needs both, an own one neither"
+        )
+    gateways = settings.nat_gateways
+    if settings.vpc_id and gateways is not None:
+        yield (
+            f"nat_gateways is {gateways} but vpc_id is {settings.vpc_id}: an existing VPC is not changed;"
+            " leave it out"
+        )
+    elif settings.network == "public" and gateways:
+        yield (
+            f"nat_gateways is {gateways} but network is public: they would cost money and carry nothing;"
+            " set network to private or leave it out"
+        )
+    elif settings.network == "private" and gateways == 0:
+        yield (
+            "network is private without egress (nat_gateways is 0): jobs could not reach ECR, SQS or Batch;"
+            " set nat_gateways to 1 or more, or network to public"
+        )
+
+
+def _image(settings: DeploySettings) -> Iterator[str]:
+    if not settings.worker_image:
+        return
+    for key in ("extra_packages", "pip_packages", "rios_archive", "base_image"):
+        if key in settings.model_fields_set and getattr(settings, key):
+            yield (
+                f"{key} is set, but worker_image is {settings.worker_image}, which is used as it is;"
+                " leave out one of the two"
+            )

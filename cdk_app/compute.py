@@ -1,0 +1,175 @@
+"""Machines that appear when jobs wait and go when none is left, and the queue in front of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aws_cdk import Duration, Fn
+from aws_cdk import aws_batch as batch
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+
+from cdk_app.acknowledged import acknowledge
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# The 10 minutes are AWS's minimum: waiting does not cure these two.
+_HOPELESS = (
+    batch.JobStateTimeLimitActionsReason.JOB_RESOURCE_REQUIREMENT,
+    batch.JobStateTimeLimitActionsReason.COMPUTE_ENVIRONMENT_MAX_RESOURCE,
+)
+_AGENT_POLICY = "service-role/AmazonEC2ContainerServiceforEC2Role"
+# AWS Batch's names for its choice of current families. "optimal" means families of 2014, and x86 only.
+_BATCH_CHOOSES = {"x86_64": "default_x86_64", "arm64": "default_arm64"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machines:
+    """What a pool's jobs run on.
+
+    Attributes
+    ----------
+    fargate : no instances at all; the next three then mean nothing.
+    arch : ``x86_64`` or ``arm64``.
+    instance_types : types or families; empty for AWS Batch's current ones.
+    volume_gib : root volume of an instance.
+    spot : spare capacity, which AWS may take back.
+    max_vcpus : most vCPUs at a time.
+    """
+
+    fargate: bool
+    arch: str
+    instance_types: Sequence[str]
+    volume_gib: int
+    spot: bool
+    max_vcpus: int
+
+
+class BatchPool(Construct):
+    """A compute environment and its queue.
+
+    Parameters
+    ----------
+    vpc, subnets, security_group : where jobs run.
+    machines : what they run on.
+    runnable_limit : how long the first job in the queue may wait for capacity.
+
+    Attributes
+    ----------
+    queue : the job queue.
+    queue_name : its name.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        vpc: ec2.IVpc,
+        subnets: ec2.SubnetSelection,
+        security_group: ec2.ISecurityGroup,
+        machines: Machines,
+        runnable_limit: Duration,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        environment: batch.FargateComputeEnvironment | batch.ManagedEc2EcsComputeEnvironment
+        if machines.fargate:
+            environment = batch.FargateComputeEnvironment(
+                self,
+                "Fargate",
+                vpc=vpc,
+                vpc_subnets=subnets,
+                security_groups=[security_group],
+                spot=machines.spot,
+                maxv_cpus=machines.max_vcpus,
+            )
+        else:
+            environment = self._instances(vpc, subnets, security_group, machines)
+        self.queue = batch.JobQueue(
+            self,
+            "Queue",
+            compute_environments=[batch.OrderedComputeEnvironment(compute_environment=environment, order=1)],
+            job_state_time_limit_actions=[
+                _cancel(batch.JobStateTimeLimitActionsReason.INSUFFICIENT_INSTANCE_CAPACITY, runnable_limit),
+                *(_cancel(reason, Duration.minutes(10)) for reason in _HOPELESS),
+            ],
+        )
+
+        self.queue_name = Fn.select(1, Fn.split("/", self.queue.job_queue_arn))
+
+    def _instances(
+        self,
+        vpc: ec2.IVpc,
+        subnets: ec2.SubnetSelection,
+        security_group: ec2.ISecurityGroup,
+        machines: Machines,
+    ) -> batch.ManagedEc2EcsComputeEnvironment:
+        strategy = batch.AllocationStrategy
+        template = self._launch_template(machines.volume_gib)
+        environment = batch.ManagedEc2EcsComputeEnvironment(
+            self,
+            "Instances",
+            vpc=vpc,
+            vpc_subnets=subnets,
+            security_groups=[security_group],
+            spot=machines.spot,
+            allocation_strategy=(
+                strategy.SPOT_PRICE_CAPACITY_OPTIMIZED if machines.spot else strategy.BEST_FIT_PROGRESSIVE
+            ),
+            minv_cpus=0,
+            maxv_cpus=machines.max_vcpus,
+            images=[batch.EcsMachineImage(image_type=batch.EcsMachineImageType.ECS_AL2023)],
+            launch_template=template,
+        )
+        resource = environment.node.default_child
+        assert isinstance(resource, batch.CfnComputeEnvironment)
+        # The construct takes no families by name, and refuses its own default classes without "optimal".
+        types = list(machines.instance_types) or [_BATCH_CHOOSES[machines.arch]]
+        resource.add_property_override("ComputeResources.InstanceTypes", types)
+        # Without a version an environment stays with the first: a changed volume would never arrive.
+        resource.add_property_override(
+            "ComputeResources.LaunchTemplate.Version", template.latest_version_number
+        )
+        acknowledge(
+            environment,
+            f"IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{_AGENT_POLICY}]",
+            "The ECS agent on the instance needs it; AWS keeps it in step with the agent.",
+        )
+        return environment
+
+    def _launch_template(self, volume_gib: int) -> ec2.LaunchTemplate:
+        agent = ec2.UserData.for_linux()
+        # Off by default: without it a worker on a reclaimed machine gets no SIGTERM to return its lease on.
+        agent.add_commands("echo ECS_ENABLE_SPOT_INSTANCE_DRAINING=true >> /etc/ecs/ecs.config")
+        user_data = ec2.MultipartUserData()  # AWS Batch merges its own part and takes nothing else
+        user_data.add_part(ec2.MultipartBody.from_user_data(agent))
+        return ec2.LaunchTemplate(
+            self,
+            "LaunchTemplate",
+            user_data=user_data,
+            require_imdsv2=True,
+            block_devices=[
+                ec2.BlockDevice(
+                    device_name="/dev/xvda",  # root of Amazon Linux
+                    volume=ec2.BlockDeviceVolume.ebs(
+                        volume_gib,
+                        volume_type=ec2.EbsDeviceVolumeType.GP3,
+                        encrypted=True,
+                        delete_on_termination=True,
+                    ),
+                )
+            ],
+        )
+
+
+def _cancel(
+    reason: batch.JobStateTimeLimitActionsReason, max_time: Duration
+) -> batch.JobStateTimeLimitAction:
+    return batch.JobStateTimeLimitAction(
+        action=batch.JobStateTimeLimitActionsAction.CANCEL,
+        state=batch.JobStateTimeLimitActionsState.RUNNABLE,
+        reason=reason,
+        max_time=max_time,
+    )

@@ -1,0 +1,148 @@
+"""The one stack: makes the constructs, hands one to another, grants, exports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import CfnOutput, Duration, Environment, Stack, Tags
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+
+from cdk_app import translate
+from cdk_app.cleanup import Cleanup
+from cdk_app.compute import BatchPool
+from cdk_app.exchange import Exchange
+from cdk_app.grants import Bounds, grant
+from cdk_app.image import WorkerImage
+from cdk_app.jobs import BatchJobs
+from cdk_app.network import Network
+from cdk_app.observability import JobDashboard, MonthlyBudget
+from rios_batch import __version__
+from rios_batch.aws.calls import Role
+from rios_batch.contract import CONTRACT_VERSION, WORKER_COMMAND, StackOutput, export_name
+
+if TYPE_CHECKING:
+    from constructs import Construct
+
+    from cdk_app.compute import Machines
+    from cdk_app.settings import DeploySettings
+
+
+class RiosBatchStack(Stack):
+    """Everything that a run on AWS Batch needs, as `settings` say."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: DeploySettings) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            stack_name=settings.stack_name,
+            env=Environment(region=settings.region) if settings.region else None,
+            description="rios_batch: raster processing on AWS Batch",
+        )
+        self._settings = settings
+        self._exchange = Exchange(
+            self, "Exchange", expire_days=settings.exchange_days, repository_name=settings.ecr_name
+        )
+        cleanup = Cleanup(self, "Cleanup")
+        self._emptied = [
+            cleanup.empty(self._exchange.bucket),
+            cleanup.delete_queues(self._exchange.run_queue_prefix),
+        ]
+        network = Network(
+            self,
+            "Network",
+            zones=settings.zones,
+            private=settings.network == "private",
+            nat_gateways=translate.nat_gateways(settings),
+            existing=translate.existing_vpc(settings),
+        )
+        self._workers = self._pool("Workers", network, translate.worker_machines(settings))
+        self._mains = self._pool("Mains", network, translate.main_machines(settings))
+        image = WorkerImage(
+            self, "WorkerImage", build=translate.image_build(settings), given=settings.worker_image
+        )
+        if image.pushed:
+            cleanup.delete_image(image.pushed)
+        self._jobs = BatchJobs(
+            self,
+            "Jobs",
+            worker_image=image.image,
+            main_image=ecs.ContainerImage.from_ecr_repository(self._exchange.repository, "latest"),
+            worker_command=WORKER_COMMAND,
+            worker=translate.worker_kind(
+                settings, bucket_name=self._exchange.bucket.bucket_name, region=self.region
+            ),
+            main=translate.main_kind(settings, region=self.region),
+            log_retention=translate.retention(settings),
+        )
+        self._export(image.uri, self._grant())
+        self._observe()
+        for key, value in settings.tags.items():
+            Tags.of(self).add(key, value)
+
+    def _pool(self, construct_id: str, network: Network, machines: Machines) -> BatchPool:
+        pool = BatchPool(
+            self,
+            construct_id,
+            vpc=network.vpc,
+            subnets=network.subnets,
+            security_group=network.security_group,
+            machines=machines,
+            runnable_limit=Duration.minutes(self._settings.runnable_limit_minutes),
+        )
+        # Made after the clean-up, hence deleted before it: no job can write into a bucket being emptied.
+        pool.node.add_dependency(*self._emptied)
+        return pool
+
+    def _grant(self) -> iam.ManagedPolicy:
+        settings, exchange, jobs = self._settings, self._exchange, self._jobs
+        bounds = Bounds(
+            stack=self,
+            bucket=exchange.bucket,
+            run_queue_prefix=exchange.run_queue_prefix,
+            job_queues=[pool.queue.job_queue_arn for pool in (self._workers, self._mains)],
+            job_definitions=[arn for job in (jobs.worker, jobs.main, jobs.script) for arn in job.arns],
+            log_group=jobs.log_group,
+            inputs=settings.input_buckets,
+            outputs=settings.output_buckets,
+        )
+        submitter = iam.ManagedPolicy(
+            self, "SubmitterPolicy", description="Run rios_batch scripts on this stack from one's own machine"
+        )
+        grant(jobs.worker_role, Role.WORKER, bounds)
+        grant(jobs.main_role, Role.MAIN, bounds)
+        grant(submitter, Role.SUBMITTER, bounds)
+        return submitter
+
+    def _export(self, image_uri: str, submitter: iam.ManagedPolicy) -> None:
+        settings, jobs, exchange = self._settings, self._jobs, self._exchange
+        outputs = {
+            StackOutput.WORKER_QUEUE: self._workers.queue_name,
+            StackOutput.WORKER_DEFINITION: jobs.worker.name,
+            StackOutput.MAIN_QUEUE: self._mains.queue_name,
+            StackOutput.MAIN_DEFINITION: jobs.main.name,
+            StackOutput.SCRIPT_DEFINITION: jobs.script.name,
+            StackOutput.WORKER_VCPUS: str(settings.vcpus),
+            StackOutput.WORKER_MEMORY_MIB: str(settings.memory_mib),
+            StackOutput.MAX_VCPUS: str(settings.max_vcpus),
+            StackOutput.MAIN_VCPUS: str(settings.main_vcpus),
+            StackOutput.MAIN_MEMORY_MIB: str(settings.main_memory_mib),
+            StackOutput.MAIN_REPOSITORY: exchange.repository.repository_uri,
+            StackOutput.BUCKET: exchange.bucket.bucket_name,
+            StackOutput.RUN_QUEUE_PREFIX: exchange.run_queue_prefix,
+            StackOutput.WORKER_IMAGE: image_uri,
+            StackOutput.LOG_GROUP: jobs.log_group.log_group_name,
+            StackOutput.SUBMITTER_POLICY: submitter.managed_policy_arn,
+            StackOutput.VERSION: __version__,
+            StackOutput.CONTRACT: str(CONTRACT_VERSION),
+        }
+        for key, value in outputs.items():
+            CfnOutput(self, key.value, value=value, export_name=export_name(self.stack_name, key))
+
+    def _observe(self) -> None:
+        settings = self._settings
+        if settings.dashboard:
+            queues = [pool.queue.job_queue_arn for pool in (self._workers, self._mains)]
+            JobDashboard(self, "JobDashboard", queue_arns=queues, log_retention=translate.retention(settings))
+        if settings.budget_usd:
+            MonthlyBudget(self, "MonthlyBudget", limit_usd=settings.budget_usd, email=settings.budget_email)

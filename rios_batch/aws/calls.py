@@ -1,0 +1,155 @@
+"""Every AWS call that the runtime makes: who makes it, on what, and which IAM actions it needs.
+
+The stack builds the policies of the worker, of main and of submitting users from this table: a call that is
+not here is denied, and a permission that no call here needs does not exist. Standard library only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Role(Enum):
+    """Who makes a call."""
+
+    WORKER = auto()
+    MAIN = auto()
+    """A script running as a Batch job."""
+    SUBMITTER = auto()
+    """A script on a person's own machine, and ``rios-batch submit``."""
+
+
+class On(Enum):
+    """What a call acts upon; the stack turns each into ARNs."""
+
+    STACK = auto()
+    EXCHANGE_BUCKET = auto()
+    EXCHANGE_OBJECTS = auto()
+    INPUT_BUCKETS = auto()
+    INPUT_OBJECTS = auto()
+    OUTPUT_BUCKETS = auto()
+    OUTPUT_OBJECTS = auto()
+    RUN_QUEUES = auto()
+    JOB_QUEUES_AND_DEFINITIONS = auto()
+    OWN_JOBS = auto()
+    """Jobs that carry the stack's tag."""
+    NEW_JOBS = auto()
+    """Jobs being submitted with the stack's tag."""
+    JOB_LOG = auto()
+    EVERYTHING = auto()
+    """AWS has no narrower resource for the action."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One kind of request.
+
+    Attributes
+    ----------
+    service, operation : boto3's names, so that a recorded request can be looked up here.
+    on : what it acts upon.
+    actions : IAM actions it needs; empty where AWS asks for none.
+    roles : who makes it.
+    why : what the runtime wants with it.
+    """
+
+    service: str
+    operation: str
+    on: On
+    actions: tuple[str, ...]
+    roles: frozenset[Role]
+    why: str
+
+
+_ALL = frozenset(Role)
+_MAINS = frozenset({Role.MAIN, Role.SUBMITTER})
+
+
+def _s3(
+    operation: str,
+    on: On,
+    action: str,
+    roles: frozenset[Role],
+    why: str,
+    *more: str,
+) -> Call:
+    return Call("s3", operation, on, tuple(f"s3:{name}" for name in (action, *more)), roles, why)
+
+
+def _sqs(operation: str, action: str, roles: frozenset[Role], why: str) -> Call:
+    return Call("sqs", operation, On.RUN_QUEUES, (f"sqs:{action}",), roles, why)
+
+
+def _batch(operation: str, on: On, action: str, why: str) -> Call:
+    return Call("batch", operation, on, (f"batch:{action}",), _MAINS, why)
+
+
+# S3 has fewer actions than operations: HEAD needs the action of GET, a multipart upload that of PUT,
+# HeadBucket that of listing.
+_BUCKET, _OBJECTS = On.EXCHANGE_BUCKET, On.EXCHANGE_OBJECTS
+
+CALLS: tuple[Call, ...] = (
+    # The stack and the caller.
+    Call(
+        "cloudformation",
+        "describe_stacks",
+        On.STACK,
+        ("cloudformation:DescribeStacks",),
+        _MAINS,
+        "names of queues, definitions and bucket",
+    ),
+    Call("sts", "get_caller_identity", On.EVERYTHING, (), _MAINS, "credentials checked before work starts"),
+    # The exchange bucket.
+    _s3("get_object", _OBJECTS, "GetObject", _ALL, "job, layout, staged inputs, records, blobs"),
+    _s3("head_object", _OBJECTS, "GetObject", _ALL, "is a staged input or a record there"),
+    _s3("put_object", _OBJECTS, "PutObject", _ALL, "blobs, records (If-None-Match), failures, the job"),
+    _s3("list_objects_v2", _BUCKET, "ListBucket", _ALL, "records and failures of a run; 404 instead of 403"),
+    _s3("head_bucket", _BUCKET, "ListBucket", _MAINS, "bucket checked before anything is submitted"),
+    _s3("create_multipart_upload", _OBJECTS, "PutObject", _ALL, "blobs and inputs larger than one part"),
+    _s3("upload_part", _OBJECTS, "PutObject", _ALL, "blobs and inputs larger than one part"),
+    _s3("complete_multipart_upload", _OBJECTS, "PutObject", _ALL, "blobs and inputs larger than one part"),
+    _s3("abort_multipart_upload", _OBJECTS, "AbortMultipartUpload", _ALL, "an upload that failed"),
+    _s3("delete_objects", _OBJECTS, "DeleteObject", _MAINS, "a finished run leaves nothing"),
+    # The user's own buckets.
+    _s3("get_object", On.INPUT_OBJECTS, "GetObject", _ALL, "GDAL reads inputs in place"),
+    _s3("head_object", On.INPUT_OBJECTS, "GetObject", _ALL, "size of an input; is it there"),
+    _s3("list_objects_v2", On.INPUT_BUCKETS, "ListBucket", _ALL, "a missing input answers 404, not 403"),
+    _s3("get_object", On.OUTPUT_OBJECTS, "GetObject", _MAINS, "an output is checked, or copied from"),
+    _s3("head_object", On.OUTPUT_OBJECTS, "GetObject", _MAINS, "does an output exist"),
+    _s3("list_objects_v2", On.OUTPUT_BUCKETS, "ListBucket", _MAINS, "a missing output answers 404, not 403"),
+    _s3("put_object", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "small outputs and sidecar files"),
+    _s3("create_multipart_upload", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "assembly of an output"),
+    _s3("upload_part", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "header and small parts of an output"),
+    _s3("upload_part_copy", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "blobs go from S3 to S3"),
+    _s3("upload_part_copy", _OBJECTS, "GetObject", _MAINS, "the source side of that copy"),
+    _s3("complete_multipart_upload", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "the output appears whole"),
+    _s3("abort_multipart_upload", On.OUTPUT_OBJECTS, "AbortMultipartUpload", _MAINS, "a run that failed"),
+    # One queue per run.
+    _sqs("create_queue", "CreateQueue", _MAINS, "one queue per attempt of a run"),
+    _sqs("delete_queue", "DeleteQueue", _MAINS, "the run is over"),
+    _sqs("send_message_batch", "SendMessage", _MAINS, "one message per tile"),
+    _sqs("receive_message", "ReceiveMessage", _ALL, "takes a lease on a tile"),
+    _sqs("delete_message", "DeleteMessage", _ALL, "a tile is finished"),
+    _sqs("delete_message_batch", "DeleteMessage", _ALL, "several tiles are finished"),
+    _sqs("change_message_visibility", "ChangeMessageVisibility", _ALL, "renews or returns a lease"),
+    _sqs("change_message_visibility_batch", "ChangeMessageVisibility", _ALL, "renews several leases"),
+    _sqs("get_queue_attributes", "GetQueueAttributes", _ALL, "are tiles waiting or in flight"),
+    # Jobs.
+    _batch("submit_job", On.JOB_QUEUES_AND_DEFINITIONS, "SubmitJob", "one array job per run"),
+    _batch("submit_job", On.NEW_JOBS, "TagResource", "SubmitJob with tags asks for it"),
+    _batch("describe_jobs", On.EVERYTHING, "DescribeJobs", "why a job waits or died"),
+    _batch("list_jobs", On.EVERYTHING, "ListJobs", "children of an array job"),
+    _batch("terminate_job", On.OWN_JOBS, "TerminateJob", "a run that stops takes its workers along"),
+    Call("logs", "get_log_events", On.JOB_LOG, ("logs:GetLogEvents",), _MAINS, "log of a main job"),
+    Call("logs", "filter_log_events", On.JOB_LOG, ("logs:FilterLogEvents",), _MAINS, "logs of all workers"),
+)
+
+
+def actions(role: Role) -> dict[On, tuple[str, ...]]:
+    """IAM actions of a role, sorted, for each thing they act upon."""
+    found: dict[On, set[str]] = {}
+    for call in CALLS:
+        if role in call.roles and call.actions:
+            found.setdefault(call.on, set()).update(call.actions)
+    return {on: tuple(sorted(names)) for on, names in sorted(found.items(), key=lambda item: item[0].value)}

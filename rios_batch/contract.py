@@ -1,0 +1,78 @@
+"""Names that the stack and the runtime share; each is written here and nowhere else.
+
+``cdk_app`` sets them, ``rios_batch`` reads them, so a rename cannot reach only one side.
+Standard library only: a deploying machine needs no GDAL and a computing one no CDK.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+CONTRACT_VERSION = 1
+"""Raised whenever an output, environment key or command changes its meaning."""
+
+DEFAULT_STACK_NAME = "RiosBatch"
+
+# What a person sets to choose a stack; the names are those of RIOS 1.4.
+ENV_STACK = "RIOS_AWSBATCH_STACK"
+ENV_STACK_REGION = "RIOS_AWSBATCH_REGION"
+
+WORKER_MODULE = "rios_batch.worker"
+WORKER_COMMAND = ("python3", "-m", WORKER_MODULE)
+"""The whole command line of a worker. AWS Batch can replace an image's command but not its
+entrypoint, so images of this project have no entrypoint and every job definition says all of it."""
+
+JOB_TAG = "rios-batch:stack"
+"""Tag on every submitted job; terminating a job is allowed by this tag, because a job has no name
+that a policy could match. Its value is the stack's name."""
+
+RUNS_PREFIX = "runs/"
+"""First part of the key of everything that belongs to one run."""
+
+
+class Env(StrEnum):
+    """Environment variables of a worker's container.
+
+    The job definition sets those of the stack, ``SubmitJob`` adds those of the run, AWS Batch its own.
+    """
+
+    BUCKET = "RIOS_BATCH_BUCKET"
+    REGION = "AWS_DEFAULT_REGION"  # boto3's, GDAL's and the user function's own name for it
+    PROCESSES = "RIOS_BATCH_PROCESSES"
+
+    RUN_ID = "RIOS_BATCH_RUN_ID"
+    JOB_SHA256 = "RIOS_BATCH_JOB_SHA256"
+    QUEUE_URL = "RIOS_BATCH_QUEUE_URL"
+    LEASE_SECONDS = "RIOS_BATCH_LEASE_SECONDS"
+
+    BATCH_JOB_ID = "AWS_BATCH_JOB_ID"
+    BATCH_JOB_ATTEMPT = "AWS_BATCH_JOB_ATTEMPT"
+    BATCH_ARRAY_INDEX = "AWS_BATCH_JOB_ARRAY_INDEX"
+
+
+class StackOutput(StrEnum):
+    """Keys of the stack's outputs. Those that RIOS 1.4 had mean the same here."""
+
+    WORKER_QUEUE = "BatchProcessingJobQueueName"
+    WORKER_DEFINITION = "BatchProcessingJobDefinitionName"
+    MAIN_QUEUE = "BatchProcessingJobQueueMainName"
+    MAIN_DEFINITION = "BatchProcessingJobDefinitionMainName"
+    SCRIPT_DEFINITION = "BatchScriptJobDefinitionName"
+    WORKER_VCPUS = "BatchVCPUS"
+    WORKER_MEMORY_MIB = "BatchMemoryMiB"
+    MAX_VCPUS = "BatchMaxVCPUS"
+    MAIN_VCPUS = "BatchMainVCPUS"
+    MAIN_MEMORY_MIB = "BatchMainMemoryMiB"
+    MAIN_REPOSITORY = "BatchECRMain"
+    BUCKET = "BatchBucket"
+    RUN_QUEUE_PREFIX = "RunQueuePrefix"
+    WORKER_IMAGE = "WorkerImageUri"
+    LOG_GROUP = "LogGroupName"
+    SUBMITTER_POLICY = "SubmitterPolicyArn"
+    VERSION = "RiosBatchVersion"
+    CONTRACT = "ContractVersion"
+
+
+def export_name(stack_name: str, output: StackOutput) -> str:
+    """Name under which a stack exports an output; exports are unique in an account and region."""
+    return f"{stack_name}-{output.value}"

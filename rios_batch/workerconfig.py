@@ -1,0 +1,178 @@
+"""How a worker is told what to do: its environment and its command line.
+
+Both directions are here: the job manager writes what a worker reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rios_batch.contract import WORKER_COMMAND, WORKER_MODULE, Env
+from rios_batch.errors import WorkerConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MIN_LEASE_SECONDS, MAX_LEASE_SECONDS = 10, 43_200  # twelve hours is the longest that SQS allows
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")  # ends a queue name, which has 80 characters at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerConfig:
+    """Everything that a worker knows before it talks to AWS.
+
+    Attributes
+    ----------
+    bucket : exchange bucket.
+    region : AWS region of bucket and queue.
+    processes : tiles computed at a time; one per vCPU of the job. The container cannot see its own share of
+        the machine, so the stack says it.
+    run_id : which run; letters, digits, ``-`` and ``_``, at most 60.
+    job_sha256 : SHA-256 of the pickled job, as 64 lower-case hexadecimal digits; checked before unpickling.
+    queue_url : SQS queue of the run.
+    lease_seconds : how long a received tile is invisible to others unless renewed.
+    array_index : position in the array job, from 0; 0 in a plain job too.
+    batch_job_id : AWS Batch's id of the job; empty outside of Batch.
+    attempt : 1 for the first start of this job, more after a Spot reclaim.
+    """
+
+    bucket: str
+    region: str
+    processes: int
+    run_id: str
+    job_sha256: str
+    queue_url: str
+    lease_seconds: int
+    array_index: int = 0
+    batch_job_id: str = ""
+    attempt: int = 1
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> WorkerConfig:
+        """Read a container's environment.
+
+        Raises
+        ------
+        WorkerConfigError : says every missing or wrong variable at once.
+        """
+        read = _EnvReader(env)
+        config = cls(
+            bucket=read.text(Env.BUCKET),
+            region=read.text(Env.REGION),
+            processes=read.number(Env.PROCESSES, minimum=1),
+            run_id=read.matching(Env.RUN_ID, _RUN_ID, "letters, digits, - and _, at most 60"),
+            job_sha256=read.matching(Env.JOB_SHA256, _SHA256, "64 lower-case hexadecimal digits"),
+            queue_url=read.text(Env.QUEUE_URL),
+            lease_seconds=read.number(
+                Env.LEASE_SECONDS, minimum=MIN_LEASE_SECONDS, maximum=MAX_LEASE_SECONDS
+            ),
+            array_index=read.number(Env.BATCH_ARRAY_INDEX, minimum=0, default=0),
+            batch_job_id=env.get(Env.BATCH_JOB_ID, ""),
+            attempt=read.number(Env.BATCH_JOB_ATTEMPT, minimum=1, default=1),
+        )
+        if read.problems:
+            raise WorkerConfigError("a worker cannot start: " + "; ".join(read.problems))
+        return config
+
+    def run_env(self) -> dict[str, str]:
+        """Variables that ``SubmitJob`` adds to those of the job definition."""
+        return {
+            Env.RUN_ID.value: self.run_id,
+            Env.JOB_SHA256.value: self.job_sha256,
+            Env.QUEUE_URL.value: self.queue_url,
+            Env.LEASE_SECONDS.value: str(self.lease_seconds),
+        }
+
+    def to_env(self) -> dict[str, str]:
+        """All variables, those of the stack and of AWS Batch too; the inverse of `from_env`."""
+        return {
+            Env.BUCKET.value: self.bucket,
+            Env.REGION.value: self.region,
+            Env.PROCESSES.value: str(self.processes),
+            **self.run_env(),
+            Env.BATCH_ARRAY_INDEX.value: str(self.array_index),
+            Env.BATCH_JOB_ID.value: self.batch_job_id,
+            Env.BATCH_JOB_ATTEMPT.value: str(self.attempt),
+        }
+
+    def with_arguments(self, arguments: argparse.Namespace) -> WorkerConfig:
+        """Let the command line have the last word."""
+        return self if arguments.processes is None else replace(self, processes=arguments.processes)
+
+
+class _EnvReader:
+    """Reads variables and collects what is wrong with them, so that one message can say it all."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self.problems: list[str] = []
+
+    def text(self, key: Env) -> str:
+        value = self._env.get(key, "")
+        if not value:
+            self.problems.append(f"{key.value} is not set")
+        return value
+
+    def matching(self, key: Env, pattern: re.Pattern[str], allowed: str) -> str:
+        value = self.text(key)
+        if value and not pattern.fullmatch(value):
+            self.problems.append(f"{key.value} is {value!r}, allowed are {allowed}")
+        return value
+
+    def number(
+        self, key: Env, *, minimum: int, maximum: int | None = None, default: int | None = None
+    ) -> int:
+        if default is not None and key not in self._env:
+            return default
+        value = self.text(key)
+        if not value:
+            return minimum
+        allowed = f"from {minimum}" + (f" to {maximum}" if maximum is not None else "")
+        if not value.isascii() or not value.isdigit():
+            self.problems.append(f"{key.value} is {value!r}, allowed are whole numbers {allowed}")
+            return minimum
+        number = int(value)
+        if number < minimum or (maximum is not None and number > maximum):
+            self.problems.append(f"{key.value} is {number}, allowed are whole numbers {allowed}")
+        return number
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """Make the worker's command line; everything else is in the environment."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {WORKER_MODULE}", description="Compute tiles of one run until none is left."
+    )
+    parser.add_argument(
+        "--processes",
+        type=_positive,
+        metavar="N",
+        help=f"tiles computed at a time; default: the variable {Env.PROCESSES.value}",
+    )
+    return parser
+
+
+def parse_command(command: Sequence[str]) -> argparse.Namespace:
+    """Read a job definition's whole command as the worker would.
+
+    Raises
+    ------
+    WorkerConfigError : the command starts something else than a worker.
+    """
+    length = len(WORKER_COMMAND)
+    if tuple(command[:length]) != WORKER_COMMAND:
+        raise WorkerConfigError(
+            f"the command {list(command)} does not start a worker; it must begin with {list(WORKER_COMMAND)}"
+        )
+    return argument_parser().parse_args(command[length:])
