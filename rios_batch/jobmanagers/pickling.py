@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
+import os
 import site
 import sys
 import sysconfig
@@ -85,21 +85,21 @@ def _is_local(name: str, module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     if not file or name.partition(".")[0] in {_OWN_PACKAGE, "__main__"} | sys.stdlib_module_names:
         return False
-    return getattr(module, "__name__", None) == name and _is_outside_packages(file)
+    return getattr(module, "__name__", None) == name and not (
+        # Resolving is slow, there are hundreds of modules, and nearly all pass the first test.
+        file.startswith(_INSTALLED) or str(Path(file).resolve()).startswith(_INSTALLED)
+    )
 
 
-@functools.cache  # asked for hundreds of modules at every run, and a file does not move
-def _is_outside_packages(file: str) -> bool:
-    path = Path(file).resolve()
-    return not any(path.is_relative_to(folder) for folder in _INSTALLED)
-
-
-_INSTALLED = [
-    Path(folder).resolve()
+def _installed_folders() -> Iterator[str]:
     for folder in {
         *sysconfig.get_paths().values(),
         *site.getsitepackages(),
         site.getusersitepackages(),
         *(entry for entry in sys.path if entry.endswith("dist-packages")),
-    }
-]
+    }:
+        yield folder + os.sep
+        yield str(Path(folder).resolve()) + os.sep
+
+
+_INSTALLED = tuple(_installed_folders())

@@ -120,6 +120,7 @@ class GeoTiffAssembler:
         self._byte_counts[index] = blocks.byte_counts
         self._placed[index] = True
         self._file.write(blocks.data.data)
+        _start_writing_back(self._file, self._position, len(blocks.data))
         self._position += len(blocks.data)
 
     def finish(self) -> None:
@@ -153,6 +154,15 @@ class GeoTiffAssembler:
             with contextlib.suppress(OSError):
                 self._file.close()
         self._staged.abort()
+
+
+def _start_writing_back(file: BinaryIO, offset: int, length: int) -> None:
+    """Have the kernel begin to write what it was given, so that fsync at the end finds little left to do.
+
+    On Linux that is what the advice does with pages that are still to be written; it keeps them in its cache.
+    """
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), offset, length, os.POSIX_FADV_DONTNEED)
 
 
 class GdalWriter:
