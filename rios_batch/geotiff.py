@@ -204,17 +204,28 @@ class EncodedBlocks:
 
 
 def take_blocks(data: bytes | bytearray | memoryview) -> EncodedBlocks:
-    """Take all blocks out of a tiled TIFF in memory, end to end in TIFF order."""
+    """Take all blocks out of a tiled TIFF in memory, end to end in TIFF order.
+
+    Where they stand so in the file already, as GDAL writes a small file, the result looks into ``data``
+    and nothing is copied.
+
+    Raises
+    ------
+    TiffFormatError : not a complete tiled TIFF.
+    """
     tiff = parse_tiled_tiff(data)
-    view = memoryview(data)
-    pieces = [
-        view[offset : offset + count]
-        for offset, count in zip(tiff.offsets.tolist(), tiff.byte_counts.tolist(), strict=True)
-    ]
-    taken = np.frombuffer(b"".join(pieces), np.uint8)
-    if len(taken) != int(tiff.byte_counts.sum()):
+    stored = tiff.byte_counts > 0
+    starts = tiff.offsets[stored]
+    ends = starts + tiff.byte_counts[stored]
+    # An end before its start has wrapped around 2**64.
+    if len(starts) and (int(ends.max()) > len(data) or (ends < starts).any()):
         raise TiffFormatError("the block index points past the end of the file")
-    return EncodedBlocks(taken, tiff.byte_counts)
+    if (starts[1:] == ends[:-1]).all():
+        first, size = (int(starts[0]), int(ends[-1] - starts[0])) if len(starts) else (0, 0)
+        return EncodedBlocks(np.frombuffer(data, np.uint8, size, first), tiff.byte_counts)
+    view = memoryview(data)
+    pieces = [view[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    return EncodedBlocks(np.frombuffer(b"".join(pieces), np.uint8), tiff.byte_counts)
 
 
 @dataclass(frozen=True)

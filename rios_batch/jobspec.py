@@ -52,6 +52,7 @@ class OutputSpec:
 
     ``sequence`` is the position in a list of files, or None for a single file. ``encoded_by_workers``
     says that tiles arrive as encoded TIFF blocks; otherwise they arrive as arrays.
+    ``blocks_are_whole`` says that every block of the user function is also whole TIFF blocks.
     """
 
     name: str
@@ -63,6 +64,7 @@ class OutputSpec:
     thematic: bool
     layer_names: tuple[str, ...]
     encoded_by_workers: bool
+    blocks_are_whole: bool
 
     @property
     def label(self) -> str:
@@ -72,7 +74,10 @@ class OutputSpec:
 
 @dataclass(frozen=True)
 class TileJob:
-    """All that is the same for every tile of a run."""
+    """All that is the same for every tile of a run.
+
+    ``input_cache_bytes`` is what GDAL's block cache must hold so that no input block is read twice in a tile.
+    """
 
     function: UserFunction
     takes_other_args: bool
@@ -81,6 +86,7 @@ class TileJob:
     grid: PixelGridDefn
     plan: TilePlan
     overlap_px: int
+    input_cache_bytes: int
 
     @property
     def input_paths(self) -> tuple[str, ...]:

@@ -7,8 +7,6 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rios_batch.errors import GDALLayerNumberError, IntersectionError, ParameterError, ResampleNeededError
 from rios_batch.grid import BOUNDS_FROM_REFERENCE, common_grid, offset_on
 from rios_batch.jobspec import InputFile, InputSpec, OutputSpec, TileJob
@@ -57,7 +55,7 @@ def prepare(
         unit_yblocks=math.lcm(*(y for _, y in units)),
         num_workers=num_workers,
         # Outputs are known only after the first block; they are seldom larger than the largest input.
-        bytes_per_px=max((f.nbands * np.dtype(f.dtype).itemsize for f in facts.values()), default=8),
+        bytes_per_px=max((fact.bytes_per_px for fact in facts.values()), default=8),
         tile_size_px=controls.tileSize,
     )
     return TileJob(
@@ -68,6 +66,12 @@ def prepare(
         grid=grid,
         plan=plan,
         overlap_px=controls.overlap,
+        input_cache_bytes=sum(
+            fact.cache_bytes(
+                plan.tile(0).window.width + 2 * controls.overlap, blocks.window_ysize + 2 * controls.overlap
+            )
+            for fact in facts.values()
+        ),
     )
 
 
@@ -244,5 +248,6 @@ def _output(
         thematic=controls.getOptionForImagename("thematic", name),
         layer_names=tuple(controls.getOptionForImagename("layernames", name) or ()),
         encoded_by_workers=chosen.unit_blocks is not None,
+        blocks_are_whole=chosen.unit_blocks == (1, 1),
     )
     return spec, chosen

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from rios_batch.errors import RiosBatchError, UserFunctionError, WorkerLostError
+from rios_batch.jobmanagers import parcel
 from rios_batch.jobmanagers.base import AHEAD_PER_WORKER, JobManager, TileQueue
 from rios_batch.jobmanagers.pickling import dump_job, dump_other_args
-from rios_batch.jobmanagers.tray import Tray
 from rios_batch.otherargs import ChangeDetector, pickle_or_none
 from rios_batch.raster.gdalapi import be_one_of, gdal_exceptions
 from rios_batch.tile import TileRunner, process_name
@@ -115,8 +115,8 @@ def _travelling(error: BaseException | None) -> bytes | None:
 class _Worker:
     """Main's side of one worker process."""
 
-    def __init__(self, process: BaseProcess, connection: Connection, tray: Tray) -> None:
-        self._process, self.connection, self._tray = process, connection, tray
+    def __init__(self, process: BaseProcess, connection: Connection) -> None:
+        self._process, self.connection = process, connection
         self._tile: Tile | None = None
 
     @property
@@ -138,7 +138,7 @@ class _Worker:
     def receive(self) -> TileResult | _Failure | None:
         """Return the worker's reply, or None if it died."""
         try:
-            reply: TileResult | _Failure = self._tray.load(self.connection.recv())
+            reply: TileResult | _Failure = parcel.receive(self.connection)
         except (EOFError, OSError):
             self._process.join()
             return None
@@ -150,12 +150,8 @@ class _Worker:
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
     def terminate(self) -> None:
-        self.close()
-        self._process.terminate()
-
-    def close(self) -> None:
         self.connection.close()
-        self._tray.close()
+        self._process.terminate()
 
     def join(self) -> None:
         self._process.join(_STOP_SECONDS)
@@ -173,22 +169,21 @@ class _Pool:
 
     def start_worker(self) -> None:
         mine, its = _CONTEXT.Pipe()
-        tray = Tray()
         # A forked child holds copies of main's pipe ends; left open they would hide main's death from others.
         forked = _CONTEXT.get_start_method() == "fork"
         inherited = [worker.connection for worker in self._workers] + [mine] if forked else []
         process = _CONTEXT.Process(  # type: ignore[attr-defined]  # both contexts have it
             target=_serve,
-            args=(its, tray, inherited, self._num_workers, self._job, self._other_args),
+            args=(its, inherited, self._num_workers, self._job, self._other_args),
             name="rios_batch worker",
             daemon=True,
         )
         process.start()
         its.close()  # so that the pipe ends with the child
-        self._workers.append(_Worker(process, mine, tray))
+        self._workers.append(_Worker(process, mine))
 
     def replace(self, dead: _Worker) -> None:
-        dead.close()
+        dead.connection.close()
         self._workers.remove(dead)
         self.start_worker()
 
@@ -211,7 +206,6 @@ class _Pool:
 
 def _serve(
     connection: Connection,
-    tray: Tray,
     inherited: list[Connection],
     num_workers: int,
     job: bytes,
@@ -221,15 +215,16 @@ def _serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; main stops the workers
     for other in inherited:
         other.close()
-    be_one_of(num_workers)
     keep_freed_memory()
     main = os.getppid()
     gone = (EOFError, BrokenPipeError)  # main has closed the pipe, or died
     with gdal_exceptions(), contextlib.suppress(*gone):
-        runner = TileRunner(cloudpickle.loads(job), process_name(), stopped=lambda: os.getppid() != main)
+        tile_job: TileJob = cloudpickle.loads(job)
+        be_one_of(num_workers, tile_job.input_cache_bytes)
+        runner = TileRunner(tile_job, process_name(), stopped=lambda: os.getppid() != main)
         detector = ChangeDetector(other_args)
         while True:
-            connection.send(tray.dump(_run(runner, detector, connection.recv())))
+            parcel.send(connection, _run(runner, detector, connection.recv()))
 
 
 def keep_freed_memory() -> None:

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from osgeo import gdal
 
-from rios_batch.geotiff import EncodedBlocks, take_blocks
+from rios_batch.geotiff import take_blocks
 from rios_batch.jobspec import TileOutput
-from rios_batch.raster.gdalapi import closing, gdal_type, memory_file, memory_folder, set_nodata
+from rios_batch.raster.gdalapi import MemoryFolder, closing, gdal_type, memory_file, set_nodata
 from rios_batch.raster.staging import explained
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from rios_batch.grid import PixelWindow
     from rios_batch.jobspec import Array, Layout, OutputSpec
 
@@ -44,12 +42,17 @@ class BlockEncoder:
 
     All but NUM_THREADS, which says how and not what: workers are the threads, see
     :func:`rios_batch.raster.gdalapi.be_one_of`.
+
+    Every TIFF block is encoded once, when it is complete. Where the user function's blocks cut TIFF blocks,
+    the tile is collected first: GDAL may encode a half-filled block when its cache is full, and decode it
+    again for the rest, which costs time, and with a lossy codec makes the pixels depend on the cache's size.
     """
 
     def __init__(self, output: OutputSpec, layout: Layout, window: PixelWindow) -> None:
-        self._output, self._layout = output, layout
-        self._memory: AbstractContextManager[str] = memory_folder()
-        self._path = self._memory.__enter__() + "/tile.tif"
+        self._output, self._layout, self._finished = output, layout, False
+        self._collected = None if output.blocks_are_whole else ArrayCollector(output, layout, window)
+        self._memory = MemoryFolder()
+        self._path = f"{self._memory.path}/tile.tif"
         self._may_be_sparse = any(
             option.upper() in ("SPARSE_OK=TRUE", "SPARSE_OK=YES", "SPARSE_OK=ON", "SPARSE_OK=1")
             for option in output.creation_options
@@ -71,6 +74,9 @@ class BlockEncoder:
                 set_nodata(self._dataset, output.nodata, layout.dtype)
 
     def write(self, block: Array, col: int, row: int) -> None:
+        if self._collected is not None:
+            self._collected.write(block, col, row)
+            return
         with explained(self._output.path):
             assert self._dataset is not None
             self._dataset.WriteArray(block, col, row)
@@ -78,12 +84,15 @@ class BlockEncoder:
     def finish(self) -> TileOutput:
         with explained(self._output.path):
             assert self._dataset is not None
+            if self._collected is not None:
+                self._dataset.WriteArray(self._collected.finish().payload)
             self._dataset.FlushCache()  # an encoder's error is raised here; the destructor would swallow it
             self._dataset = None
-            encoded: EncodedBlocks = take_blocks(memory_file(self._path))
+            encoded = take_blocks(memory_file(self._path))
             if not self._may_be_sparse and not encoded.byte_counts.all():
                 raise RuntimeError("GDAL encoded a block to nothing")
-        self.abort()
+        self._memory.remove_after(encoded.data)
+        self._finished = True
         return TileOutput(self._layout, encoded)
 
     def abort(self) -> None:
@@ -92,7 +101,8 @@ class BlockEncoder:
             # may be running, for which closing() is not meant, but this run has failed anyhow.
             with contextlib.suppress(RuntimeError), closing():
                 self._dataset = None
-        self._memory.__exit__(None, None, None)
+        if not self._finished:
+            self._memory.remove()
 
 
 class ArrayCollector:

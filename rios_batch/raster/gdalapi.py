@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import uuid
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +13,12 @@ from osgeo import gdal, osr
 
 from rios_batch.errors import ParameterError, TypeConversionError
 
+SMALLEST_CACHE_BYTES = 16 * 2**20
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rios_batch.jobspec import Array
 
 # int8 came with GDAL 3.7, 64-bit integers with 3.5.
 _GDAL_NAMES = {
@@ -86,26 +91,44 @@ def gdal_exceptions() -> Iterator[None]:
                 gdal.DontUseExceptions()
 
 
-def be_one_of(num_workers: int) -> None:
+def be_one_of(num_workers: int, cache_bytes: int) -> None:
     """Have GDAL leave room for the other workers on this machine.
 
     One thread: a forked process inherits the thread pool of its parent, if there is one, without the
-    threads, and whoever hands it work waits for ever. And a share of the block cache: by default each
-    process takes a twentieth of the machine's memory, which 64 workers do not have.
+    threads, and whoever hands it work waits for ever.
+
+    And no more block cache than is of use. By default each process takes a twentieth of the machine's
+    memory, which 64 workers do not have; and blocks that are seen once push out of the processor's cache what
+    is needed again (5 % of a light run's time).
+
+    Parameters
+    ----------
+    cache_bytes : what the work can use; never more than a share of the default is taken.
     """
     gdal.SetConfigOption("GDAL_NUM_THREADS", "1")
-    gdal.SetCacheMax(gdal.GetCacheMax() // num_workers)
+    gdal.SetCacheMax(min(gdal.GetCacheMax() // num_workers, max(cache_bytes, SMALLEST_CACHE_BYTES)))
 
 
-@contextlib.contextmanager
-def memory_folder() -> Iterator[str]:
-    """Give a folder of GDAL's in-memory file system, and empty it afterwards."""
-    folder = f"/vsimem/rios_batch-{uuid.uuid4().hex}"
-    try:
-        yield folder
-    finally:
-        for name in gdal.ReadDirRecursive(folder) or []:
-            gdal.Unlink(f"{folder}/{name}")
+class MemoryFolder:
+    """A folder of GDAL's in-memory file system; as a context manager it is emptied at the end."""
+
+    def __init__(self) -> None:
+        self.path = f"/vsimem/rios_batch-{uuid.uuid4().hex}"
+
+    def __enter__(self) -> str:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove every file; harmless when they are gone."""
+        for name in gdal.ReadDirRecursive(self.path) or []:
+            gdal.Unlink(f"{self.path}/{name}")
+
+    def remove_after(self, array: Array) -> None:
+        """Remove the files when ``array``, which looks into one of them, is no longer used."""
+        weakref.finalize(array, self.remove)
 
 
 def memory_file(path: str) -> memoryview:

@@ -11,7 +11,7 @@ from osgeo import gdal
 
 from rios_batch import geotiff
 from rios_batch.errors import OutputError, RiosBatchError
-from rios_batch.raster.gdalapi import closing, gdal_type, memory_file, memory_folder, set_nodata
+from rios_batch.raster.gdalapi import MemoryFolder, closing, gdal_type, memory_file, set_nodata
 from rios_batch.raster.staging import StagedFile, explained
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class GeoTiffAssembler:
             self._place(tile, output.payload)
 
     def _start(self, layout: Layout) -> None:
-        with memory_folder() as folder:
+        with MemoryFolder() as folder:
             path = f"{folder}/{self._staged.target.name}"
             dataset = create_dataset(path, self._output, self._grid, layout, sparse=True)
             block_xsize, block_ysize = dataset.GetRasterBand(1).GetBlockSize()

@@ -21,16 +21,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RasterFacts:
-    """What planning needs to know of a raster: its grid, and its bands' common type and nodata values."""
+    """What planning needs to know of a raster.
+
+    ``dtype`` is the first band's; ``nodata`` has a value for each band; ``block_xsize`` and ``block_ysize`` are
+    the pixels that GDAL reads at once.
+    """
 
     path: str
     grid: PixelGridDefn
     dtype: str
     nodata: tuple[float | None, ...]
+    block_xsize: int
+    block_ysize: int
 
     @property
     def nbands(self) -> int:
         return len(self.nodata)
+
+    @property
+    def bytes_per_px(self) -> int:
+        """Return what a pixel takes with all its bands."""
+        return self.nbands * np.dtype(self.dtype).itemsize
+
+    def cache_bytes(self, width_px: int, height_px: int) -> int:
+        """Return the size of all of the file's blocks that a rectangle can touch, wherever it lies."""
+        return (width_px + 2 * self.block_xsize) * (height_px + 2 * self.block_ysize) * self.bytes_per_px
 
 
 def open_raster(path: str) -> gdal.Dataset:
@@ -86,7 +101,8 @@ def describe(path: str) -> RasterFacts:
     check_north_up(transform, f"input {path!r}")
     grid = PixelGridDefn(transform, dataset.RasterYSize, dataset.RasterXSize, dataset.GetProjection())
     dtype = numpy_name(bands[0])
-    return RasterFacts(path, grid, dtype, tuple(nodata_or_none(b.GetNoDataValue(), dtype) for b in bands))
+    nodata = tuple(nodata_or_none(band.GetNoDataValue(), dtype) for band in bands)
+    return RasterFacts(path, grid, dtype, nodata, *bands[0].GetBlockSize())
 
 
 class BlockReader:

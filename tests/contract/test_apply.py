@@ -10,7 +10,7 @@ import pytest
 from osgeo import gdal
 
 from rios_batch import applier, pixelgrid, rioserrors
-from tests.support import make_raster, read_raster
+from tests.support import make_raster, read_raster, run_script
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -331,3 +331,37 @@ def test_64_bit_outputs_have_a_nodata_value_of_their_own_type(
     controls.setStatsIgnore(0.5)
     with pytest.raises(rioserrors.ParameterError, match="nodata value 0.5 is not one of u?int64"):
         applier.apply(widen, infiles, outfiles, controls=controls)
+
+
+@pytest.mark.parametrize("manager", ["threads", "multiprocessing"])
+def test_lossy_codecs_do_not_depend_on_windows_cache_or_workers(
+    scene: Path, tmp_path: Path, manager: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert scene.parent == tmp_path
+    # 100 kB hold 24 of the 120 bands' blocks, so they would be encoded before all their windows are there.
+    code = """
+        import sys
+        import numpy as np
+        from osgeo import gdal
+        from rios_batch import applier
+
+        def widen(info, inputs, outputs):
+            outputs.wide = np.repeat(inputs.scene.astype("f4") ** 3, 40, axis=0)
+
+        infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+        infiles.scene, outfiles.wide = "scene.tif", sys.argv[1]
+        controls = applier.ApplierControls()
+        controls.setWindowSize(*map(int, sys.argv[2:4]))
+        controls.setNumThreads(int(sys.argv[4]))
+        controls.setJobManagerType(sys.argv[5])
+        controls.setCreationOptions(
+            ["TILED=YES", "BLOCKXSIZE=32", "BLOCKYSIZE=32", "COMPRESS=LERC", "MAX_Z_ERROR=50", "INTERLEAVE=BAND"]
+        )
+        applier.apply(widen, infiles, outfiles, controls=controls)
+    """
+    first = run_script(tmp_path, code, "a.tif", "64", "64", "1", manager)
+    monkeypatch.setenv("GDAL_CACHEMAX", "100000")  # bytes; less is taken for MB
+    second = run_script(tmp_path, code, "b.tif", "9", "7", "2", manager)
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    np.testing.assert_array_equal(read_raster(tmp_path / "a.tif"), read_raster(tmp_path / "b.tif"))

@@ -12,10 +12,10 @@ from rios_batch.errors import MissingFileError, TypeConversionError, UserFunctio
 from rios_batch.pixelgrid import pixelGridFromFile
 from rios_batch.raster.gdalapi import (
     GDAL_TYPES,
+    MemoryFolder,
     gdal_exceptions,
     gdal_type,
     memory_file,
-    memory_folder,
     nodata_or_none,
     same_projection,
 )
@@ -92,7 +92,7 @@ def test_every_type_has_another_code() -> None:
 def test_a_memory_folder_leaves_nothing_behind_even_after_an_error() -> None:
     paths = []
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), memory_folder() as folder:  # noqa: PT012 - the block is what is tested
+        with pytest.raises(ZeroDivisionError), MemoryFolder() as folder:  # noqa: PT012 - the block is what is tested
             paths.append(folder)
             gdal.FileFromMemBuffer(f"{folder}/file", b"content")
             _ = 1 / 0
@@ -102,7 +102,7 @@ def test_a_memory_folder_leaves_nothing_behind_even_after_an_error() -> None:
 
 
 def test_a_memory_files_content_is_given_back() -> None:
-    with memory_folder() as folder:
+    with MemoryFolder() as folder:
         gdal.FileFromMemBuffer(f"{folder}/file", b"content")
 
         assert bytes(memory_file(f"{folder}/file")) == b"content"

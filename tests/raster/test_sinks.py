@@ -43,6 +43,7 @@ def output_to(path: Path, *, encoded_by_workers: bool, options: tuple[str, ...] 
         thematic=False,
         layer_names=(),
         encoded_by_workers=encoded_by_workers,
+        blocks_are_whole=False,
     )
 
 

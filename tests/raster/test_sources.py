@@ -49,6 +49,7 @@ def reader_of(*files: InputFile, overlap_px: int = 0, is_list: bool = False) -> 
         grid=grid,
         plan=plan_tiles(BlockGrid(grid.ncols, grid.nrows, 16, 16)),
         overlap_px=overlap_px,
+        input_cache_bytes=0,
     )
     return BlockReader(job)
 

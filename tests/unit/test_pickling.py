@@ -32,6 +32,7 @@ def job_of(function: Any) -> TileJob:
         grid=GRID,
         plan=plan_tiles(BlockGrid(4, 4, 2, 2)),
         overlap_px=0,
+        input_cache_bytes=0,
     )
 
 
