@@ -346,7 +346,7 @@ def test_lossy_codecs_do_not_depend_on_windows_cache_or_workers(
         from rios_batch import applier
 
         def widen(info, inputs, outputs):
-            outputs.wide = np.repeat(inputs.scene.astype("f4") ** 3, 40, axis=0)
+            outputs.wide = np.repeat(1234.5 + inputs.scene.astype("f4") ** 3, 40, axis=0)
 
         infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
         infiles.scene, outfiles.wide = "scene.tif", sys.argv[1]
