@@ -58,19 +58,23 @@ def prepare(
         bytes_per_px=max((fact.bytes_per_px for fact in facts.values()), default=8),
         tile_size_px=controls.tileSize,
     )
+    inputs = tuple(_input(name, paths, facts, grid, controls) for name, paths in in_names.items())
     return TileJob(
         function=function,
         takes_other_args=takes_other_args,
-        inputs=tuple(_input(name, paths, facts, grid, controls) for name, paths in in_names.items()),
+        inputs=inputs,
         outputs=tuple(spec for spec, _ in outputs),
         grid=grid,
         plan=plan,
         overlap_px=controls.overlap,
         input_cache_bytes=sum(
-            fact.cache_bytes(
-                plan.tile(0).window.width + 2 * controls.overlap, blocks.window_ysize + 2 * controls.overlap
+            facts[file.path].cache_bytes(
+                len(file.layers),
+                blocks.window(0, 0).grown(controls.overlap).shifted(file.col_offset, file.row_offset),
+                plan.tile(0).window.width + 2 * controls.overlap,
             )
-            for fact in facts.values()
+            for spec in inputs
+            for file in spec.files
         ),
     )
 

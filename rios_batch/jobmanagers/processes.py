@@ -71,6 +71,9 @@ class Processes(JobManager):
                         continue
                     result = reply.unwrap() if isinstance(reply, _Failure) else reply
                     queue.finish(tile.index)
+                    pool.hand_out(
+                        queue
+                    )  # before main writes the result, so that the worker does not wait for it
                     yield result
         finally:
             pool.stop()

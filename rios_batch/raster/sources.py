@@ -24,7 +24,7 @@ class RasterFacts:
     """What planning needs to know of a raster.
 
     ``dtype`` is the first band's; ``nodata`` has a value for each band; ``block_xsize`` and ``block_ysize`` are
-    the pixels that GDAL reads at once.
+    the pixels that GDAL reads at once, of all bands if ``reads_all_bands``.
     """
 
     path: str
@@ -33,6 +33,7 @@ class RasterFacts:
     nodata: tuple[float | None, ...]
     block_xsize: int
     block_ysize: int
+    reads_all_bands: bool
 
     @property
     def nbands(self) -> int:
@@ -43,9 +44,22 @@ class RasterFacts:
         """Return what a pixel takes with all its bands."""
         return self.nbands * np.dtype(self.dtype).itemsize
 
-    def cache_bytes(self, width_px: int, height_px: int) -> int:
-        """Return the size of all of the file's blocks that a rectangle can touch, wherever it lies."""
-        return (width_px + 2 * self.block_xsize) * (height_px + 2 * self.block_ysize) * self.bytes_per_px
+    def cache_bytes(self, nlayers: int, window: PixelWindow, width_px: int) -> int:
+        """Return how much of the file a reader should keep, so that no block is read twice in a tile.
+
+        Parameters
+        ----------
+        window : the first window read, margin included, in pixels of the file.
+        width_px : how far windows go on from there before the next row of windows begins.
+        """
+        place = (window.col, window.width, window.row, window.height)
+        block = (self.block_xsize, self.block_xsize, self.block_ysize, self.block_ysize)
+        if all(pixels % side == 0 for pixels, side in zip(place, block, strict=True)):
+            return 0  # windows are whole blocks, and each block is read once
+        nbands = self.nbands if self.reads_all_bands else nlayers
+        # Wherever the windows lie, they touch at most one block more at either end.
+        touched_px = (width_px + 2 * self.block_xsize) * (window.height + 2 * self.block_ysize)
+        return touched_px * nbands * np.dtype(self.dtype).itemsize
 
 
 def open_raster(path: str) -> gdal.Dataset:
@@ -102,7 +116,9 @@ def describe(path: str) -> RasterFacts:
     grid = PixelGridDefn(transform, dataset.RasterYSize, dataset.RasterXSize, dataset.GetProjection())
     dtype = numpy_name(bands[0])
     nodata = tuple(nodata_or_none(band.GetNoDataValue(), dtype) for band in bands)
-    return RasterFacts(path, grid, dtype, nodata, *bands[0].GetBlockSize())
+    by_pixel = dataset.GetMetadataItem("INTERLEAVE", "IMAGE_STRUCTURE") == "PIXEL"
+    block_xsize, block_ysize = bands[0].GetBlockSize()
+    return RasterFacts(path, grid, dtype, nodata, block_xsize, block_ysize, by_pixel)
 
 
 class BlockReader:
