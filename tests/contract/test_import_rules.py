@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -116,3 +117,23 @@ def test_a_rule_is_broken_where_it_is_broken(tmp_path: Path) -> None:
 
     assert found == {"rios_batch.applier", "osgeo"}
     assert layer_of("rios_batch.applier") < layer_of("rios_batch.grid")
+
+
+# All that the stack takes from the runtime: names and data, so that deploying needs neither GDAL nor boto3.
+SHARED_WITH_THE_STACK = {"rios_batch", "rios_batch.contract", "rios_batch.aws.calls"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "cdk_app").rglob("*.py")), ids=lambda path: path.stem)
+def test_the_stack_takes_names_and_data_from_the_runtime_and_nothing_else(path: Path) -> None:
+    imported = imports_of(path, modules())
+
+    assert {name for name in imported if name.startswith("rios_batch")} <= SHARED_WITH_THE_STACK
+    # The clean-up runs in Lambda, which has boto3; the app only reads that file's text.
+    assert path.stem == "cleanup_handler" or not imported & {"boto3", "botocore"}
+
+
+def test_what_the_stack_takes_needs_the_standard_library_only() -> None:
+    known = modules()
+    for module in SHARED_WITH_THE_STACK:
+        outside = imports_of(known[module], known) - known.keys() - sys.stdlib_module_names
+        assert {name for name in outside if name.partition(".")[0] not in sys.stdlib_module_names} == set()
