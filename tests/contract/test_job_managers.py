@@ -437,8 +437,11 @@ def test_a_tile_that_always_kills_its_worker_ends_the_run_with_its_name(run: Run
 
 
 SLOW_SCRIPT = """
-    import os, pathlib, time
+    import os, pathlib, signal, time
     from rios_batch import applier
+
+    # What a shell starts in the background, tests included, ignores SIGINT, and so would this script.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def slow(info, inputs, outputs):
         pathlib.Path(f"started-{os.getpid()}").touch()
