@@ -84,7 +84,7 @@ def main() -> None:
     except (RiosBatchError, RuntimeError, ValueError) as error:
         sys.exit(f"vegetation_index: {error}")
     grid, tiles = result.workinggrid, result.tiles
-    wall_s = result.timings.makeSummaryDict()["walltime"]["total"]
+    wall_s = result.timings.makeSummaryDict()["walltime"]["tot"]
     pixels_m = grid.ncols * grid.nrows / 1e6
     print(
         f"Done: {grid.ncols} x {grid.nrows} pixels in {len(tiles)} tiles, {pixels_m / wall_s:.0f} million "

@@ -20,7 +20,7 @@ import contextlib
 import time
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
 from rios_batch.controls import (
@@ -37,6 +37,7 @@ from rios_batch.jobmanagers import getJobManagerClassByType
 from rios_batch.otherargs import merge
 from rios_batch.preparation import prepare
 from rios_batch.raster.gdalapi import gdal_exceptions
+from rios_batch.raster.outputs import DEFAULT_DRIVER as DEFAULTDRIVERNAME
 from rios_batch.raster.sinks import open_sink
 from rios_batch.result import ApplierReturn, Timers
 from rios_batch.tile import check_layouts
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BOUNDS_FROM_REFERENCE",
+    "DEFAULTDRIVERNAME",
     "DEFAULTFOOTPRINT",
     "DEFAULTOVERLAP",
     "DEFAULTWINDOWXSIZE",
@@ -91,8 +93,9 @@ def apply(
     Raises
     ------
     UserFunctionError : the function raised; its own exception is the cause.
-    RiosBatchError : anything else, see :mod:`rios_batch.errors`. Whatever is raised, nothing is written at
-        the outputs' paths, and what stood there before is still there.
+    RiosBatchError : anything else, see :mod:`rios_batch.errors`. Whatever goes wrong while tiles are computed and
+        written, nothing is at the outputs' paths, and what stood there before is still there; outputs are moved
+        there one after the other when all are complete.
     """
     started = time.perf_counter()
     controls = controls or ApplierControls()
@@ -108,10 +111,7 @@ def apply(
             takes_other_args=otherArgs is not None,
             num_workers=manager.numThreads,
         )
-        done = _run(job, manager, otherArgs, controls.progress)
-    copies = [otherArgs]
-    if manager.numThreads > 1:
-        copies = _merged(otherArgs, [tile.other_args for tile in done], controls)
+        done, copies = _run(job, manager, otherArgs, controls)
     records = tuple(tile.record for tile in done)
     timings = Timers(
         {
@@ -150,8 +150,13 @@ def _manager(controls: ApplierControls) -> JobManager:
     return cls(1 if cls.jobMgrType == "in-process" else controls.numThreads)
 
 
-def _run(job: TileJob, manager: JobManager, other_args: Any, progress: Progress | None) -> list[_Done]:
-    """Run all tiles and write the outputs; on any exception nothing is left of them."""
+def _run(
+    job: TileJob, manager: JobManager, other_args: Any, controls: ApplierControls
+) -> tuple[list[_Done], list[Any]]:
+    """Run all tiles, write the outputs, merge otherArgs; return the tiles and their copies of otherArgs.
+
+    On any exception nothing is left of the outputs.
+    """
     done: list[_Done] = []
     layouts: list[Layout] = []
     with contextlib.ExitStack() as cleanup:
@@ -159,9 +164,9 @@ def _run(job: TileJob, manager: JobManager, other_args: Any, progress: Progress 
         for output in job.outputs:
             sinks.append(open_sink(output, job.grid))
             cleanup.callback(sinks[-1].abort)
+        report = cleanup.enter_context(_ProgressReport(controls.progress, len(job.plan)))
         # Last in, first out: workers have stopped before their outputs are removed.
         results = cleanup.enter_context(contextlib.closing(manager.run_tiles(job, other_args)))
-        report = _ProgressReport(progress, len(job.plan))
         for result in in_tile_order(results):
             started = time.perf_counter()
             tile_layouts = [part.layout for part in result.outputs]
@@ -173,9 +178,12 @@ def _run(job: TileJob, manager: JobManager, other_args: Any, progress: Progress 
             report.tile_done()
         for sink in sinks:
             sink.finish()
+        copies = [other_args]
+        if manager.numThreads > 1:
+            copies = _merged(other_args, [tile.other_args for tile in done], controls)
         for sink in sinks:
             sink.commit()
-    return done
+    return done, copies
 
 
 def in_tile_order(results: Iterable[TileResult]) -> Iterator[TileResult]:
@@ -201,6 +209,13 @@ class _ProgressReport:
         if progress is not None:
             progress.setTotalSteps(100)
             progress.setProgress(0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None and self._progress is not None:
+            self._progress.reset()  # a bar must not be drawn once more after the message
 
     def tile_done(self) -> None:
         """Count a tile.
@@ -233,6 +248,6 @@ def _merged(
             "caller's object is unchanged; use controls.setOtherArgsMerge(name, rule), or merge the tiles' copies "
             "in the result's otherArgsList",
             RiosBatchWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return copies

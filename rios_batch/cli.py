@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    parser = argparse.ArgumentParser(prog="rios-batch", description=rios_batch.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="rios-batch", description=(rios_batch.__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--version", action="version", version=f"rios_batch {rios_batch.__version__}")
     parser.parse_args(arguments)
     parser.print_help()

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 class InputFile:
     """One raster on the working grid's lattice.
 
+    ``name`` is what the script called it; ``path`` is what is opened, wherever the working directory is by then.
     ``col_offset`` and ``row_offset`` lead from a pixel of the working grid to one of the file. ``layers``
     are the 1-based bands that the user function sees, in its order; ``nodata`` has one value for each.
     """
 
+    name: str
     path: str
     col_offset: int
     row_offset: int
@@ -89,8 +91,8 @@ class TileJob:
     input_cache_bytes: int
 
     @property
-    def input_paths(self) -> tuple[str, ...]:
-        return tuple(file.path for spec in self.inputs for file in spec.files)
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(file.name for spec in self.inputs for file in spec.files)
 
 
 @dataclass(frozen=True)

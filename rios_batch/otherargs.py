@@ -22,6 +22,7 @@ from rios_batch.associations import OtherInputs
 from rios_batch.errors import ParameterError
 
 if TYPE_CHECKING:
+    import pickle
     from collections.abc import Iterable, Mapping
 
 
@@ -51,18 +52,24 @@ class MergeRule(Protocol):
 
 
 class ChangeDetector:
-    """Tells which attributes a tile changed, by comparing their pickles before and after."""
+    """Gives a worker its copies of otherArgs, and tells which attributes a tile changed.
+
+    A change is a change of the attribute's pickle. A copy that a tile left as it was serves the next tile
+    too, so a large attribute that is only read (a classifier, a look-up table) is unpickled once per worker.
+    """
 
     def __init__(self, pickled: bytes) -> None:
         self._pickled = pickled
         self._before: dict[str, bytes | None] | None = None
+        self._unchanged: Any = None
 
     def fresh_copy(self) -> Any:
         """Return a copy of otherArgs as it was when the run began."""
+        if self._unchanged is not None:
+            return self._unchanged
         other_args = cloudpickle.loads(self._pickled)
         if self._before is None and other_args is not None:
-            attributes = attributes_of(other_args)
-            self._before = {name: _digest(pickle_or_none(value)) for name, value in attributes.items()}
+            self._before = _digests(other_args)
         return other_args
 
     def changes(self, other_args: Any) -> dict[str, bytes | None]:
@@ -73,13 +80,12 @@ class ChangeDetector:
         if other_args is None:
             return {}
         assert self._before is not None
-        after = {name: pickle_or_none(value) for name, value in attributes_of(other_args).items()}
-        changed = {
-            name: pickled
-            for name, pickled in after.items()
-            if name not in self._before or _digest(pickled) != self._before[name]
-        }
-        return changed | dict.fromkeys(self._before.keys() - after.keys())  # deleted ones
+        after = _digests(other_args)
+        changed = [name for name in after if name not in self._before or after[name] != self._before[name]]
+        deleted = self._before.keys() - after.keys()
+        self._unchanged = None if changed or deleted else other_args
+        attributes = attributes_of(other_args)
+        return {name: pickle_or_none(attributes[name]) for name in changed} | dict.fromkeys(deleted)
 
 
 def pickle_or_none(value: Any) -> bytes | None:
@@ -90,8 +96,20 @@ def pickle_or_none(value: Any) -> bytes | None:
         return None
 
 
-def _digest(pickled: bytes | None) -> bytes | None:
-    return None if pickled is None else hashlib.sha256(pickled).digest()
+def _digests(other_args: Any) -> dict[str, bytes | None]:
+    return {name: _digest(value) for name, value in attributes_of(other_args).items()}
+
+
+def _digest(value: Any) -> bytes | None:
+    """Hash a value's pickle, arrays where they lie; None if it has none."""
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        digest = hashlib.sha256(cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append))
+    except Exception:  # noqa: BLE001 - as in pickle_or_none
+        return None
+    for buffer in buffers:
+        digest.update(buffer.raw())
+    return digest.digest()
 
 
 def _sum(initial: Any, values: list[Any]) -> Any:

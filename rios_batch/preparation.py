@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.errors import GDALLayerNumberError, IntersectionError, ParameterError, ResampleNeededError
@@ -13,7 +14,7 @@ from rios_batch.jobspec import InputFile, InputSpec, OutputSpec, TileJob
 from rios_batch.plan import BlockGrid, plan_tiles
 from rios_batch.raster.gdalapi import same_projection
 from rios_batch.raster.outputs import choose_format, driver_for_extension
-from rios_batch.raster.sources import RasterFacts, describe
+from rios_batch.raster.sources import RasterFacts, describe, is_file_name
 
 if TYPE_CHECKING:
     from rios_batch.associations import FilenameAssociations
@@ -68,7 +69,7 @@ def prepare(
         plan=plan,
         overlap_px=controls.overlap,
         input_cache_bytes=sum(
-            facts[file.path].cache_bytes(
+            facts[file.name].cache_bytes(
                 len(file.layers),
                 blocks.window(0, 0).grown(controls.overlap).shifted(file.col_offset, file.row_offset),
                 plan.tile(0).window.width + 2 * controls.overlap,
@@ -202,7 +203,8 @@ def _input_file(fact: RasterFacts, grid: PixelGridDefn, wanted: list[int] | None
             "put it on that grid with gdalwarp first"
         ) from error
     return InputFile(
-        path=fact.path,
+        name=fact.path,
+        path=str(Path(fact.path).absolute()) if is_file_name(fact.path) else fact.path,
         col_offset=col,
         row_offset=row,
         ncols=fact.grid.ncols,

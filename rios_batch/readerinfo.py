@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rios_batch.errors import ParameterError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TextIO
@@ -158,7 +160,7 @@ class ReaderInfo:
         ------
         KeyError : ``block`` is not one of the arrays that the user function was given.
         """
-        return self._file_of(block).path
+        return self._file_of(block).name
 
     def getNoDataValueFor(self, block: Array, band: int = 1) -> Any:
         """Return the nodata value of an input array's band, in the array's type; None if it has none.
@@ -170,8 +172,12 @@ class ReaderInfo:
         Raises
         ------
         KeyError : ``block`` is not one of the arrays that the user function was given.
+        ParameterError : there is no such band.
         """
-        nodata = self._file_of(block).nodata[band - 1]
+        values = self._file_of(block).nodata
+        if not 1 <= band <= len(values):
+            raise ParameterError(f"band {band} was asked for, but this input has bands 1 to {len(values)}")
+        nodata = values[band - 1]
         return None if nodata is None else np.array(nodata).astype(block.dtype)
 
     def _file_of(self, block: Array) -> InputFile:

@@ -26,7 +26,7 @@ class Timers:
     seconds: Mapping[str, tuple[float, ...]]
 
     def makeSummaryDict(self) -> dict[str, dict[str, float]]:
-        """Return, for each part, ``total``, ``min``, ``lower``, ``median``, ``upper``, ``max`` and ``N``.
+        """Return, for each part, ``tot``, ``min``, ``lower``, ``median``, ``upper``, ``max`` and ``N``.
 
         ``lower`` and ``upper`` are quartiles.
         """
@@ -34,7 +34,7 @@ class Timers:
 
     def formatReport(self, level: int = 0) -> str:
         """Return a table to print: totals, and from level 1 on the spread over tiles."""
-        columns = ["total"] if level == 0 else ["total", "min", "lower", "median", "upper", "max"]
+        columns = ["tot"] if level == 0 else ["tot", "min", "lower", "median", "upper", "max"]
         lines = [f"{'seconds':<14}" + "".join(f"{column:>10}" for column in columns)]
         for name, summary in self.makeSummaryDict().items():
             lines.append(f"{name:<14}" + "".join(f"{summary[column]:>10.3f}" for column in columns))
@@ -46,7 +46,7 @@ def _summary(values: tuple[float, ...]) -> dict[str, float]:
         statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
     )
     return {
-        "total": sum(values),
+        "tot": sum(values),
         "min": min(values),
         "lower": lower,
         "median": median,

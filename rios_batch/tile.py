@@ -26,7 +26,7 @@ from rios_batch.errors import (
 )
 from rios_batch.jobspec import Layout, TileRecord, TileResult, block_dtype_name
 from rios_batch.raster.encode import tile_sink
-from rios_batch.raster.gdalapi import gdal_type
+from rios_batch.raster.gdalapi import ensure_exceptions, gdal_type
 from rios_batch.raster.sources import BlockReader
 from rios_batch.readerinfo import ReaderInfo
 
@@ -122,6 +122,10 @@ class TileRunner:
         )
         return TileResult(record, outputs)
 
+    def close(self) -> None:
+        """Close the input files."""
+        self._reader.close()
+
     def _blocks(self, tile: Tile) -> Iterator[_Block]:
         for xblock, yblock in tile.blocks():
             if self._stopped():
@@ -150,6 +154,7 @@ class TileRunner:
             raise self._explained(error, block) from error
         finally:
             seconds.function += time.perf_counter() - called
+            ensure_exceptions()
         return collect_outputs(job.outputs, outputs, block.window, job.overlap_px, f"in {block}")
 
     def _explained(self, error: Exception, block: _Block) -> UserFunctionError:
@@ -157,7 +162,7 @@ class TileRunner:
         frames = error.__traceback__.tb_next if error.__traceback__ else None
         text = "".join(traceback.format_exception(type(error), error, frames or error.__traceback__))
         name = getattr(self._job.function, "__name__", repr(self._job.function))
-        files = ", ".join(self._job.input_paths) or "none"
+        files = ", ".join(self._job.input_names) or "none"
         message = (
             f"{name} raised {type(error).__name__}: {error}\n"
             f"in {block}, of tile {block.tile.index}, run by {self._worker}\n"
@@ -233,7 +238,9 @@ def _checked(spec: OutputSpec, value: Any, window: PixelWindow, overlap_px: int,
     except TypeConversionError as error:
         raise TypeConversionError(f"{spec.label} {where}: {error}") from None
     inner = value[:, overlap_px : rows - overlap_px, overlap_px : cols - overlap_px]
-    return np.asarray(inner).astype(dtype, copy=False)
+    array = np.asarray(inner).astype(dtype, copy=False)
+    # GDAL takes a stride of 0 (np.broadcast_to) for "as usual", and reads past the array's end.
+    return array if all(stride > 0 for stride in array.strides) else np.ascontiguousarray(array)
 
 
 def check_layouts(

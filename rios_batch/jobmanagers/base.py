@@ -90,11 +90,13 @@ class TileQueue:
 
     Parameters
     ----------
-    max_ahead : a tile is not handed out while it is this many tiles past the first unfinished one.
+    num_workers : at least so many tiles are handed out, and at most AHEAD_PER_WORKER times as many past the first
+        unfinished one; fewer where results are so large that they would fill MAX_AHEAD_BYTES.
     """
 
-    def __init__(self, plan: TilePlan, max_ahead: int) -> None:
-        self._plan, self._max_ahead = plan, max_ahead
+    def __init__(self, plan: TilePlan, num_workers: int) -> None:
+        self._plan, self._num_workers = plan, num_workers
+        self._max_ahead = AHEAD_PER_WORKER * num_workers
         self._next = 0
         self._first_unfinished = 0
         self._finished: set[int] = set()
@@ -117,8 +119,10 @@ class TileQueue:
         """Put back a tile whose worker died; it is taken next."""
         self._returned.append(tile.index)
 
-    def finish(self, tile_index: int) -> None:
-        """Say that a tile's result has arrived."""
+    def finish(self, tile_index: int, result_bytes: int) -> None:
+        """Say that a tile's result of this size has arrived."""
+        fitting = MAX_AHEAD_BYTES // max(result_bytes, 1)
+        self._max_ahead = max(self._num_workers, min(self._max_ahead, fitting))
         self._finished.add(tile_index)
         while self._first_unfinished in self._finished:
             self._finished.remove(self._first_unfinished)
@@ -127,3 +131,4 @@ class TileQueue:
 
 # Tiles in memory beyond those being computed: enough that one slow tile seldom makes the others wait.
 AHEAD_PER_WORKER = 4
+MAX_AHEAD_BYTES = 2**30

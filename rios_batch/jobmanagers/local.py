@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rios_batch.jobmanagers.base import AHEAD_PER_WORKER, JobManager, TileQueue
+from rios_batch.jobmanagers.base import JobManager, TileQueue
 from rios_batch.jobmanagers.pickling import dump_other_args
 from rios_batch.otherargs import ChangeDetector
 from rios_batch.tile import TileRunner
@@ -26,9 +27,9 @@ class InProcess(JobManager):
     jobMgrType = "in-process"
 
     def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
-        runner = TileRunner(job, "the main process")
-        for tile in job.plan:
-            yield runner.run(tile, other_args)
+        with contextlib.closing(TileRunner(job, "the main process")) as runner:
+            for tile in job.plan:
+                yield runner.run(tile, other_args)
 
 
 class Threads(JobManager):
@@ -37,7 +38,7 @@ class Threads(JobManager):
     jobMgrType = "threads"
 
     def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
-        queue = TileQueue(job.plan, max_ahead=AHEAD_PER_WORKER * self.numThreads)
+        queue = TileQueue(job.plan, self.numThreads)
         worker = _ThreadWorker(job, dump_other_args(other_args))
         running: set[Future[TileResult]] = set()
         with ThreadPoolExecutor(self.numThreads, thread_name_prefix="rios_batch") as executor:
@@ -48,11 +49,12 @@ class Threads(JobManager):
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         result = future.result()
-                        queue.finish(result.record.tile)
+                        queue.finish(result.record.tile, result.record.bytes_out)
                         yield result
             finally:
                 worker.stop.set()
                 executor.shutdown(cancel_futures=True)
+                worker.close()
 
 
 class _ThreadWorker:
@@ -62,12 +64,18 @@ class _ThreadWorker:
         self.stop = threading.Event()
         self._job, self._other_args = job, other_args
         self._own = threading.local()
+        self._runners: list[TileRunner] = []
+
+    def close(self) -> None:
+        for runner in self._runners:
+            runner.close()
 
     def run(self, tile: Tile) -> TileResult:
         if not hasattr(self._own, "runner"):
             name = threading.current_thread().name
             self._own.runner = TileRunner(self._job, name, self.stop.is_set)
             self._own.detector = ChangeDetector(self._other_args)
+            self._runners.append(self._own.runner)
         detector: ChangeDetector = self._own.detector
         other_args = detector.fresh_copy()
         result: TileResult = self._own.runner.run(tile, other_args)

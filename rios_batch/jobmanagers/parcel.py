@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import pickle
+import sys
 import tempfile
 from multiprocessing.reduction import recv_handle, send_handle
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ def receive(connection: Connection) -> Any:
         return pickle.loads(pickled, buffers=[b""] * len(sizes))  # noqa: S301 - our own child's
     descriptor = recv_handle(connection)
     try:
-        memory = memoryview(mmap.mmap(descriptor, sum(sizes), access=mmap.ACCESS_READ))
+        memory = memoryview(_map(descriptor, sum(sizes)))
     finally:
         os.close(descriptor)
     buffers, start = [], 0
@@ -59,6 +60,12 @@ def receive(connection: Connection) -> Any:
         buffers.append(memory[start : start + size])
         start += size
     return pickle.loads(pickled, buffers=buffers)  # noqa: S301 - our own child's
+
+
+def _map(descriptor: int, size: int) -> mmap.mmap:
+    if sys.version_info >= (3, 13):  # before, a mapping keeps a descriptor of its own while it lives
+        return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ, trackfd=False)
+    return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
 
 
 def _memory_file() -> int:

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 _OWN_PACKAGE = __name__.partition(".")[0]
 
 
-def dump_job(job: TileJob) -> bytes:
+def dump_job(job: TileJob, *, same_machine: bool = False) -> bytes:
     """Pickle a job.
+
+    Parameters
+    ----------
+    same_machine : where a module cannot travel by value, for it holds a lock, say, its name may be enough.
 
     Raises
     ------
@@ -35,6 +39,9 @@ def dump_job(job: TileJob) -> bytes:
         with _local_modules_by_value():
             return bytes(cloudpickle.dumps(job))
     except Exception as error:
+        if same_machine:
+            with contextlib.suppress(Exception):
+                return bytes(cloudpickle.dumps(job))
         name = getattr(job.function, "__qualname__", repr(job.function))
         raise PicklingFailedError(
             f"the function {name} cannot be sent to another process: {error}; "

@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections import Counter
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
@@ -22,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from rios_batch.errors import RiosBatchError, UserFunctionError, WorkerLostError
+from rios_batch.errors import JobMgrError, RiosBatchError, UserFunctionError, WorkerLostError
 from rios_batch.jobmanagers import parcel
-from rios_batch.jobmanagers.base import AHEAD_PER_WORKER, JobManager, TileQueue
+from rios_batch.jobmanagers.base import JobManager, TileQueue
 from rios_batch.jobmanagers.pickling import dump_job, dump_other_args
 from rios_batch.otherargs import ChangeDetector, pickle_or_none
 from rios_batch.raster.gdalapi import be_one_of, gdal_exceptions
@@ -51,8 +52,13 @@ class Processes(JobManager):
     jobMgrType = "multiprocessing"
 
     def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
-        queue = TileQueue(job.plan, max_ahead=AHEAD_PER_WORKER * self.numThreads)
-        pool = _Pool(self.numThreads, dump_job(job), dump_other_args(other_args))
+        if multiprocessing.current_process().daemon:
+            raise JobMgrError(
+                "'multiprocessing' cannot start workers inside a worker process (of this or another pool); "
+                "use setJobManagerType('threads') there, or one thread"
+            )
+        queue = TileQueue(job.plan, self.numThreads)
+        pool = _Pool(self.numThreads, dump_job(job, same_machine=True), dump_other_args(other_args))
         losses: Counter[int] = Counter()
         try:
             for _ in range(min(self.numThreads, len(job.plan))):
@@ -70,7 +76,7 @@ class Processes(JobManager):
                         queue.give_back(tile)
                         continue
                     result = reply.unwrap() if isinstance(reply, _Failure) else reply
-                    queue.finish(tile.index)
+                    queue.finish(tile.index, result.record.bytes_out)
                     pool.hand_out(
                         queue
                     )  # before main writes the result, so that the worker does not wait for it
@@ -103,7 +109,12 @@ class _Failure:
         error = RiosBatchError(self.text) if self.error is None else cloudpickle.loads(self.error)
         if isinstance(error, UserFunctionError):  # the cause has left its traceback in the worker
             error.add_note(f"The traceback in the worker was:\n{error.traceback_text}")
-        raise error from (None if self.cause is None else cloudpickle.loads(self.cause))
+        try:
+            raise error from (None if self.cause is None else cloudpickle.loads(self.cause))
+        finally:
+            del (
+                error
+            )  # or the traceback would hold itself, and the tiles that were waiting, until they are collected
 
 
 def _travelling(error: BaseException | None) -> bytes | None:
@@ -161,6 +172,12 @@ class _Worker:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+        self._process.close()  # its descriptors, too
+
+
+# A worker that is forked while another pool (of another thread) holds both ends of a pipe would keep that pipe open
+# after its own worker has died.
+_forking = threading.Lock()
 
 
 class _Pool:
@@ -171,6 +188,10 @@ class _Pool:
         self._workers: list[_Worker] = []
 
     def start_worker(self) -> None:
+        with _forking:
+            self._start_worker()
+
+    def _start_worker(self) -> None:
         mine, its = _CONTEXT.Pipe()
         # A forked child holds copies of main's pipe ends; left open they would hide main's death from others.
         forked = _CONTEXT.get_start_method() == "fork"
@@ -220,14 +241,17 @@ def _serve(
         other.close()
     keep_freed_memory()
     main = os.getppid()
-    gone = (EOFError, BrokenPipeError)  # main has closed the pipe, or died
+    gone = (EOFError, ConnectionError)  # main has closed the pipe, or died
     with gdal_exceptions(), contextlib.suppress(*gone):
         tile_job: TileJob = cloudpickle.loads(job)
         be_one_of(num_workers, tile_job.input_cache_bytes)
         runner = TileRunner(tile_job, process_name(), stopped=lambda: os.getppid() != main)
         detector = ChangeDetector(other_args)
         while True:
-            parcel.send(connection, _run(runner, detector, connection.recv()))
+            reply = _run(runner, detector, connection.recv())
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()  # the worker ends by a signal, which would lose what the function printed
+            parcel.send(connection, reply)
 
 
 def keep_freed_memory() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 import uuid
 import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,15 +78,33 @@ def numpy_name(band: gdal.Band) -> str:
     return name
 
 
+@dataclass
+class _Users:
+    """How many runs want exceptions now, and what the script had before the first of them."""
+
+    depth: int = 0
+    were_on: bool = False
+
+
+_exceptions_lock = threading.Lock()
+_exceptions_users = _Users()
+
+
 @contextlib.contextmanager
 def gdal_exceptions() -> Iterator[None]:
     """Have GDAL raise RuntimeError instead of returning None; put the caller's choice back afterwards."""
-    was_on = gdal.GetUseExceptions()
-    gdal.UseExceptions()
+    with _exceptions_lock:  # runs may overlap, in threads of one script
+        if _exceptions_users.depth == 0:
+            _exceptions_users.were_on = bool(gdal.GetUseExceptions())
+        _exceptions_users.depth += 1
+        gdal.UseExceptions()
     try:
         yield
     finally:
-        if not was_on:
+        with _exceptions_lock:
+            _exceptions_users.depth -= 1
+            last = _exceptions_users.depth == 0
+        if last and not _exceptions_users.were_on:
             # Before GDAL 3.7 this fails if the user function switched on another module's exceptions in the
             # meantime (they are a stack); then they stay on, which is what that function asked for.
             with contextlib.suppress(RuntimeError):
@@ -107,6 +127,11 @@ def be_one_of(num_workers: int, cache_bytes: int) -> None:
     """
     gdal.SetConfigOption("GDAL_NUM_THREADS", "1")
     gdal.SetCacheMax(min(gdal.GetCacheMax() // num_workers, max(cache_bytes, SMALLEST_CACHE_BYTES)))
+
+
+def ensure_exceptions() -> None:
+    """Switch GDAL's exceptions on again, after code that may have switched them off."""
+    gdal.UseExceptions()
 
 
 class MemoryFolder:

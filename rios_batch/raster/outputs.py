@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 from osgeo import gdal
 
@@ -22,6 +23,8 @@ DEFAULT_CREATION_OPTIONS = {
     "GTiff": ("TILED=YES", "INTERLEAVE=BAND", "BIGTIFF=IF_SAFER", "COMPRESS=DEFLATE"),
     "HFA": ("COMPRESSED=YES", "IGNOREUTM=YES"),
 }
+# Formats that not every GDAL has. Where it is missing, a GeoTIFF of that name would not be what was asked for.
+OPTIONAL_DRIVERS = {"kea": "KEA", "nc": "netCDF", "jp2": "JP2OpenJPEG"}
 # Codecs whose blocks are the same whether GDAL writes them into a small file or a large one. JPEG's are
 # not (edge blocks are padded otherwise, and tables are shared); the lossy rest is not worth the doubt.
 ASSEMBLED_CODECS = frozenset(
@@ -58,8 +61,7 @@ def choose_format(
     OutputError : the driver is unknown or cannot write block by block.
     ParameterError : a creation option is not of the form ``NAME=VALUE``.
     """
-    driver = driver_name or driver_for_extension(path)
-    check_driver(driver, path)
+    driver = checked_driver(driver_name or driver_for_extension(path), path)
     if creation_options is None:
         options = list(DEFAULT_CREATION_OPTIONS.get(driver, ()))
     else:
@@ -90,7 +92,7 @@ def _geotiff_format(options: list[str], blocks: BlockGrid) -> OutputFormat:
             given[name] = str(tiff_block_for(window_px))
             options.append(f"{name}={given[name]}")
         sides.append(_block_side(name, given[name]))
-    codec = given.get("COMPRESS", "NONE")
+    codec = _codec(given.get("COMPRESS", "NONE"))
     if codec not in ASSEMBLED_CODECS:
         return OutputFormat(
             "GTiff", tuple(options), None, f"blocks of codec {codec} cannot be moved between files"
@@ -101,6 +103,13 @@ def _geotiff_format(options: list[str], blocks: BlockGrid) -> OutputFormat:
         why = f"windows of {windows} px do not fit TIFF blocks of {sides[0]} x {sides[1]} px"
         return OutputFormat("GTiff", tuple(options), None, why)
     return OutputFormat("GTiff", tuple(options), unit)
+
+
+def _codec(name: str) -> str:
+    known = known_codecs()
+    if name not in known:
+        raise ParameterError(f"creation option COMPRESS={name}: this GDAL has {', '.join(sorted(known))}")
+    return name
 
 
 def _block_side(name: str, value: str) -> int:
@@ -114,6 +123,8 @@ def driver_for_extension(path: str) -> str:
     extension = Path(path).suffix.lstrip(".").lower()
     if extension in ("", "tif", "tiff"):  # several drivers claim these
         return DEFAULT_DRIVER
+    if extension in OPTIONAL_DRIVERS:
+        return OPTIONAL_DRIVERS[extension]
     candidates = [
         driver
         for driver in map(gdal.GetDriver, range(gdal.GetDriverCount()))
@@ -125,8 +136,13 @@ def driver_for_extension(path: str) -> str:
     return str(next(iter(writers + [driver.ShortName for driver in candidates]), DEFAULT_DRIVER))
 
 
-def check_driver(name: str, path: str) -> None:
-    """Raise OutputError if GDAL has no such driver, or it cannot write block by block."""
+def checked_driver(name: str, path: str) -> str:
+    """Return the driver's name in GDAL's own spelling.
+
+    Raises
+    ------
+    OutputError : GDAL has no such driver, or it cannot write block by block.
+    """
     try:
         driver = gdal.GetDriverByName(name)
     except RuntimeError:  # newer GDAL raises where older returns None
@@ -140,6 +156,15 @@ def check_driver(name: str, path: str) -> None:
             f"output {path!r}: GDAL's {name} driver cannot write block by block; "
             "write a .tif and convert it with gdal_translate"
         )
+    return str(driver.ShortName)
+
+
+def known_codecs() -> set[str]:
+    """Return the values of COMPRESS that this GDAL takes; with another it would write without compression."""
+    options = ET.fromstring(  # noqa: S314 - GDAL's own text
+        gdal.GetDriverByName("GTiff").GetMetadataItem("DMD_CREATIONOPTIONLIST")
+    )
+    return {str(value.text) for value in options.iterfind("Option[@name='COMPRESS']/Value")}
 
 
 def _can_create(driver: gdal.Driver) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -171,10 +172,12 @@ class GdalWriter:
     def __init__(self, output: OutputSpec, grid: PixelGridDefn, staged: StagedFile) -> None:
         self._output, self._grid, self._staged = output, grid, staged
         self._dataset: gdal.Dataset | None = None
+        self._nbands = 0
 
     def write(self, tile: Tile, output: TileOutput) -> None:
         with explained(self._output.path):
             if self._dataset is None:
+                self._nbands = output.layout.nbands
                 self._dataset = create_dataset(
                     str(self._staged.path), self._output, self._grid, output.layout
                 )
@@ -187,6 +190,20 @@ class GdalWriter:
             self._dataset.FlushCache()
             with closing():
                 self._dataset = None
+            self._check()
+
+    def _check(self) -> None:
+        """Refuse a file that GDAL says it wrote, but cannot read: some drivers do not notice a full disk."""
+        dataset = gdal.Open(str(self._staged.path))
+        size = (dataset.RasterXSize, dataset.RasterYSize, dataset.RasterCount)
+        if size != (self._grid.ncols, self._grid.nrows, self._nbands):
+            raise RuntimeError(
+                f"it has {size[0]} x {size[1]} pixels and {size[2]} bands when it is read again"
+            )
+        for number in range(1, self._nbands + 1):
+            dataset.GetRasterBand(number).ReadAsArray(self._grid.ncols - 1, self._grid.nrows - 1, 1, 1)
+        if self._staged.disk_is_full():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def commit(self) -> None:
         self._staged.commit()

@@ -71,7 +71,7 @@ def open_raster(path: str) -> gdal.Dataset:
     UnavailableError : it is a vector file.
     ImageOpenError : GDAL cannot open it; says why.
     """
-    if _is_file_name(path) and not Path(path).exists():
+    if is_file_name(path) and not Path(path).exists():
         raise MissingFileError(f"input file {path!r} does not exist")
     try:
         return gdal.Open(path)
@@ -84,7 +84,7 @@ def open_raster(path: str) -> gdal.Dataset:
         raise ImageOpenError(f"input {path!r} cannot be opened as a raster: {reason(error)}") from error
 
 
-def _is_file_name(path: str) -> bool:
+def is_file_name(path: str) -> bool:
     """Tell a file's name from GDAL's own (``/vsis3/...``, ``NETCDF:"x.nc":v``, ``<VRTDataset>``)."""
     return not path.startswith(("/vsi", "<")) and ":" not in path
 
@@ -148,6 +148,10 @@ class BlockReader:
             setattr(inputs, spec.name, arrays if spec.is_list else arrays[0])
         return inputs, files
 
+    def close(self) -> None:
+        """Close the files; reading opens them again."""
+        self._datasets.clear()
+
     def _read_file(self, file: InputFile, window: PixelWindow) -> Array:
         wanted = window.shifted(file.col_offset, file.row_offset)
         inside = wanted.clipped(file.ncols, file.nrows)
@@ -173,8 +177,10 @@ class BlockReader:
             )
         except RuntimeError as error:
             raise ImageOpenError(
-                f"input {file.path!r} cannot be read at {window}; it may be damaged or cut short: {reason(error)}"
+                f"input {file.name!r} cannot be read at {window}; it may be damaged or cut short: {reason(error)}"
             ) from error
+        if pixels is None:  # another thread has switched GDAL's exceptions off for a moment
+            raise ImageOpenError(f"input {file.name!r} cannot be read at {window}: {gdal.GetLastErrorMsg()}")
         array: Array = pixels.reshape(len(file.layers), window.height, window.width)
         return array.view(file.dtype)
 

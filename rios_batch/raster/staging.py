@@ -38,12 +38,13 @@ class StagedFile:
         if self.target.is_dir():
             raise OutputError(f"output {target!r} is a folder; give a file name")
         try:
-            folder = tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=self.target.parent)
+            folder = tempfile.mkdtemp(prefix=f".{self.target.name[:32]}.", dir=self.target.parent)
         except OSError as error:
             raise OutputError(
                 f"output {target!r} cannot be written: {error.strerror} ({str(self.target.parent)!r})"
             ) from error
-        self.target = self.target.absolute()  # the user function may change the working directory
+        # The user function may change the working directory; and through a link it is the linked file that is written.
+        self.target = self.target.resolve()
         self._folder = Path(folder).absolute()
         self.path = self._folder / self.target.name
 
@@ -56,6 +57,10 @@ class StagedFile:
             for made in [*others, self.path]:
                 made.replace(self.target.parent / made.name)
         self.abort()
+
+    def disk_is_full(self) -> bool:
+        """Say whether not one block is free where the file is made."""
+        return os.statvfs(self._folder).f_bavail == 0
 
     def abort(self) -> None:
         """Remove the folder with everything in it."""

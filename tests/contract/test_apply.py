@@ -13,6 +13,7 @@ from rios_batch import applier, pixelgrid, rioserrors
 from tests.support import make_raster, read_raster, run_script
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from rios_batch.jobspec import Array
@@ -365,3 +366,110 @@ def test_lossy_codecs_do_not_depend_on_windows_cache_or_workers(
 
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     np.testing.assert_array_equal(read_raster(tmp_path / "a.tif"), read_raster(tmp_path / "b.tif"))
+
+
+STRIDES: dict[str, Callable[[Array], Array]] = {
+    "broadcast band": lambda a: np.broadcast_to(a[:1], a.shape),
+    "broadcast row": lambda a: np.broadcast_to(a[:, :1], a.shape),
+    "broadcast scalar": lambda a: np.broadcast_to(np.uint8(9), a.shape),
+    "upside down": lambda a: a[:, ::-1],
+    "mirrored": lambda a: a[:, :, ::-1],
+    "reversed bands": lambda a: a[::-1],
+    "fortran": np.asfortranarray,
+    "bands last": lambda a: np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 0, -1)), -1, 0),
+    "every other": lambda a: np.repeat(a, 2, axis=2)[:, :, ::2],
+    "other byte order": lambda a: a.astype(">i4"),
+}
+
+
+@pytest.mark.parametrize("window", [256, 200])
+@pytest.mark.parametrize("strides", STRIDES)
+def test_arrays_may_lie_in_memory_in_any_way(tmp_path: Path, strides: str, window: int) -> None:
+    pixels = RANDOM.integers(0, 250, (4, 256, 256), np.uint8)
+    make_raster(tmp_path / "scene.tif", pixels)
+    infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+    infiles.scene, outfiles.copy = tmp_path / "scene.tif", tmp_path / "copy.tif"
+    controls = applier.ApplierControls()
+    controls.setWindowSize(window, window)
+    expected = np.empty(pixels.shape)
+
+    def rearrange(info: Any, inputs: Any, outputs: Any) -> None:
+        outputs.copy = STRIDES[strides](inputs.scene)
+        col, row = info.getPixColRow(0, 0)
+        expected[:, row : row + info.blockheight, col : col + info.blockwidth] = outputs.copy
+
+    applier.apply(rearrange, infiles, outfiles, controls=controls)
+
+    np.testing.assert_array_equal(read_raster(tmp_path / "copy.tif"), expected)
+
+
+def test_a_function_that_switches_gdals_exceptions_off_hides_no_error(scene: Path, tmp_path: Path) -> None:
+    whole = RANDOM.integers(0, 255, (1, 600, 600), np.uint8)
+    make_raster(tmp_path / "cut.tif", whole, options=["TILED=YES"])
+    with (tmp_path / "cut.tif").open("r+b") as file:
+        file.truncate(100_000)
+    assert scene.exists()
+
+    def careless(_info: Any, inputs: Any, outputs: Any) -> None:
+        gdal.DontUseExceptions()
+        outputs.copy = inputs.cut
+
+    expect_from(careless, rioserrors.ImageOpenError, "cut.tif' cannot be read", tmp_path)
+
+
+def expect_from(function: Any, error: type[Exception], says: str, folder: Path) -> None:
+    infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+    infiles.cut, outfiles.copy = folder / "cut.tif", folder / "copy.tif"
+    with pytest.raises(error, match=says):
+        applier.apply(function, infiles, outfiles)
+    assert not (folder / "copy.tif").exists()
+
+
+def test_a_merge_rule_that_fails_leaves_no_output(scene: Path, tmp_path: Path) -> None:
+    def count(_info: Any, inputs: Any, outputs: Any, other: Any) -> None:
+        other.n += 1
+        outputs.copy = inputs.scene
+
+    controls = applier.ApplierControls()
+    controls.setNumThreads(2)
+    controls.setJobManagerType("threads")
+    controls.setOtherArgsMerge("n", lambda _initial, _values: 1 // 0)
+    infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+    infiles.scene, outfiles.copy = scene, tmp_path / "copy.tif"
+
+    with pytest.raises(rioserrors.ParameterError, match="merge rule of otherArgs.n failed: .*zero"):
+        applier.apply(count, infiles, outfiles, applier.OtherInputs(n=0), controls=controls)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scene.tif"]
+
+
+def test_a_format_that_this_gdal_lacks_is_not_replaced_by_another(scene: Path, tmp_path: Path) -> None:
+    if gdal.GetDriverByName("KEA") is not None:
+        pytest.skip("this GDAL has KEA")
+    with pytest.raises(rioserrors.OutputError, match="GDAL has no driver 'KEA'"):
+        copy_to(scene, tmp_path / "copy.kea")
+
+
+def test_driver_names_may_be_spelt_in_any_case(scene: Path, tmp_path: Path) -> None:
+    controls = applier.ApplierControls()
+    controls.setOutputDriverName("gtiff")
+
+    dataset = copy_to(scene, tmp_path / "copy.dat", controls)
+
+    assert dataset.GetMetadataItem("COMPRESSION", "IMAGE_STRUCTURE") == "DEFLATE"
+
+
+def test_a_misspelt_codec_is_refused_with_those_there_are(scene: Path, tmp_path: Path) -> None:
+    controls = applier.ApplierControls()
+    controls.setCreationOptions(["COMPRESS=DEFLAT"])
+    with pytest.raises(rioserrors.ParameterError, match="COMPRESS=DEFLAT: this GDAL has .*DEFLATE"):
+        copy_to(scene, tmp_path / "copy.tif", controls)
+
+
+def test_what_is_behind_a_link_is_written(scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.tif").symlink_to(tmp_path / "real" / "copy.tif")
+
+    copy_to(scene, tmp_path / "link.tif")
+
+    assert (tmp_path / "link.tif").is_symlink()
+    assert (tmp_path / "real" / "copy.tif").is_file()

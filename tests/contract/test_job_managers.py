@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import multiprocessing
 import os
@@ -708,6 +709,144 @@ def test_gdal_threads_used_before_the_run_do_not_hang_the_workers(run: Run, mana
 
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(read_raster(run.target), np.tile(SCENE, (1, 8, 8)))
+
+
+@each_builtin
+def test_what_the_function_prints_arrives_in_a_file_too(run: Run, manager: Manager) -> None:
+    (run.folder / "script.py").write_text(
+        textwrap.dedent("""
+            import sys
+            from rios_batch import applier
+
+            def chatty(info, inputs, outputs):
+                print("block", info.getBlockCount())
+                outputs.result = inputs.image
+
+            infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+            infiles.image, outfiles.result = "scene.tif", "out.tif"
+            controls = applier.ApplierControls()
+            controls.setWindowSize(32, 32)
+            controls.setNumThreads(int(sys.argv[2]))
+            controls.setJobManagerType(sys.argv[1])
+            applier.apply(chatty, infiles, outfiles, controls=controls)
+        """)
+    )
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with (run.folder / "printed").open("w") as printed:
+        subprocess.run(
+            [sys.executable, "script.py", manager.type, str(manager.threads)],
+            cwd=run.folder,
+            env=buffered,
+            stdout=printed,
+            check=True,
+        )
+
+    lines = (run.folder / "printed").read_text().splitlines()
+    assert sorted(lines) == sorted(f"block {(x, y)}" for x in range(3) for y in range(3))
+
+
+@each_builtin
+def test_a_helper_module_that_cannot_travel_by_value_is_found_by_name(run: Run, manager: Manager) -> None:
+    (run.folder / "my_locked_helper.py").write_text(
+        "import threading\nLOCK = threading.Lock()\ndef triple(a):\n    return a.astype('u2') * 3\n"
+    )
+    script = """
+        import sys
+        from rios_batch import applier
+        import my_locked_helper
+
+        def work(info, inputs, outputs):
+            outputs.result = my_locked_helper.triple(inputs.image)
+
+        infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+        infiles.image, outfiles.result = "scene.tif", "out.tif"
+        controls = applier.ApplierControls()
+        controls.setNumThreads(int(sys.argv[2]))
+        controls.setJobManagerType(sys.argv[1])
+        applier.apply(work, infiles, outfiles, controls=controls)
+    """
+
+    done = run_script(run.folder, script, manager.type, str(manager.threads))
+
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(read_raster(run.target), SCENE.astype(np.uint16) * 3)
+
+
+@each_manager
+def test_a_function_may_change_the_working_directory(
+    run: Run, manager: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wander(info: Any, inputs: Any, outputs: Any) -> None:
+        os.chdir(tmp_path)
+        assert info.getFilenameFor(inputs.image) == "scene.tif"
+        outputs.result = inputs.image
+
+    monkeypatch.chdir(run.folder)  # and back again afterwards
+    infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+    infiles.image, outfiles.result = "scene.tif", "out.tif"
+
+    applier.apply(wander, infiles, outfiles, controls=run.controls(manager))
+
+    np.testing.assert_array_equal(read_raster(run.target), SCENE)
+
+
+@each_manager
+def test_failed_runs_keep_no_descriptors_open(run: Run, manager: Manager) -> None:
+    def open_descriptors() -> int:
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+    def fail() -> None:
+        with pytest.raises(UserFunctionError):
+            run(explode, manager)
+
+    fail()  # what is opened once, such as GDAL's own files
+    before = open_descriptors()
+    gc.disable()
+    try:
+        for _ in range(3):
+            fail()
+        assert open_descriptors() <= before
+    finally:
+        gc.enable()
+
+
+@each_manager
+def test_an_attribute_that_is_only_read_is_unpickled_once_for_each_worker(run: Run, manager: Manager) -> None:
+    other = applier.OtherInputs(table=Costly(), n=0)
+
+    def read(_info: Any, inputs: Any, outputs: Any, other: Any) -> None:
+        assert other.table.made_here
+        outputs.result = inputs.image
+
+    Costly.unpickled = 0
+    run(read, manager, other)
+
+    assert Costly.unpickled <= manager.threads
+
+
+class Costly:
+    """Counts how often it is unpickled in this process."""
+
+    unpickled = 0
+    made_here = True
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Costly.unpickled += 1
+        self.__dict__.update(state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"some": "thing"}
+
+
+def test_processes_cannot_start_in_a_worker_and_say_what_to_use(run: Run) -> None:
+    manager = Manager("multiprocessing", 2, True, True, False)
+
+    def nested(_info: Any, inputs: Any, outputs: Any) -> None:
+        run(double, manager)
+        outputs.result = inputs.image
+
+    with pytest.raises(UserFunctionError, match="JobMgrError: 'multiprocessing' cannot start workers inside"):
+        run(nested, manager)
 
 
 # -- choosing a manager

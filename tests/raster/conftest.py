@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-
-from rios_batch.raster.gdalapi import gdal_exceptions
+from osgeo import gdal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,5 +13,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _gdal_exceptions() -> Iterator[None]:
-    with gdal_exceptions():
-        yield
+    was_on = gdal.GetUseExceptions()
+    gdal.UseExceptions()
+    yield
+    if not was_on:
+        gdal.DontUseExceptions()

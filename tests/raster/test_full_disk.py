@@ -58,6 +58,8 @@ WAYS: list[tuple[str, list[str] | None, int | None, int]] = [
     ("out.tif", None, 128, 2),
     ("out.tif", ["TILED=NO"], 64, 1),
     ("out.img", None, 64, 1),
+    ("out.bil", None, 64, 1),  # these two drivers say nothing
+    ("out.pix", None, 64, 1),
 ]
 
 

@@ -36,7 +36,7 @@ def file_of(path: str, layers: Sequence[int] | None = None, col: int = 0, row: i
     facts = describe(path)
     layers = tuple(layers or range(1, facts.nbands + 1))
     nodata = tuple(facts.nodata[layer - 1] for layer in layers)
-    return InputFile(path, col, row, facts.grid.ncols, facts.grid.nrows, facts.dtype, layers, nodata)
+    return InputFile(path, path, col, row, facts.grid.ncols, facts.grid.nrows, facts.dtype, layers, nodata)
 
 
 def reader_of(*files: InputFile, overlap_px: int = 0, is_list: bool = False) -> BlockReader:

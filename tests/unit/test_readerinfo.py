@@ -128,7 +128,9 @@ def test_positions_in_the_array_lead_to_columns_and_rows_of_the_grid(overlap_px:
 
 
 def input_file(path: str, dtype: str, *nodata: float | None) -> InputFile:
-    return InputFile(path, 0, 0, 25, 13, dtype, tuple(range(1, len(nodata) + 1)), nodata)
+    return InputFile(
+        path, f"/elsewhere/{path}", 0, 0, 25, 13, dtype, tuple(range(1, len(nodata) + 1)), nodata
+    )
 
 
 def test_an_array_is_known_by_its_identity() -> None:

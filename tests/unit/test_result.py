@@ -17,7 +17,7 @@ def test_the_summary_has_totals_and_quartiles_of_every_part_that_happened() -> N
 
     assert summary.keys() == {"walltime", "reading"}
     assert summary["reading"] == {
-        "total": 20.0,
+        "tot": 20.0,
         "min": 1.0,
         "lower": 2.0,
         "median": 3.0,
@@ -41,7 +41,7 @@ def test_a_summary_is_in_order(values: list[float]) -> None:
     spread = [summary[name] for name in ("min", "lower", "median", "upper", "max")]
     assert all(a <= b or a == pytest.approx(b) for a, b in itertools.pairwise(spread))
     assert (spread[0], spread[-1], summary["N"]) == (min(values), max(values), len(values))
-    assert summary["total"] == sum(values)
+    assert summary["tot"] == sum(values)
 
 
 def test_the_report_has_totals_only_and_the_spread_from_level_one_on() -> None:
@@ -50,14 +50,14 @@ def test_the_report_has_totals_only_and_the_spread_from_level_one_on() -> None:
     short, long = timers.formatReport().splitlines(), timers.formatReport(level=1).splitlines()
 
     assert [line.split() for line in short] == [
-        ["seconds", "total"],
+        ["seconds", "tot"],
         ["walltime", "12.000"],
         ["reading", "20.000"],
     ]
-    assert long[0].split() == ["seconds", "total", "min", "lower", "median", "upper", "max"]
+    assert long[0].split() == ["seconds", "tot", "min", "lower", "median", "upper", "max"]
     assert long[2].split() == ["reading", "20.000", "1.000", "2.000", "3.000", "4.000", "10.000"]
     assert len({len(line) for line in long}) == 1
 
 
 def test_a_report_of_nothing_is_its_heading() -> None:
-    assert Timers({}).formatReport().split() == ["seconds", "total"]
+    assert Timers({}).formatReport().split() == ["seconds", "tot"]

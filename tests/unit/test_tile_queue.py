@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rios_batch.errors import JobMgrError
 from rios_batch.jobmanagers import JobManager, getAvailableJobManagerTypes, getJobManagerClassByType
-from rios_batch.jobmanagers.base import TileQueue
+from rios_batch.jobmanagers.base import AHEAD_PER_WORKER, MAX_AHEAD_BYTES, TileQueue
 from rios_batch.plan import BlockGrid, Tile, TilePlan
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def queue_of(ntiles: int, max_ahead: int) -> TileQueue:
-    return TileQueue(TilePlan(BlockGrid(ntiles, 1, 1, 1), 1, 1), max_ahead)
+    queue = TileQueue(TilePlan(BlockGrid(ntiles, 1, 1, 1), 1, 1), num_workers=1)
+    queue._max_ahead = max_ahead
+    return queue
 
 
 def take_all(queue: TileQueue) -> list[Tile]:
@@ -33,12 +35,25 @@ def test_no_tile_is_handed_out_far_ahead_of_the_first_unfinished_one() -> None:
     queue = queue_of(10, max_ahead=3)
     assert [tile.index for tile in take_all(queue)] == [0, 1, 2]
 
-    queue.finish(1)
-    queue.finish(2)
+    queue.finish(1, 10)
+    queue.finish(2, 10)
     assert queue.take() is None
 
-    queue.finish(0)
+    queue.finish(0, 10)
     assert [tile.index for tile in take_all(queue)] == [3, 4, 5]
+
+
+def test_large_results_let_fewer_tiles_wait_but_keep_every_worker_busy() -> None:
+    queue = TileQueue(TilePlan(BlockGrid(100, 1, 1, 1), 1, 1), num_workers=3)
+    assert len(take_all(queue)) == 3 * AHEAD_PER_WORKER
+
+    queue.finish(0, MAX_AHEAD_BYTES // 5)
+    queue.finish(1, MAX_AHEAD_BYTES // 2)
+    assert queue.take() is None
+    for index in range(2, 3 * AHEAD_PER_WORKER):
+        queue.finish(index, 10)
+
+    assert len(take_all(queue)) == 3
 
 
 def test_a_tile_that_was_given_back_is_taken_next() -> None:
@@ -80,7 +95,7 @@ def test_whatever_workers_do_every_tile_is_done_and_few_wait_in_memory(
             deaths += 1
             queue.give_back(tile)
             continue
-        queue.finish(tile.index)
+        queue.finish(tile.index, 10)
         finished.append(tile.index)
         first_unfinished = next(i for i in range(ntiles + 1) if i not in finished)
         assert sum(index > first_unfinished for index in finished) < max_ahead
