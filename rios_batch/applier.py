@@ -189,8 +189,8 @@ def _run(
 def in_tile_order(results: Iterable[TileResult]) -> Iterator[TileResult]:
     """Yield results by tile number, keeping those that come early until their turn.
 
-    Everything that depends on order (the file's bytes, merged lists, which error comes first) is then the
-    same whichever worker was quicker.
+    Everything that depends on order (the file's bytes, merged lists) is then the same whichever worker was
+    quicker.
     """
     early: dict[int, TileResult] = {}
     turn = 0

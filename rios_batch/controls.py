@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rios_batch.errors import ParameterError, UnavailableError
 from rios_batch.grid import FOOTPRINT_NAMES, INTERSECTION, PixelGridDefn
+from rios_batch.notyet import NOT_YET
 from rios_batch.otherargs import resolve_rule
 
 if TYPE_CHECKING:
@@ -22,49 +23,6 @@ DEFAULTWINDOWXSIZE = 256
 DEFAULTWINDOWYSIZE = 256
 DEFAULTOVERLAP = 0
 DEFAULT_JOB_MANAGER = "multiprocessing"
-
-# RIOS's setters that this version lacks, and what a script can do in the meantime. They raise rather than
-# being accepted and ignored, and hasattr() is False for them.
-_NOT_YET = {
-    **dict.fromkeys(
-        ("setResampleMethod", "setAllowOverviewsGdalwarp"),
-        "inputs are not resampled yet; put them on one grid with gdalwarp first",
-    ),
-    **dict.fromkeys(
-        (
-            "setBurnValue",
-            "setBurnAttribute",
-            "setVectorNull",
-            "setFilterSQL",
-            "setAlltouched",
-            "setVectorDatatype",
-            "setVectorlayer",
-        ),
-        "vector inputs are not read yet; rasterise them with gdal_rasterize first",
-    ),
-    **dict.fromkeys(
-        (
-            "setOmitBasicStats",
-            "setOmitHistogram",
-            "setSinglePassPyramids",
-            "setSinglePassBasicStats",
-            "setSinglePassHistogram",
-            "setApproxStats",
-            "setOverviewLevels",
-            "setOverviewMinDim",
-            "setOverviewAggregationType",
-            "setAutoColorTableType",
-            "setCallBeforeClose",
-        ),
-        "statistics and pyramids are not written yet; use gdalinfo -stats and gdaladdo on the output",
-    ),
-    **dict.fromkeys(
-        ("setFilesForExtent", "setInputNoDataValue"),
-        "it is part of the working grid that comes with resampling",
-    ),
-    "setConcurrencyStyle": "use setNumThreads and setJobManagerType",
-    "setLoggingStream": "messages go to Python's logging under the name 'rios_batch'",
-}
 
 
 class ApplierControls:
@@ -101,8 +59,8 @@ class ApplierControls:
     if not TYPE_CHECKING:  # a type checker should see the missing setters as missing
 
         def __getattr__(self, name: str) -> Any:
-            if name in _NOT_YET:
-                raise UnavailableError(f"controls.{name} is not available in this version: {_NOT_YET[name]}")
+            if name in NOT_YET:
+                raise UnavailableError(f"controls.{name} is not available in this version: {NOT_YET[name]}")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # -- blocks and tiles

@@ -28,7 +28,7 @@ from rios_batch.jobmanagers import parcel
 from rios_batch.jobmanagers.base import JobManager, TileQueue
 from rios_batch.jobmanagers.pickling import dump_job, dump_other_args
 from rios_batch.otherargs import ChangeDetector, pickle_or_none
-from rios_batch.raster.gdalapi import be_one_of, gdal_exceptions
+from rios_batch.raster.gdalapi import be_one_of, ensure_exceptions
 from rios_batch.tile import TileRunner, process_name
 
 if TYPE_CHECKING:
@@ -208,6 +208,7 @@ class _Pool:
 
     def replace(self, dead: _Worker) -> None:
         dead.connection.close()
+        dead.join()
         self._workers.remove(dead)
         self.start_worker()
 
@@ -242,7 +243,8 @@ def _serve(
     keep_freed_memory()
     main = os.getppid()
     gone = (EOFError, ConnectionError)  # main has closed the pipe, or died
-    with gdal_exceptions(), contextlib.suppress(*gone):
+    ensure_exceptions()
+    with contextlib.suppress(*gone):
         tile_job: TileJob = cloudpickle.loads(job)
         be_one_of(num_workers, tile_job.input_cache_bytes)
         runner = TileRunner(tile_job, process_name(), stopped=lambda: os.getppid() != main)

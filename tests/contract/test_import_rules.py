@@ -20,6 +20,7 @@ LAYERS: list[tuple[str, list[str]]] = [
             "rios_batch.applier",
             "rios_batch.controls",
             "rios_batch.cuiprogress",
+            "rios_batch.notyet",
             "rios_batch.pixelgrid",
             "rios_batch.preparation",
             "rios_batch.result",

@@ -1,0 +1,46 @@
+"""What RIOS has and this version lacks: entries go as the features come."""
+
+from __future__ import annotations
+
+# RIOS's setters that this version lacks, and what a script can do in the meantime. They raise rather than
+# being accepted and ignored, and hasattr() is False for them.
+NOT_YET = {
+    **dict.fromkeys(
+        ("setResampleMethod", "setAllowOverviewsGdalwarp"),
+        "inputs are not resampled yet; put them on one grid with gdalwarp first",
+    ),
+    **dict.fromkeys(
+        (
+            "setBurnValue",
+            "setBurnAttribute",
+            "setVectorNull",
+            "setFilterSQL",
+            "setAlltouched",
+            "setVectorDatatype",
+            "setVectorlayer",
+        ),
+        "vector inputs are not read yet; rasterise them with gdal_rasterize first",
+    ),
+    **dict.fromkeys(
+        (
+            "setOmitBasicStats",
+            "setOmitHistogram",
+            "setSinglePassPyramids",
+            "setSinglePassBasicStats",
+            "setSinglePassHistogram",
+            "setApproxStats",
+            "setOverviewLevels",
+            "setOverviewMinDim",
+            "setOverviewAggregationType",
+            "setAutoColorTableType",
+            "setCallBeforeClose",
+        ),
+        "statistics and pyramids are not written yet; use gdalinfo -stats and gdaladdo on the output",
+    ),
+    **dict.fromkeys(
+        ("setFilesForExtent", "setInputNoDataValue"),
+        "it is part of the working grid that comes with resampling",
+    ),
+    "setConcurrencyStyle": "use setNumThreads and setJobManagerType",
+    "setLoggingStream": "messages go to Python's logging under the name 'rios_batch'",
+}
