@@ -53,6 +53,11 @@ def _sizes(settings: DeploySettings) -> Iterator[str]:
 
 
 def _fargate(settings: DeploySettings) -> Iterator[str]:
+    if settings.spot and settings.arch == "arm64":
+        yield (
+            "capacity is fargate-spot but arch is arm64, which AWS has no spare Fargate for;"
+            " set capacity to fargate or spot, or arch to x86_64"
+        )
     yield from _fargate_size("vcpus", settings.vcpus, "memory_mib", settings.memory_mib)
     yield from _fargate_size("main_vcpus", settings.main_vcpus, "main_memory_mib", settings.main_memory_mib)
     low, high = FARGATE_VOLUME_GIB

@@ -108,7 +108,11 @@ def _conditions(on: On, stack_name: str) -> dict[str, dict[str, str]] | None:
     if on is On.OWN_JOBS:
         return {"StringEquals": {f"aws:ResourceTag/{JOB_TAG}": stack_name}}
     if on is On.NEW_JOBS:
-        return {"StringEquals": {f"aws:RequestTag/{JOB_TAG}": stack_name}}
+        # Without the second one, a job of another stack could be tagged as this one's and then terminated.
+        return {
+            "StringEquals": {f"aws:RequestTag/{JOB_TAG}": stack_name},
+            "StringEqualsIfExists": {f"aws:ResourceTag/{JOB_TAG}": stack_name},
+        }
     return None
 
 

@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cdk_app.settings import DeploySettings
+from tests.cdk.variants import synthesize
+
 if TYPE_CHECKING:
     from tests.cdk.synthesized import Stack
 
@@ -55,6 +58,27 @@ def test_fargate_spot_workers(fargate: Stack) -> None:
 
 def test_fargate_has_no_launch_template(fargate: Stack) -> None:
     assert not fargate.of_type("AWS::EC2::LaunchTemplate")
+
+
+@pytest.mark.parametrize("pool", ["Workers", "Mains"])
+def test_fargate_is_replaced_because_nothing_there_can_be_updated(fargate: Stack, pool: str) -> None:
+    environment = fargate.properties("AWS::Batch::ComputeEnvironment", f"{pool}/")
+    assert environment["ReplaceComputeEnvironment"] is True
+    assert "UpdatePolicy" not in environment
+
+
+@pytest.mark.parametrize("kind", ["AWS::Batch::ComputeEnvironment", "AWS::Batch::JobQueue"])
+@pytest.mark.parametrize("other", [{"capacity": "fargate"}, {"arch": "arm64"}])
+def test_what_batch_cannot_change_is_made_anew(default: Stack, other: dict[str, Any], kind: str) -> None:
+    resources = synthesize(DeploySettings(**other))["Resources"]
+    after = {name for name, resource in resources.items() if resource["Type"] == kind}
+    assert len(after) == 2
+    assert not after & set(default.of_type(kind))
+
+
+def test_change_from_spot_to_on_demand_stays_in_place(default: Stack) -> None:
+    after = synthesize(DeploySettings(capacity="on-demand"))["Resources"]
+    assert set(default.of_type("AWS::Batch::JobQueue")) <= set(after)
 
 
 @pytest.mark.parametrize(("pool", "vcpus"), [("Workers", 128), ("Mains", 16)])

@@ -156,7 +156,13 @@ def test_only_the_stacks_own_jobs_can_be_terminated(default: Stack, role: Role) 
 @pytest.mark.parametrize("role", [Role.MAIN, Role.SUBMITTER])
 def test_jobs_can_be_tagged_as_the_stacks_own_and_nothing_else(default: Stack, role: Role) -> None:
     (statement,) = [found for found in granted(default, role) if "batch:TagResource" in found["Action"]]
-    assert statement["Condition"] == {"StringEquals": {f"aws:RequestTag/{JOB_TAG}": "RiosBatch"}}
+    assert statement["Condition"]["StringEquals"] == {f"aws:RequestTag/{JOB_TAG}": "RiosBatch"}
+
+
+@pytest.mark.parametrize("role", [Role.MAIN, Role.SUBMITTER])
+def test_jobs_of_another_stack_cannot_be_tagged_over(default: Stack, role: Role) -> None:
+    (statement,) = [found for found in granted(default, role) if "batch:TagResource" in found["Action"]]
+    assert statement["Condition"]["StringEqualsIfExists"] == {f"aws:ResourceTag/{JOB_TAG}": "RiosBatch"}
 
 
 @pytest.mark.parametrize("role", [Role.MAIN, Role.SUBMITTER])

@@ -184,6 +184,7 @@ COMBINATIONS = [
         {"capacity": "fargate-spot", "instance_types": "m7i"},
         "capacity is fargate-spot, which has no instances",
     ),
+    ({"capacity": "fargate-spot", "arch": "arm64"}, "capacity is fargate-spot but arch is arm64"),
     ({"budget_usd": 10}, "budget_email is empty"),
     (
         {"worker_image": "mine:1", "pip_packages": "pydantic"},

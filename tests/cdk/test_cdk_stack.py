@@ -78,32 +78,6 @@ def test_idle_cost_check_sees_nat_gateways(everything: Stack) -> None:
     assert {"AWS::EC2::NatGateway", "AWS::EC2::EIP", "AWS::CloudWatch::Dashboard"} <= kinds
 
 
-# Physical names are those properties that would make a second stack collide with the first.
-NAMING = {
-    "BucketName",
-    "ComputeEnvironmentName",
-    "DashboardName",
-    "FunctionName",
-    "GroupName",
-    "InstanceProfileName",
-    "JobDefinitionName",
-    "JobQueueName",
-    "LaunchTemplateName",
-    "LogGroupName",
-    "ManagedPolicyName",
-    "RepositoryName",
-    "RoleName",
-}
-
-
-def test_nothing_has_a_physical_name_so_that_stacks_stand_side_by_side(default: Stack) -> None:
-    named = {
-        name: NAMING & resource.get("Properties", {}).keys()
-        for name, resource in default.template["Resources"].items()
-    }
-    assert not {name: keys for name, keys in named.items() if keys}
-
-
 def test_everything_goes_with_the_stack(assembly: Assembly) -> None:
     for stack in assembly.stacks.values():
         for name, resource in stack.template["Resources"].items():
