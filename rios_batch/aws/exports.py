@@ -48,6 +48,7 @@ class StackExports:
     worker_image : URI of the workers' image.
     log_group : CloudWatch log group of all jobs.
     submitter_policy : ARN of the managed policy for people who run scripts.
+    publisher_policy : ARN of the managed policy for people who build and push main images.
     version : version of rios_batch that the stack was deployed from.
     """
 
@@ -68,6 +69,7 @@ class StackExports:
     worker_image: str
     log_group: str
     submitter_policy: str
+    publisher_policy: str
     version: str
 
     @classmethod
@@ -109,6 +111,7 @@ class StackExports:
             worker_image=outputs[StackOutput.WORKER_IMAGE],
             log_group=outputs[StackOutput.LOG_GROUP],
             submitter_policy=outputs[StackOutput.SUBMITTER_POLICY],
+            publisher_policy=outputs[StackOutput.PUBLISHER_POLICY],
             version=outputs[StackOutput.VERSION],
         )
 

@@ -1,10 +1,13 @@
-"""The settings that tests synthesize, and a way to synthesize others."""
+"""The settings that tests synthesize, and ways to try others."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from cdk_app.app import build, make_app
+from cdk_app.loading import SettingsError, load_settings
 from cdk_app.settings import DeploySettings
 from tests.cdk.synthesized import REGION
 
@@ -58,3 +61,10 @@ def synthesize(settings: DeploySettings) -> dict[str, Any]:
     build(settings, app=app)
     template: dict[str, Any] = app.synth().get_stack_by_name(settings.stack_name).template
     return template
+
+
+def refusal(context: dict[str, Any], env: dict[str, str] | None = None) -> str:
+    """What a person is told whose settings are not allowed."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(context, env or {})
+    return str(caught.value)
