@@ -75,6 +75,15 @@ def test_image_clean_up_is_there_before_anything_that_can_fail(
     }
 
 
+def test_function_has_all_the_time_that_lambda_gives(default: Stack) -> None:
+    assert default.only("AWS::Lambda::Function")["Timeout"] == 15 * 60
+
+
+@pytest.mark.parametrize("resource_type", KINDS.values())
+def test_stack_does_not_wait_much_longer_than_the_function(default: Stack, resource_type: str) -> None:
+    assert default.only(resource_type)["ServiceTimeout"] == "960"
+
+
 def test_functions_log_group_goes_with_the_stack(default: Stack) -> None:
     name, log_group = default.named("AWS::Logs::LogGroup", "Cleanup/")
     assert default.only("AWS::Lambda::Function")["LoggingConfig"] == {"LogGroup": {"Ref": name}}

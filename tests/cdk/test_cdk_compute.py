@@ -86,6 +86,11 @@ def test_max_vcpus_by_default(default: Stack, pool: str, vcpus: int) -> None:
     assert resources(default, pool)["MaxvCpus"] == vcpus
 
 
+@pytest.mark.parametrize(("pool", "vcpus"), [("Workers", 128), ("Mains", 16)])
+def test_max_vcpus_on_fargate(fargate: Stack, pool: str, vcpus: int) -> None:
+    assert resources(fargate, pool)["MaxvCpus"] == vcpus
+
+
 def test_max_vcpus_setting(everything: Stack) -> None:
     assert resources(everything, "Workers")["MaxvCpus"] == 64
 
@@ -141,6 +146,11 @@ def test_volumes_by_default(default: Stack, pool: str, gib: int) -> None:
 @pytest.mark.parametrize(("pool", "gib"), [("Workers", 60), ("Mains", 300)])
 def test_volume_settings(everything: Stack, pool: str, gib: int) -> None:
     assert root_volume(everything, pool)["VolumeSize"] == gib
+
+
+@pytest.mark.parametrize("pool", ["Workers", "Mains"])
+def test_volumes_are_of_the_cheaper_kind(default: Stack, pool: str) -> None:
+    assert root_volume(default, pool)["VolumeType"] == "gp3"
 
 
 @pytest.mark.parametrize("pool", ["Workers", "Mains"])

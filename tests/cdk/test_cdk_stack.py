@@ -15,6 +15,9 @@ from aws_cdk import aws_s3 as s3
 from cdk_nag import AwsSolutionsChecks
 from cfnlint import lint_file
 
+from cdk_app.app import build
+from cdk_app.settings import DeploySettings
+
 if TYPE_CHECKING:
     from tests.cdk.conftest import Assembly
     from tests.cdk.synthesized import Stack
@@ -92,6 +95,11 @@ def test_no_full_access_policy_is_attached(assembly: Assembly) -> None:
 
 def test_no_usage_reporting(default: Stack) -> None:
     assert not default.of_type("AWS::CDK::Metadata")
+
+
+def test_region_setting_is_that_of_the_stack() -> None:
+    stack = build(DeploySettings(region="eu-central-1"))
+    assert stack.environment == "aws://unknown-account/eu-central-1"
 
 
 def test_tags_reach_what_can_be_tagged(everything: Stack) -> None:
