@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from rios_batch.aws.clients import make_client
 from rios_batch.contract import CONTRACT_VERSION, ENV_STACK, ENV_STACK_REGION, StackOutput
 from rios_batch.errors import StackExportsError
 
@@ -153,6 +154,11 @@ class _Reader:
                 f"output {key.value} of stack {self.stack_name} is {text!r}, not a whole number:"
                 " deploy it again"
             ) from error
+
+
+def load_exports(*, stack_name: str, region: str | None = None) -> StackExports:
+    """Look up a stack in a region, or in that of the environment or the AWS profile; see `read_exports`."""
+    return read_exports(make_client("cloudformation", region=region), stack_name=stack_name)
 
 
 def read_exports(client: CloudFormationClient, *, stack_name: str) -> StackExports:
