@@ -38,7 +38,11 @@ COMBINATIONS = [
         "capacity is fargate-spot, which has no instances",
     ),
     ({"capacity": "fargate-spot", "arch": "arm64"}, "capacity is fargate-spot but arch is arm64"),
+    ({"input_buckets": "bucket-name/prefix " * 40}, "have 40 entries, which take about"),
     ({"budget_usd": 10}, "budget_email is empty"),
+    ({"budget_email": "me@example.org"}, "budget_email is me@example.org but budget_usd is 0"),
+    ({"network": "private", "zones": 2, "nat_gateways": 3}, "nat_gateways is 3 but zones is 2"),
+    ({"exchange_days": 2}, "exchange_days is 2 but main_timeout_hours is 72"),
     (
         {"worker_image": "mine:1", "pip_packages": "pydantic"},
         "pip_packages is set, but worker_image is mine:1",

@@ -16,7 +16,7 @@ def rule(stack: Stack) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize(("stack_name", "days"), [("default", 14), ("everything", 3)])
+@pytest.mark.parametrize(("stack_name", "days"), [("default", 14), ("everything", 4)])
 def test_objects_expire(request: pytest.FixtureRequest, stack_name: str, days: int) -> None:
     assert rule(request.getfixturevalue(stack_name))["ExpirationInDays"] == days
 

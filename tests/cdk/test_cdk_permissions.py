@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cdk_app import combinations
+from cdk_app.settings import DeploySettings
 from rios_batch.aws.calls import CALLS, On, Role, actions
 from rios_batch.contract import JOB_TAG
-from tests.cdk.synthesized import allowed
+from tests.cdk.synthesized import Stack, allowed
+from tests.cdk.variants import synthesize
 
 if TYPE_CHECKING:
     from tests.cdk.conftest import Assembly
-    from tests.cdk.synthesized import Stack
 
 PATHS = {
     Role.WORKER: ("AWS::IAM::Role", "Jobs/WorkerRole"),
@@ -145,6 +149,30 @@ def test_publisher_pulls_what_main_images_are_made_from(
 
 def test_publisher_can_log_in_to_ecr(default: Stack) -> None:
     assert publishing(default, "GetAuthorizationToken") == {""}
+
+
+def policy_size(**settings: Any) -> int:
+    """Characters of the submitters' policy, as IAM counts them."""
+    stack = Stack(synthesize(DeploySettings(stack_name="S" * 128, **settings)), Path(), {})
+    document = stack.properties("AWS::IAM::ManagedPolicy", "SubmitterPolicy")["PolicyDocument"]
+    return len(json.dumps(stack.value(document), separators=(",", ":")))
+
+
+def test_submitters_policy_leaves_room_for_longer_names_than_tests_make_up() -> None:
+    assert policy_size() + 500 < combinations.POLICY_WITHOUT_BUCKETS
+
+
+def buckets(count: int) -> dict[str, Any]:
+    names = [f"a-bucket-with-number-{number:02d}/and/a/prefix" for number in range(count)]
+    return {"input_buckets": names[::2], "output_buckets": names[1::2]}
+
+
+def test_submitters_policy_with_as_many_buckets_as_allowed_fits_into_iam() -> None:
+    count = 20
+    with contextlib.suppress(ValueError):
+        while count < 99 and DeploySettings(**buckets(count + 1)):
+            count += 1
+    assert combinations.POLICY_WITHOUT_BUCKETS < policy_size(**buckets(count)) <= 6144
 
 
 def test_no_role_is_left_out_here(default: Stack) -> None:

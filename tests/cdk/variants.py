@@ -34,7 +34,7 @@ VARIANTS = {
         timeout_hours=2,
         runnable_limit_minutes=30,
         log_retention_days=7,
-        exchange_days=3,
+        exchange_days=4,
         input_buckets=("sentinel-cogs", "field-data/2026/"),
         output_buckets=("results/maps/",),
         extra_packages=("python3-sklearn", "python3-skimage"),
@@ -58,6 +58,7 @@ VARIANTS = {
 def synthesize(settings: DeploySettings) -> dict[str, Any]:
     """Template of a stack as the app makes it, for a test that needs other settings than the shared ones."""
     app = make_app()
+    app.node.set_context("aws:cdk:enable-path-metadata", True)  # as the command line does
     build(settings, app=app)
     template: dict[str, Any] = app.synth().get_stack_by_name(settings.stack_name).template
     return template
