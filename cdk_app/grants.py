@@ -68,8 +68,8 @@ class Bounds:
         return [f"arn:{self.stack.partition}:s3:::{name.partition('/')[0]}" for name in names]
 
     def _objects(self, names: Sequence[str]) -> list[str]:
-        parts = [name.partition("/") for name in names]
-        return [f"arn:{self.stack.partition}:s3:::{bucket}/{prefix}*" for bucket, _, prefix in parts]
+        # A slash before the star: the prefix 2026 is not to cover 2026-private.
+        return [f"arn:{self.stack.partition}:s3:::{name.rstrip('/')}/*" for name in names]
 
 
 # Where a resource ends in a star, and why it is no wider than the thing itself.

@@ -119,6 +119,11 @@ def test_service_role_is_the_linked_one_so_that_updates_work_in_place(default: S
 
 
 @pytest.mark.parametrize("pool", ["Workers", "Mains"])
+def test_update_brings_the_newest_machine_image(default: Stack, pool: str) -> None:
+    assert resources(default, pool)["UpdateToLatestImageVersion"] is True
+
+
+@pytest.mark.parametrize("pool", ["Workers", "Mains"])
 def test_changed_launch_template_reaches_the_environment(default: Stack, pool: str) -> None:
     name, _ = default.named("AWS::EC2::LaunchTemplate", f"{pool}/")
     assert resources(default, pool)["LaunchTemplate"] == {

@@ -56,6 +56,10 @@ def test_context_of_the_cdk_itself_is_left_alone() -> None:
     assert load_settings(context, {}) == DeploySettings()
 
 
+def test_empty_text_is_no_number_of_gateways() -> None:
+    assert load_settings({"nat_gateways": ""}, {}).nat_gateways is None
+
+
 @pytest.mark.parametrize("key", ["acknowledged-issue-numbers", "cli-telemetry"])
 def test_what_cdk_commands_write_into_the_context_is_left_alone(key: str) -> None:
     assert load_settings({key: [34892]}, {}) == DeploySettings()
@@ -134,6 +138,7 @@ def test_tags_from_text() -> None:
         ("budget_email", "me", "an e-mail address"),
         ("dashboard", "maybe", "true, false"),
         ("tags", "team", "key=value pairs"),
+        ("tags", "aws:team=eo", "key=value pairs"),
     ],
 )
 def test_wrong_value_is_told_with_what_is_allowed_and_the_key(key: str, value: str, allowed: str) -> None:

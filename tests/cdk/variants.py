@@ -35,7 +35,7 @@ VARIANTS = {
         runnable_limit_minutes=30,
         log_retention_days=7,
         exchange_days=4,
-        input_buckets=("sentinel-cogs", "field-data/2026/"),
+        input_buckets=("sentinel-cogs", "field-data/2026"),
         output_buckets=("results/maps/",),
         extra_packages=("python3-sklearn", "python3-skimage"),
         pip_packages=("pydantic>=2,<3", "python-dateutil"),
