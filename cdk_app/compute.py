@@ -136,14 +136,13 @@ class BatchPool(Construct):
             maxv_cpus=machines.max_vcpus,
             images=[batch.EcsMachineImage(image_type=batch.EcsMachineImageType.ECS_AL2023)],
             launch_template=template,
+            update_to_latest_image_version=True,  # patched ones arrive with the next update
         )
         resource = environment.node.default_child
         assert isinstance(resource, batch.CfnComputeEnvironment)
         # The construct takes no families by name, and refuses its own default classes without "optimal".
         types = list(machines.instance_types) or [_BATCH_CHOOSES[machines.arch]]
         resource.add_property_override("ComputeResources.InstanceTypes", types)
-        # A machine image that AWS has patched arrives with the next update of the environment.
-        resource.add_property_override("ComputeResources.UpdateToLatestImageVersion", True)
         # Without a version an environment stays with the first: a changed volume would never arrive.
         resource.add_property_override(
             "ComputeResources.LaunchTemplate.Version", template.latest_version_number
