@@ -4,9 +4,12 @@
 PYTHON ?= /usr/bin/python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Deploying needs no GDAL, so it has an environment of its own, from any Python 3.11 or newer.
+CDK    := .venv-cdk
 
-# For Node.js, which may be in the virtual environment.
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+# For Node.js, which may be in a virtual environment.
+pytest snapshot: export PATH := $(CURDIR)/$(BIN):$(PATH)
+synth: export PATH := $(CURDIR)/$(CDK)/bin:$(PATH)
 
 .PHONY: help setup demo test lint typecheck pytest synth snapshot format bench clean
 
@@ -62,10 +65,16 @@ $(VENV)/.node: $(VENV)/.ready scripts/node
 	scripts/node $(CURDIR)/$(BIN)
 	@touch $@
 
-synth: $(VENV)/.node node_modules/.package-lock.json  ## write the stack's template to cdk.out; needs no AWS, no Docker
+$(CDK)/.node: pyproject.toml scripts/venv scripts/node
+	scripts/venv $(CDK)
+	$(CDK)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[cdk]'
+	scripts/node $(CURDIR)/$(CDK)/bin
+	@touch $@
+
+synth: $(CDK)/.node node_modules/.package-lock.json  ## write the stack's template to cdk.out; needs no AWS, no Docker
 	npx cdk synth --quiet
 
-node_modules/.package-lock.json: package.json package-lock.json | $(VENV)/.node
+node_modules/.package-lock.json: package.json package-lock.json | $(CDK)/.node
 	npm ci --silent
 
 snapshot: $(VENV)/.node  ## accept the template as it is now
@@ -76,4 +85,4 @@ format: $(VENV)/.ready  ## rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 clean:  ## remove everything that the targets made
-	rm -rf $(VENV) node_modules .demo .bench cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CDK) node_modules .demo .bench cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis

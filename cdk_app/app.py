@@ -23,7 +23,8 @@ FLAGS = {
 
 def build(settings: DeploySettings, *, app: App | None = None) -> RiosBatchStack:
     """Make the one stack in an app; bare ``cdk deploy`` and ``cdk destroy`` refuse when there are two."""
-    return RiosBatchStack(app or make_app(), "RiosBatch", settings=settings)
+    # The construct's id is in Name tags, so that the machines of two stacks can be told apart.
+    return RiosBatchStack(app or make_app(), settings.stack_name, settings=settings)
 
 
 def make_app() -> App:

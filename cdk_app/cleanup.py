@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aws_cdk import CustomResource, Duration, RemovalPolicy, Stack
+from aws_cdk import CfnOutput, CustomResource, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -15,6 +15,7 @@ from cdk_app.acknowledged import acknowledge_wildcards
 
 if TYPE_CHECKING:
     from aws_cdk import aws_s3 as s3
+    from constructs import IConstruct
 
     from cdk_app.image import PushedImage
 
@@ -31,6 +32,7 @@ class Cleanup(Construct):
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(scope, construct_id)
+        self._resources: list[CustomResource] = []
         log_group = logs.LogGroup(
             self, "Log", retention=logs.RetentionDays.ONE_WEEK, removal_policy=RemovalPolicy.DESTROY
         )
@@ -54,33 +56,43 @@ class Cleanup(Construct):
         assert isinstance(function, lambda_.CfnFunction)
         function.add_deletion_override("DependsOn")
 
-    def empty(self, bucket: s3.Bucket) -> Construct:
+    def empty(self, bucket: s3.Bucket) -> None:
         """Empty a bucket before it is deleted."""
         self._allow(["s3:ListBucketVersions"], bucket.bucket_arn)
         objects = bucket.arn_for_objects("*")
         self._allow(
             ["s3:DeleteObject", "s3:DeleteObjectVersion"], objects, why="Everything in the bucket goes."
         )
-        return self._resource("BucketContents", Kind="bucket", Bucket=bucket.bucket_name)
+        self._resource("BucketContents", Kind="bucket", Bucket=bucket.bucket_name)
 
-    def delete_queues(self, prefix: str) -> Construct:
+    def delete_queues(self, prefix: str) -> None:
         """Delete all queues whose names begin with a prefix."""
         arn = Stack.of(self).format_arn(service="sqs", resource=f"{prefix}*")
         self._allow(["sqs:DeleteQueue"], arn, why="Names of run queues begin with the stack's unique id.")
         self._allow(["sqs:ListQueues"], "*", why="ListQueues has no narrower resource.")
-        return self._resource("RunQueues", Kind="queues", Prefix=prefix)
+        self._resource("RunQueues", Kind="queues", Prefix=prefix)
 
-    def delete_image(self, image: PushedImage) -> Construct:
+    def delete_image(self, image: PushedImage) -> None:
         """Delete an image that the stack pushed to a shared repository; after an update, the old one."""
         self._allow(["ecr:BatchDeleteImage", "ecr:BatchGetImage"], image.repository.repository_arn)
         name = image.repository.repository_name
-        return self._resource("PushedImage", Kind="image", Repository=name, Tag=image.tag)
+        self._resource("PushedImage", Kind="image", Repository=name, Tag=image.tag)
+
+    def outlive(self, *others: IConstruct) -> None:
+        """Have others made after everything that cleans up, and deleted before it.
+
+        So no job writes into a bucket being emptied. And the image is pushed before anything is made:
+        whatever then fails, what deletes the image is there already.
+        """
+        for other in others:
+            if not isinstance(other, CfnOutput):
+                other.node.add_dependency(*self._resources)
 
     def _allow(self, actions: list[str], resource: str, *, why: str = "") -> None:
         self._role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
         acknowledge_wildcards(self._role, [resource], why)
 
-    def _resource(self, construct_id: str, **properties: str) -> Construct:
+    def _resource(self, construct_id: str, **properties: str) -> None:
         resource = CustomResource(
             self,
             construct_id,
@@ -93,4 +105,4 @@ class Cleanup(Construct):
         policy = self._role.node.find_child("DefaultPolicy").node.default_child
         assert policy is not None
         resource.node.add_dependency(policy)
-        return resource
+        self._resources.append(resource)

@@ -25,6 +25,12 @@ FARGATE_MEMORY_MIB = {
 }
 FARGATE_VOLUME_GIB = (21, 200)
 
+# IAM takes managed policies of 6,144 characters, blanks not counted. What the submitter's says without users'
+# buckets is less than this, in the region with the longest name; a test renders it.
+_POLICY_CHARACTERS = 6144
+POLICY_WITHOUT_BUCKETS = 3500
+_LONGEST_S3_ARN = len("arn:aws-us-gov:s3:::")
+
 # Graviton families have a g behind the generation (m7g, c6gn, im4gn, is4gen); a1 is the one before that rule.
 _ARM_FAMILY = re.compile(r"a1|[a-z]+\d+[a-z]*g[a-z]*")
 
@@ -35,8 +41,16 @@ def problems(settings: DeploySettings) -> Iterator[str]:
     yield from (_fargate(settings) if settings.fargate else _instances(settings))
     yield from _network(settings)
     yield from _image(settings)
+    yield from _policy(settings)
+    yield from _ages(settings)
+    yield from _budget(settings)
+
+
+def _budget(settings: DeploySettings) -> Iterator[str]:
     if settings.budget_usd and not settings.budget_email:
         yield f"budget_usd is {settings.budget_usd} but budget_email is empty; say who is to be warned"
+    if settings.budget_email and not settings.budget_usd:
+        yield f"budget_email is {settings.budget_email} but budget_usd is 0; say what to warn about"
 
 
 def _sizes(settings: DeploySettings) -> Iterator[str]:
@@ -52,7 +66,21 @@ def _sizes(settings: DeploySettings) -> Iterator[str]:
         )
 
 
+def _ages(settings: DeploySettings) -> Iterator[str]:
+    if settings.exchange_days * 24 < settings.main_timeout_hours:
+        yield (
+            f"exchange_days is {settings.exchange_days} but main_timeout_hours is"
+            f" {settings.main_timeout_hours}: data of a run would expire under it; raise exchange_days or lower"
+            " main_timeout_hours"
+        )
+
+
 def _fargate(settings: DeploySettings) -> Iterator[str]:
+    if settings.spot and settings.arch == "arm64":
+        yield (
+            "capacity is fargate-spot but arch is arm64, which AWS has no spare Fargate for;"
+            " set capacity to fargate or spot, or arch to x86_64"
+        )
     yield from _fargate_size("vcpus", settings.vcpus, "memory_mib", settings.memory_mib)
     yield from _fargate_size("main_vcpus", settings.main_vcpus, "main_memory_mib", settings.main_memory_mib)
     low, high = FARGATE_VOLUME_GIB
@@ -144,6 +172,11 @@ def _network(settings: DeploySettings) -> Iterator[str]:
             f"nat_gateways is {gateways} but network is public: they would cost money and carry nothing;"
             " set network to private or leave it out"
         )
+    elif gateways and gateways > settings.zones:
+        yield (
+            f"nat_gateways is {gateways} but zones is {settings.zones}: there is at most one in a zone;"
+            " lower nat_gateways or raise zones"
+        )
     elif settings.network == "private" and gateways == 0:
         yield (
             "network is private without egress (nat_gateways is 0): jobs could not reach ECR, SQS or Batch;"
@@ -160,3 +193,16 @@ def _image(settings: DeploySettings) -> Iterator[str]:
                 f"{key} is set, but worker_image is {settings.worker_image}, which is used as it is;"
                 " leave out one of the two"
             )
+
+
+def _policy(settings: DeploySettings) -> Iterator[str]:
+    entries = [*settings.input_buckets, *settings.output_buckets]
+    # Each is there as a bucket and as its objects, in quotes, with commas, slash and star.
+    used = sum(2 * _LONGEST_S3_ARN + len(name.partition("/")[0]) + len(name) + 8 for name in entries)
+    left = _POLICY_CHARACTERS - POLICY_WITHOUT_BUCKETS
+    if used > left:
+        yield (
+            f"input_buckets and output_buckets have {len(entries)} entries, which take about {used} characters"
+            f" in the submitters' policy, but IAM leaves {left}: name fewer, for instance a bucket once"
+            " without prefixes"
+        )

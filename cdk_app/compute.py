@@ -76,20 +76,12 @@ class BatchPool(Construct):
         super().__init__(scope, construct_id)
         environment: batch.FargateComputeEnvironment | batch.ManagedEc2EcsComputeEnvironment
         if machines.fargate:
-            environment = batch.FargateComputeEnvironment(
-                self,
-                "Fargate",
-                vpc=vpc,
-                vpc_subnets=subnets,
-                security_groups=[security_group],
-                spot=machines.spot,
-                maxv_cpus=machines.max_vcpus,
-            )
+            environment = self._fargate(vpc, subnets, security_group, machines)
         else:
             environment = self._instances(vpc, subnets, security_group, machines)
         self.queue = batch.JobQueue(
             self,
-            "Queue",
+            f"{_kind(machines)}Queue",
             compute_environments=[batch.OrderedComputeEnvironment(compute_environment=environment, order=1)],
             job_state_time_limit_actions=[
                 _cancel(batch.JobStateTimeLimitActionsReason.INSUFFICIENT_INSTANCE_CAPACITY, runnable_limit),
@@ -98,6 +90,28 @@ class BatchPool(Construct):
         )
 
         self.queue_name = Fn.select(1, Fn.split("/", self.queue.job_queue_arn))
+
+    def _fargate(
+        self,
+        vpc: ec2.IVpc,
+        subnets: ec2.SubnetSelection,
+        security_group: ec2.ISecurityGroup,
+        machines: Machines,
+    ) -> batch.FargateComputeEnvironment:
+        environment = batch.FargateComputeEnvironment(
+            self,
+            _kind(machines),
+            vpc=vpc,
+            vpc_subnets=subnets,
+            security_groups=[security_group],
+            spot=machines.spot,
+            maxv_cpus=machines.max_vcpus,
+            replace_compute_environment=True,  # there are no instances to update in place
+        )
+        resource = environment.node.default_child
+        assert isinstance(resource, batch.CfnComputeEnvironment)
+        resource.add_property_deletion_override("UpdatePolicy")  # says how to treat running instances
+        return environment
 
     def _instances(
         self,
@@ -110,7 +124,7 @@ class BatchPool(Construct):
         template = self._launch_template(machines.volume_gib)
         environment = batch.ManagedEc2EcsComputeEnvironment(
             self,
-            "Instances",
+            _kind(machines),
             vpc=vpc,
             vpc_subnets=subnets,
             security_groups=[security_group],
@@ -122,6 +136,7 @@ class BatchPool(Construct):
             maxv_cpus=machines.max_vcpus,
             images=[batch.EcsMachineImage(image_type=batch.EcsMachineImageType.ECS_AL2023)],
             launch_template=template,
+            update_to_latest_image_version=True,  # patched ones arrive with the next update
         )
         resource = environment.node.default_child
         assert isinstance(resource, batch.CfnComputeEnvironment)
@@ -162,6 +177,16 @@ class BatchPool(Construct):
                 )
             ],
         )
+
+
+def _kind(machines: Machines) -> str:
+    """Name what a queue stays with for life: AWS Batch moves none between Fargate, x86 and ARM.
+
+    It is part of construct ids, so that CloudFormation makes a new queue where it could not change the old.
+    """
+    if machines.fargate:
+        return "Fargate"
+    return "Instances" if machines.arch == "x86_64" else "ArmInstances"
 
 
 def _cancel(

@@ -68,8 +68,8 @@ class Bounds:
         return [f"arn:{self.stack.partition}:s3:::{name.partition('/')[0]}" for name in names]
 
     def _objects(self, names: Sequence[str]) -> list[str]:
-        parts = [name.partition("/") for name in names]
-        return [f"arn:{self.stack.partition}:s3:::{bucket}/{prefix}*" for bucket, _, prefix in parts]
+        # A slash before the star: the prefix 2026 is not to cover 2026-private.
+        return [f"arn:{self.stack.partition}:s3:::{name.rstrip('/')}/*" for name in names]
 
 
 # Where a resource ends in a star, and why it is no wider than the thing itself.
@@ -108,7 +108,11 @@ def _conditions(on: On, stack_name: str) -> dict[str, dict[str, str]] | None:
     if on is On.OWN_JOBS:
         return {"StringEquals": {f"aws:ResourceTag/{JOB_TAG}": stack_name}}
     if on is On.NEW_JOBS:
-        return {"StringEquals": {f"aws:RequestTag/{JOB_TAG}": stack_name}}
+        # Without the second one, a job of another stack could be tagged as this one's and then terminated.
+        return {
+            "StringEquals": {f"aws:RequestTag/{JOB_TAG}": stack_name},
+            "StringEqualsIfExists": {f"aws:ResourceTag/{JOB_TAG}": stack_name},
+        }
     return None
 
 

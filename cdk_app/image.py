@@ -64,12 +64,14 @@ class WorkerImage(Construct):
     ----------
     image : for job definitions.
     uri : for people who write ``FROM`` it.
+    repository : where in ECR it is; None if it is elsewhere.
     pushed : what has to be deleted when the stack goes; None for a given image.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, build: ImageBuild, given: str) -> None:
         super().__init__(scope, construct_id)
         self.pushed: PushedImage | None = None
+        self.repository: ecr.IRepository | None = None
         if given:
             self.image, self.uri = self._given(given), given
             return
@@ -91,6 +93,7 @@ class WorkerImage(Construct):
         )
         self.image = ecs.ContainerImage.from_docker_image_asset(asset)
         self.uri = asset.image_uri
+        self.repository = asset.repository
         self.pushed = PushedImage(repository=asset.repository, tag=asset.image_tag)
 
     def _given(self, uri: str) -> ecs.ContainerImage:
@@ -105,7 +108,7 @@ class WorkerImage(Construct):
             resource="repository",
             resource_name=match["name"],
         )
-        repository = ecr.Repository.from_repository_attributes(
+        self.repository = ecr.Repository.from_repository_attributes(
             self, "Given", repository_name=match["name"], repository_arn=arn
         )
-        return ecs.ContainerImage.from_ecr_repository(repository, match["version"])
+        return ecs.ContainerImage.from_ecr_repository(self.repository, match["version"])

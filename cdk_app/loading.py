@@ -16,6 +16,8 @@ ENV_PREFIX = "RIOS_BATCH_"
 FILE_KEY = "rios_batch"
 """Key of the object in cdk.json's context that holds settings for everybody who deploys this checkout."""
 
+_CONTEXT = "context: -c, cdk.json or cdk.context.json"
+
 
 class SettingsError(Exception):
     """Some settings are not allowed; the message has a line for each."""
@@ -60,30 +62,35 @@ def load_settings(context: Mapping[str, Any], env: Mapping[str, str]) -> DeployS
         raise SettingsError(
             f"{FILE_KEY} in cdk.json's context is {of_file!r}; it must be an object of settings"
         )
-    of_line = {key: value for key, value in context.items() if _is_ours(key)}
+    of_context = {key: value for key, value in context.items() if _is_ours(key)}
     variables = {words(key)["env"]: key for key in DeploySettings.model_fields}
     of_env = {key: env[name] for name, key in variables.items() if env.get(name)}
-    unknown = list(_unknown(of_file, of_line, env, variables))
+    unknown = list(_unknown(of_file, of_context, env, variables))
     if unknown:
         raise SettingsError("\n".join(unknown))
     try:
-        return DeploySettings(**{**of_file, **of_env, **of_line})
+        return DeploySettings(**{**of_file, **of_env, **of_context})
     except ValidationError as error:
         raise SettingsError("\n".join(_lines(error))) from error
 
 
 def _is_ours(key: str) -> bool:
-    """Whether a context key is meant for this app: CDK's own have a colon, a slash or an @ in them."""
-    return key != FILE_KEY and not any(mark in key for mark in ":/@")
+    """Whether a context key is meant for this app: CDK's own have a colon, slash, @ or hyphen in them.
+
+    Those with a hyphen come from commands such as `cdk acknowledge`; a setting's key has underscores.
+    """
+    if key.replace("-", "_") in DeploySettings.model_fields:
+        return True
+    return key != FILE_KEY and not any(mark in key for mark in ":/@-")
 
 
 def _unknown(
     of_file: Mapping[str, Any],
-    of_line: Mapping[str, Any],
+    of_context: Mapping[str, Any],
     env: Mapping[str, str],
     variables: Mapping[str, str],
 ) -> Iterator[str]:
-    for source, keys in (("cdk.json", of_file), ("-c", of_line)):
+    for source, keys in ((f"{FILE_KEY} in cdk.json", of_file), (_CONTEXT, of_context)):
         for key in keys:
             if key not in DeploySettings.model_fields:
                 yield f"{key} ({source}) is not a setting{_hint(key, DeploySettings.model_fields)}"

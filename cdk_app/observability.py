@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, Aws, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
@@ -46,6 +46,8 @@ class JobDashboard(Construct):
         logs.ResourcePolicy(
             self,
             "EventsMayWrite",
+            # Such policies belong to the account, and CDK's own name for one says nothing of the stack's.
+            resource_policy_name=f"{Aws.STACK_NAME}-job-state-changes",
             policy_statements=[
                 iam.PolicyStatement(
                     principals=[iam.ServicePrincipal("events.amazonaws.com")],

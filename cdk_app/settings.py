@@ -12,6 +12,7 @@ from rios_batch.contract import DEFAULT_STACK_NAME
 
 _NAMES = Annotated[tuple[str, ...], BeforeValidator(split_list)]
 _WORDS = Annotated[tuple[str, ...], BeforeValidator(split_words)]
+_OPTIONAL_NUMBER = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
 _PAIRS = Annotated[dict[str, str], BeforeValidator(split_pairs)]
 
 # CloudWatch Logs knows only these.
@@ -62,11 +63,10 @@ class DeploySettings(BaseModel):
         " public addresses; egress through NAT gateways, which cost by the hour.",
         allowed="public, private",
     )
-    nat_gateways: int | None = option(
+    nat_gateways: _OPTIONAL_NUMBER = option(
         None,
-        "NAT gateways of a private network; empty means 1 there and none otherwise.",
+        "NAT gateways of a private network, one in a zone at most; empty means 1 there and none otherwise.",
         allowed="0 to 6, or empty",
-        unit="gateways",
         ge=0,
         le=6,
     )
@@ -175,13 +175,13 @@ class DeploySettings(BaseModel):
     )
     input_buckets: _NAMES = option(
         (),
-        "Buckets that jobs and submitters may read, with a prefix if you like; `*` for all. Buckets read"
+        "Buckets that jobs and submitters may read, with a folder in it if you like; `*` for all. Buckets read"
         " unsigned need no entry.",
         allowed="bucket or bucket/prefix items, or *",
     )
     output_buckets: _NAMES = option(
         (),
-        "Buckets that main and submitters may read and write, with a prefix if you like.",
+        "Buckets that main and submitters may read and write, with a folder in it if you like.",
         allowed="bucket or bucket/prefix items",
     )
 
@@ -231,6 +231,12 @@ class DeploySettings(BaseModel):
         allowed="an e-mail address, or empty",
         pattern=r"^([^@\s]+@[^@\s]+)?$",
     )
+
+    @field_validator("tags")
+    @classmethod
+    def _check_tags(cls, value: dict[str, str]) -> dict[str, str]:
+        every(value, r"(?i)(?!aws:).+", "a key for a tag: aws: is AWS's own")
+        return value
 
     @field_validator("subnet_ids")
     @classmethod

@@ -17,9 +17,9 @@ from cdk_app.image import WorkerImage
 from cdk_app.jobs import BatchJobs
 from cdk_app.network import Network
 from cdk_app.observability import JobDashboard, MonthlyBudget
-from rios_batch import __version__
+from cdk_app.publisher import publisher_policy
 from rios_batch.aws.calls import Role
-from rios_batch.contract import CONTRACT_VERSION, WORKER_COMMAND, StackOutput, export_name
+from rios_batch.contract import WORKER_COMMAND, StackOutput, export_name
 
 if TYPE_CHECKING:
     from constructs import Construct
@@ -43,11 +43,14 @@ class RiosBatchStack(Stack):
         self._exchange = Exchange(
             self, "Exchange", expire_days=settings.exchange_days, repository_name=settings.ecr_name
         )
+        image = WorkerImage(
+            self, "WorkerImage", build=translate.image_build(settings), given=settings.worker_image
+        )
         cleanup = Cleanup(self, "Cleanup")
-        self._emptied = [
-            cleanup.empty(self._exchange.bucket),
-            cleanup.delete_queues(self._exchange.run_queue_prefix),
-        ]
+        cleanup.empty(self._exchange.bucket)
+        cleanup.delete_queues(self._exchange.run_queue_prefix)
+        if image.pushed:
+            cleanup.delete_image(image.pushed)
         network = Network(
             self,
             "Network",
@@ -58,11 +61,6 @@ class RiosBatchStack(Stack):
         )
         self._workers = self._pool("Workers", network, translate.worker_machines(settings))
         self._mains = self._pool("Mains", network, translate.main_machines(settings))
-        image = WorkerImage(
-            self, "WorkerImage", build=translate.image_build(settings), given=settings.worker_image
-        )
-        if image.pushed:
-            cleanup.delete_image(image.pushed)
         self._jobs = BatchJobs(
             self,
             "Jobs",
@@ -75,13 +73,15 @@ class RiosBatchStack(Stack):
             main=translate.main_kind(settings, region=self.region),
             log_retention=translate.retention(settings),
         )
-        self._export(image.uri, self._grant())
+        self._export(image, self._grant())
         self._observe()
+        parts = [part for part in self.node.children if part not in (self._exchange, cleanup, image)]
+        cleanup.outlive(self._exchange.repository, *parts)
         for key, value in settings.tags.items():
             Tags.of(self).add(key, value)
 
     def _pool(self, construct_id: str, network: Network, machines: Machines) -> BatchPool:
-        pool = BatchPool(
+        return BatchPool(
             self,
             construct_id,
             vpc=network.vpc,
@@ -90,9 +90,6 @@ class RiosBatchStack(Stack):
             machines=machines,
             runnable_limit=Duration.minutes(self._settings.runnable_limit_minutes),
         )
-        # Made after the clean-up, hence deleted before it: no job can write into a bucket being emptied.
-        pool.node.add_dependency(*self._emptied)
-        return pool
 
     def _grant(self) -> iam.ManagedPolicy:
         settings, exchange, jobs = self._settings, self._exchange, self._jobs
@@ -114,27 +111,24 @@ class RiosBatchStack(Stack):
         grant(submitter, Role.SUBMITTER, bounds)
         return submitter
 
-    def _export(self, image_uri: str, submitter: iam.ManagedPolicy) -> None:
-        settings, jobs, exchange = self._settings, self._jobs, self._exchange
-        outputs = {
+    def _export(self, image: WorkerImage, submitter: iam.ManagedPolicy) -> None:
+        jobs, exchange = self._jobs, self._exchange
+        publisher = publisher_policy(
+            self, "ImagePublisherPolicy", push_to=exchange.repository, pull_from=image.repository
+        )
+        outputs = translate.known_outputs(self._settings) | {
             StackOutput.WORKER_QUEUE: self._workers.queue_name,
             StackOutput.WORKER_DEFINITION: jobs.worker.name,
             StackOutput.MAIN_QUEUE: self._mains.queue_name,
             StackOutput.MAIN_DEFINITION: jobs.main.name,
             StackOutput.SCRIPT_DEFINITION: jobs.script.name,
-            StackOutput.WORKER_VCPUS: str(settings.vcpus),
-            StackOutput.WORKER_MEMORY_MIB: str(settings.memory_mib),
-            StackOutput.MAX_VCPUS: str(settings.max_vcpus),
-            StackOutput.MAIN_VCPUS: str(settings.main_vcpus),
-            StackOutput.MAIN_MEMORY_MIB: str(settings.main_memory_mib),
             StackOutput.MAIN_REPOSITORY: exchange.repository.repository_uri,
             StackOutput.BUCKET: exchange.bucket.bucket_name,
             StackOutput.RUN_QUEUE_PREFIX: exchange.run_queue_prefix,
-            StackOutput.WORKER_IMAGE: image_uri,
+            StackOutput.WORKER_IMAGE: image.uri,
             StackOutput.LOG_GROUP: jobs.log_group.log_group_name,
             StackOutput.SUBMITTER_POLICY: submitter.managed_policy_arn,
-            StackOutput.VERSION: __version__,
-            StackOutput.CONTRACT: str(CONTRACT_VERSION),
+            StackOutput.PUBLISHER_POLICY: publisher.managed_policy_arn,
         }
         for key, value in outputs.items():
             CfnOutput(self, key.value, value=value, export_name=export_name(self.stack_name, key))

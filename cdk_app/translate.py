@@ -10,7 +10,8 @@ from cdk_app.compute import Machines
 from cdk_app.image import ImageBuild
 from cdk_app.jobs import FargateTask, JobKind, JobSize
 from cdk_app.network import ExistingVpc
-from rios_batch.contract import ENV_STACK, ENV_STACK_REGION, Env
+from rios_batch import __version__
+from rios_batch.contract import CONTRACT_VERSION, ENV_STACK, ENV_STACK_REGION, Env, StackOutput
 
 if TYPE_CHECKING:
     from cdk_app.settings import DeploySettings
@@ -133,3 +134,16 @@ def _fargate_task(settings: DeploySettings, volume_gib: int) -> FargateTask | No
         return None
     public = settings.network == "public"
     return FargateTask(arch=settings.arch, public_address=public, volume_gib=volume_gib)
+
+
+def known_outputs(settings: DeploySettings) -> dict[StackOutput, str]:
+    """Give the outputs that are known before the stack is."""
+    return {
+        StackOutput.WORKER_VCPUS: str(settings.vcpus),
+        StackOutput.WORKER_MEMORY_MIB: str(settings.memory_mib),
+        StackOutput.MAX_VCPUS: str(settings.max_vcpus),
+        StackOutput.MAIN_VCPUS: str(settings.main_vcpus),
+        StackOutput.MAIN_MEMORY_MIB: str(settings.main_memory_mib),
+        StackOutput.VERSION: __version__,
+        StackOutput.CONTRACT: str(CONTRACT_VERSION),
+    }

@@ -69,6 +69,7 @@ class StackOutput(StrEnum):
     WORKER_IMAGE = "WorkerImageUri"
     LOG_GROUP = "LogGroupName"
     SUBMITTER_POLICY = "SubmitterPolicyArn"
+    PUBLISHER_POLICY = "ImagePublisherPolicyArn"
     VERSION = "RiosBatchVersion"
     CONTRACT = "ContractVersion"
 

@@ -111,6 +111,10 @@ class StackExportsError(JobMgrError):
     """The deployed stack is missing, is being changed, or does not say what the runtime needs."""
 
 
+class UnlistedCallError(RiosBatchError):
+    """The program is about to make an AWS call that the stack's policies were not made for."""
+
+
 class WorkerConfigError(ParameterError):
     """A worker was started with an environment or command line that it cannot use."""
 

@@ -1,7 +1,8 @@
 """Every AWS call that the runtime makes: who makes it, on what, and which IAM actions it needs.
 
 The stack builds the policies of the worker, of main and of submitting users from this table: a call that is
-not here is denied, and a permission that no call here needs does not exist. Standard library only.
+not here is denied, and a permission that no call here needs does not exist. The runtime's own clients refuse
+it as well (`rios_batch.aws.clients`). Standard library only.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from rios_batch.aws.clients import make_client
 from rios_batch.contract import CONTRACT_VERSION, ENV_STACK, ENV_STACK_REGION, StackOutput
 from rios_batch.errors import StackExportsError
 
@@ -48,6 +49,7 @@ class StackExports:
     worker_image : URI of the workers' image.
     log_group : CloudWatch log group of all jobs.
     submitter_policy : ARN of the managed policy for people who run scripts.
+    publisher_policy : ARN of the managed policy for people who build and push main images.
     version : version of rios_batch that the stack was deployed from.
     """
 
@@ -68,6 +70,7 @@ class StackExports:
     worker_image: str
     log_group: str
     submitter_policy: str
+    publisher_policy: str
     version: str
 
     @classmethod
@@ -109,6 +112,7 @@ class StackExports:
             worker_image=outputs[StackOutput.WORKER_IMAGE],
             log_group=outputs[StackOutput.LOG_GROUP],
             submitter_policy=outputs[StackOutput.SUBMITTER_POLICY],
+            publisher_policy=outputs[StackOutput.PUBLISHER_POLICY],
             version=outputs[StackOutput.VERSION],
         )
 
@@ -150,6 +154,11 @@ class _Reader:
                 f"output {key.value} of stack {self.stack_name} is {text!r}, not a whole number:"
                 " deploy it again"
             ) from error
+
+
+def load_exports(*, stack_name: str, region: str | None = None) -> StackExports:
+    """Look up a stack in a region, or in that of the environment or the AWS profile; see `read_exports`."""
+    return read_exports(make_client("cloudformation", region=region), stack_name=stack_name)
 
 
 def read_exports(client: CloudFormationClient, *, stack_name: str) -> StackExports:

@@ -11,55 +11,12 @@ from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from cdk_app.app import FLAGS
-from cdk_app.settings import DeploySettings
 from cdk_app.stack import RiosBatchStack
-from tests.cdk.synthesized import REGION, Stack
+from tests.cdk.synthesized import Stack
+from tests.cdk.variants import VARIANTS
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-# Together with the defaults these reach every branch of the constructs.
-VARIANTS = {
-    "RiosBatch": DeploySettings(),
-    "Everything": DeploySettings(
-        stack_name="Everything",
-        region=REGION,
-        tags={"project": "wetlands"},
-        ecr_name="wetlands/main",
-        network="private",
-        nat_gateways=2,
-        zones=2,
-        arch="arm64",
-        capacity="on-demand",
-        instance_types=("m7g.xlarge", "c7g"),
-        vcpus=4,
-        memory_mib=12_000,
-        max_vcpus=64,
-        volume_gib=60,
-        main_volume_gib=300,
-        attempts=3,
-        timeout_hours=2,
-        runnable_limit_minutes=30,
-        log_retention_days=7,
-        exchange_days=3,
-        input_buckets=("sentinel-cogs", "field-data/2026/"),
-        output_buckets=("results/maps/",),
-        extra_packages=("python3-sklearn", "python3-skimage"),
-        pip_packages=("pydantic>=2,<3", "python-dateutil"),
-        base_image="ubuntu:24.04",
-        rios_archive="https://example.org/rios.tar.gz",
-        dashboard=True,
-        budget_usd=100,
-        budget_email="someone@example.org",
-    ),
-    "Fargate": DeploySettings(
-        stack_name="Fargate",
-        capacity="fargate-spot",
-        vpc_id="vpc-0123456789abcdef0",
-        subnet_ids=("subnet-0123456789abcdef0", "subnet-0123456789abcdef1"),
-        worker_image=f"123456789012.dkr.ecr.{REGION}.amazonaws.com/mine:1.2",
-    ),
-}
 
 
 @dataclass(frozen=True)

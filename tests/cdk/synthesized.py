@@ -93,6 +93,17 @@ class Stack:
         ]
         return [self.value(statement) for document in documents for statement in document["Statement"]]
 
+    def needs(self, name: str) -> set[str]:
+        """Logical ids of all that is made before a resource, and deleted after it."""
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            resource = self.template["Resources"][waiting.pop()]
+            new = (set(_references(resource)) & self.template["Resources"].keys()) - found
+            found |= new
+            waiting += new
+        return found
+
     def value(self, value: Any) -> Any:
         """Evaluate intrinsic functions as CloudFormation would, with made-up names."""
         if isinstance(value, list):
@@ -128,6 +139,24 @@ class Stack:
             return PSEUDO[name]
         resource_type = self.template["Resources"][name]["Type"]
         return ARN_REFS.get(resource_type, "{}").format(name.lower())
+
+
+def _references(value: Any) -> Iterator[str]:
+    """Names that a part of a template refers to."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _references(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            match key, item:
+                case "Ref", str():
+                    yield item
+                case "Fn::GetAtt", [name, _]:
+                    yield name
+                case "DependsOn", _:
+                    yield from [item] if isinstance(item, str) else item
+                case _:
+                    yield from _references(item)
 
 
 def allowed(statements: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cdk_app.settings import DeploySettings
+from tests.cdk.variants import synthesize
+
 if TYPE_CHECKING:
     from tests.cdk.synthesized import Stack
 
@@ -57,9 +60,35 @@ def test_fargate_has_no_launch_template(fargate: Stack) -> None:
     assert not fargate.of_type("AWS::EC2::LaunchTemplate")
 
 
+@pytest.mark.parametrize("pool", ["Workers", "Mains"])
+def test_fargate_is_replaced_because_nothing_there_can_be_updated(fargate: Stack, pool: str) -> None:
+    environment = fargate.properties("AWS::Batch::ComputeEnvironment", f"{pool}/")
+    assert environment["ReplaceComputeEnvironment"] is True
+    assert "UpdatePolicy" not in environment
+
+
+@pytest.mark.parametrize("kind", ["AWS::Batch::ComputeEnvironment", "AWS::Batch::JobQueue"])
+@pytest.mark.parametrize("other", [{"capacity": "fargate"}, {"arch": "arm64"}])
+def test_what_batch_cannot_change_is_made_anew(default: Stack, other: dict[str, Any], kind: str) -> None:
+    resources = synthesize(DeploySettings(**other))["Resources"]
+    after = {name for name, resource in resources.items() if resource["Type"] == kind}
+    assert len(after) == 2
+    assert not after & set(default.of_type(kind))
+
+
+def test_change_from_spot_to_on_demand_stays_in_place(default: Stack) -> None:
+    after = synthesize(DeploySettings(capacity="on-demand"))["Resources"]
+    assert set(default.of_type("AWS::Batch::JobQueue")) <= set(after)
+
+
 @pytest.mark.parametrize(("pool", "vcpus"), [("Workers", 128), ("Mains", 16)])
 def test_max_vcpus_by_default(default: Stack, pool: str, vcpus: int) -> None:
     assert resources(default, pool)["MaxvCpus"] == vcpus
+
+
+@pytest.mark.parametrize(("pool", "vcpus"), [("Workers", 128), ("Mains", 16)])
+def test_max_vcpus_on_fargate(fargate: Stack, pool: str, vcpus: int) -> None:
+    assert resources(fargate, pool)["MaxvCpus"] == vcpus
 
 
 def test_max_vcpus_setting(everything: Stack) -> None:
@@ -90,6 +119,11 @@ def test_service_role_is_the_linked_one_so_that_updates_work_in_place(default: S
 
 
 @pytest.mark.parametrize("pool", ["Workers", "Mains"])
+def test_update_brings_the_newest_machine_image(default: Stack, pool: str) -> None:
+    assert resources(default, pool)["UpdateToLatestImageVersion"] is True
+
+
+@pytest.mark.parametrize("pool", ["Workers", "Mains"])
 def test_changed_launch_template_reaches_the_environment(default: Stack, pool: str) -> None:
     name, _ = default.named("AWS::EC2::LaunchTemplate", f"{pool}/")
     assert resources(default, pool)["LaunchTemplate"] == {
@@ -117,6 +151,11 @@ def test_volumes_by_default(default: Stack, pool: str, gib: int) -> None:
 @pytest.mark.parametrize(("pool", "gib"), [("Workers", 60), ("Mains", 300)])
 def test_volume_settings(everything: Stack, pool: str, gib: int) -> None:
     assert root_volume(everything, pool)["VolumeSize"] == gib
+
+
+@pytest.mark.parametrize("pool", ["Workers", "Mains"])
+def test_volumes_are_of_the_cheaper_kind(default: Stack, pool: str) -> None:
+    assert root_volume(default, pool)["VolumeType"] == "gp3"
 
 
 @pytest.mark.parametrize("pool", ["Workers", "Mains"])

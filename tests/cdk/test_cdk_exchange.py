@@ -16,7 +16,7 @@ def rule(stack: Stack) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize(("stack_name", "days"), [("default", 14), ("everything", 3)])
+@pytest.mark.parametrize(("stack_name", "days"), [("default", 14), ("everything", 4)])
 def test_objects_expire(request: pytest.FixtureRequest, stack_name: str, days: int) -> None:
     assert rule(request.getfixturevalue(stack_name))["ExpirationInDays"] == days
 
@@ -45,6 +45,11 @@ def test_bucket_is_encrypted_without_a_key_to_pay_for(default: Stack) -> None:
     assert found == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
 
 
+def test_bucket_owner_owns_what_others_write(default: Stack) -> None:
+    (found,) = default.only("AWS::S3::Bucket")["OwnershipControls"]["Rules"]
+    assert found == {"ObjectOwnership": "BucketOwnerEnforced"}
+
+
 def test_bucket_refuses_plain_http(default: Stack) -> None:
     (statement,) = default.only("AWS::S3::BucketPolicy")["PolicyDocument"]["Statement"]
     assert statement["Effect"] == "Deny"
@@ -68,6 +73,11 @@ def test_repository_drops_images_that_lost_their_tag(default: Stack) -> None:
     (only,) = policy["rules"]
     assert only["selection"]["tagStatus"] == "untagged"
     assert (only["selection"]["countUnit"], only["selection"]["countNumber"]) == ("days", 1)
+
+
+def test_pushed_images_are_scanned(default: Stack) -> None:
+    scanning = default.only("AWS::ECR::Repository")["ImageScanningConfiguration"]
+    assert scanning == {"ScanOnPush": True}
 
 
 def test_repository_name_setting(everything: Stack) -> None:

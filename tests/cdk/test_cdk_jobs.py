@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cdk_app.settings import DeploySettings
+from tests.cdk.variants import synthesize
+
 if TYPE_CHECKING:
     from tests.cdk.synthesized import Stack
 
@@ -131,6 +134,18 @@ def test_fargate_runs_jobs_if_asked(fargate: Stack, job: str) -> None:
 
 def test_fargate_in_a_public_network_has_an_address(fargate: Stack) -> None:
     assert container(fargate, "Worker")["NetworkConfiguration"] == {"AssignPublicIp": "ENABLED"}
+
+
+def test_fargate_in_a_private_network_has_none() -> None:
+    template = synthesize(DeploySettings(capacity="fargate", network="private"))
+    jobs = [item for item in template["Resources"].values() if item["Type"] == "AWS::Batch::JobDefinition"]
+    found = [job["Properties"]["ContainerProperties"]["NetworkConfiguration"] for job in jobs]
+    assert found == [{"AssignPublicIp": "DISABLED"}] * len(JOBS)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_tags_of_a_job_reach_its_task(default: Stack, job: str) -> None:
+    assert definition(default, job)["PropagateTags"] is True
 
 
 def test_fargate_volumes(fargate: Stack) -> None:

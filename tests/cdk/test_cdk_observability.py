@@ -29,6 +29,7 @@ def test_only_the_stacks_queues_are_counted(everything: Stack) -> None:
     queues = [{"Fn::GetAtt": [name, "JobQueueArn"]} for name in everything.of_type("AWS::Batch::JobQueue")]
     for _, properties in rules(everything).values():
         assert properties["EventPattern"]["source"] == ["aws.batch"]
+        assert properties["EventPattern"]["detail-type"] == ["Batch Job State Change"]
         assert sorted(properties["EventPattern"]["detail"]["jobQueue"], key=str) == sorted(queues, key=str)
 
 
@@ -37,6 +38,7 @@ def test_dashboard_shows_the_count_of_every_rule(everything: Stack) -> None:
     graph, table = json.loads(body)["widgets"]
     shown = {(metric[1], metric[3]) for metric in graph["properties"]["metrics"]}
     assert shown == {("TriggeredRules", name.lower()) for name, _ in rules(everything).values()}
+    assert {metric[4]["stat"] for metric in graph["properties"]["metrics"]} == {"Sum"}
     assert "statusReason" in table["properties"]["query"]
 
 

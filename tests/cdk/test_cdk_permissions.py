@@ -1,26 +1,59 @@
 from __future__ import annotations
 
-import functools
+import contextlib
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
-from rios_batch.aws.calls import CALLS, Call, On, Role, actions
+from cdk_app import combinations
+from cdk_app.settings import DeploySettings
+from rios_batch.aws.calls import CALLS, On, Role, actions
 from rios_batch.contract import JOB_TAG
-from tests.cdk.synthesized import allowed
+from tests.cdk.synthesized import Stack, allowed
+from tests.cdk.variants import synthesize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.cdk.conftest import Assembly
-    from tests.cdk.synthesized import Stack
 
 PATHS = {
     Role.WORKER: ("AWS::IAM::Role", "Jobs/WorkerRole"),
     Role.MAIN: ("AWS::IAM::Role", "Jobs/MainRole"),
     Role.SUBMITTER: ("AWS::IAM::ManagedPolicy", "SubmitterPolicy"),
+}
+# The resources that each kind of call gets, word for word: a wider one is a finding, whoever acknowledged it.
+JOB = "arn:aws:batch:us-west-2:123456789012:job/*"
+RESOURCES = {
+    On.STACK: {"arn:aws:cloudformation:us-west-2:123456789012:stack/Everything/*"},
+    On.EXCHANGE_BUCKET: {"arn:aws:s3:::<bucket>"},
+    On.EXCHANGE_OBJECTS: {"arn:aws:s3:::<bucket>/*"},
+    On.INPUT_BUCKETS: {"arn:aws:s3:::sentinel-cogs", "arn:aws:s3:::field-data"},
+    On.INPUT_OBJECTS: {"arn:aws:s3:::sentinel-cogs/*", "arn:aws:s3:::field-data/2026/*"},
+    On.OUTPUT_BUCKETS: {"arn:aws:s3:::results"},
+    On.OUTPUT_OBJECTS: {"arn:aws:s3:::results/maps/*"},
+    On.RUN_QUEUES: {"arn:aws:sqs:us-west-2:123456789012:rios-batch-1a2b3c4d-*"},
+    On.JOB_QUEUES_AND_DEFINITIONS: {
+        f"arn:aws:batch:us-west-2:123456789012:{name}"
+        for kind in ("worker", "main", "script")
+        for name in (f"job-definition/<{kind}>", f"job-definition/<{kind}>:*")
+    }
+    | {f"arn:aws:batch:us-west-2:123456789012:job-queue/<{pool}>" for pool in ("workers", "mains")},
+    On.OWN_JOBS: {JOB},
+    On.NEW_JOBS: {JOB},
+    On.JOB_LOG: {"arn:aws:logs:us-west-2:123456789012:log-group:<log>:*"},
+    On.EVERYTHING: {"*"},
+}
+# What those in angle brackets are called in the template.
+NAMED = {
+    "bucket": ("AWS::S3::Bucket", "Exchange/"),
+    "log": ("AWS::Logs::LogGroup", "Jobs/"),
+    "workers": ("AWS::Batch::JobQueue", "Workers/"),
+    "mains": ("AWS::Batch::JobQueue", "Mains/"),
+    "worker": ("AWS::Batch::JobDefinition", "Jobs/Worker/"),
+    "main": ("AWS::Batch::JobDefinition", "Jobs/Main/"),
+    "script": ("AWS::Batch::JobDefinition", "Jobs/Script/"),
 }
 # What the stack's own helpers may do, and for what.
 HELPERS = {
@@ -44,6 +77,7 @@ HELPERS = {
         "ecr:BatchDeleteImage",
     },
 }
+ASSETS = "cdk-hnb659fds-container-assets-123456789012-us-west-2"
 WITHOUT_RESOURCE = {"batch:DescribeJobs", "batch:ListJobs", "ecr:GetAuthorizationToken", "sqs:ListQueues"}
 
 
@@ -57,10 +91,89 @@ def test_every_action_is_one_that_the_runtime_needs(everything: Stack, role: Rol
     assert {action for action, _ in allowed(granted(everything, role))} == needed
 
 
+@pytest.mark.parametrize("role", Role)
+def test_every_action_is_allowed_on_its_own_resources_and_no_others(everything: Stack, role: Role) -> None:
+    names = {f"<{key}>": everything.named(*place)[0].lower() for key, place in NAMED.items()}
+    wanted = {
+        (action, re.sub("<.*>", lambda match: names[match[0]], arn))
+        for on, needed in actions(role).items()
+        for action in needed
+        for arn in RESOURCES[on]
+    }
+    assert set(allowed(granted(everything, role))) == wanted
+
+
 @pytest.mark.parametrize("path", HELPERS)
 def test_helpers_may_do_their_work_and_no_more(default: Stack, path: str) -> None:
     name, _ = default.named("AWS::IAM::Role", path)
     assert {action for action, _ in allowed(default.statements(name))} == HELPERS[path]
+
+
+def test_clean_up_reaches_what_is_the_stacks_own(default: Stack) -> None:
+    (bucket,) = default.of_type("AWS::S3::Bucket")
+    role, _ = default.named("AWS::IAM::Role", "Cleanup/Role")
+    log, _ = default.named("AWS::Logs::LogGroup", "Cleanup/")
+    assert {arn for _, arn in allowed(default.statements(role))} == {
+        f"arn:aws:logs:us-west-2:123456789012:log-group:{log.lower()}:*",
+        f"arn:aws:s3:::{bucket.lower()}",
+        f"arn:aws:s3:::{bucket.lower()}/*",
+        "arn:aws:sqs:us-west-2:123456789012:rios-batch-1a2b3c4d-*",
+        f"arn:aws:ecr:us-west-2:123456789012:repository/{ASSETS}",
+        "*",  # sqs:ListQueues
+    }
+
+
+def publishing(stack: Stack, kind: str) -> set[str]:
+    """Repositories on which a publisher of images may do something."""
+    statements = stack.statements(stack.named("AWS::IAM::ManagedPolicy", "ImagePublisherPolicy")[0])
+    return {arn.partition("repository/")[2] for action, arn in allowed(statements) if action == f"ecr:{kind}"}
+
+
+@pytest.mark.parametrize(
+    "kind", ["PutImage", "UploadLayerPart", "InitiateLayerUpload", "CompleteLayerUpload"]
+)
+def test_publisher_pushes_to_the_repository_for_main_images_only(default: Stack, kind: str) -> None:
+    (repository,) = default.of_type("AWS::ECR::Repository")
+    assert publishing(default, kind) == {repository.lower()}
+
+
+@pytest.mark.parametrize("kind", ["BatchGetImage", "GetDownloadUrlForLayer"])
+@pytest.mark.parametrize(("stack_name", "image"), [("default", ASSETS), ("fargate", "mine")])
+def test_publisher_pulls_what_main_images_are_made_from(
+    request: pytest.FixtureRequest, stack_name: str, image: str, kind: str
+) -> None:
+    stack: Stack = request.getfixturevalue(stack_name)
+    (repository,) = stack.of_type("AWS::ECR::Repository")
+    assert publishing(stack, kind) == {repository.lower(), image}
+
+
+def test_publisher_can_log_in_to_ecr(default: Stack) -> None:
+    assert publishing(default, "GetAuthorizationToken") == {""}
+
+
+def policy_size(**settings: Any) -> int:
+    """Characters of the submitters' policy, as IAM counts them."""
+    stack = Stack(synthesize(DeploySettings(stack_name="S" * 128, **settings)), Path(), {})
+    document = stack.properties("AWS::IAM::ManagedPolicy", "SubmitterPolicy")["PolicyDocument"]
+    return len(json.dumps(stack.value(document), separators=(",", ":")))
+
+
+def test_submitters_policy_leaves_room_for_longer_names_than_tests_make_up() -> None:
+    assert policy_size() + 500 < combinations.POLICY_WITHOUT_BUCKETS
+
+
+def buckets(count: int) -> dict[str, Any]:
+    names = [f"a-bucket-with-number-{number:02d}/and/a/prefix" for number in range(count)]
+    return {"input_buckets": names[::2], "output_buckets": names[1::2]}
+
+
+def test_submitters_policy_with_as_many_buckets_as_allowed_fits_into_iam() -> None:
+    count = 20
+    with contextlib.suppress(ValueError):
+        while count < 99:
+            DeploySettings(**buckets(count + 1))
+            count += 1
+    assert combinations.POLICY_WITHOUT_BUCKETS < policy_size(**buckets(count)) <= 6144
 
 
 def test_no_role_is_left_out_here(default: Stack) -> None:
@@ -156,7 +269,13 @@ def test_only_the_stacks_own_jobs_can_be_terminated(default: Stack, role: Role) 
 @pytest.mark.parametrize("role", [Role.MAIN, Role.SUBMITTER])
 def test_jobs_can_be_tagged_as_the_stacks_own_and_nothing_else(default: Stack, role: Role) -> None:
     (statement,) = [found for found in granted(default, role) if "batch:TagResource" in found["Action"]]
-    assert statement["Condition"] == {"StringEquals": {f"aws:RequestTag/{JOB_TAG}": "RiosBatch"}}
+    assert statement["Condition"]["StringEquals"] == {f"aws:RequestTag/{JOB_TAG}": "RiosBatch"}
+
+
+@pytest.mark.parametrize("role", [Role.MAIN, Role.SUBMITTER])
+def test_jobs_of_another_stack_cannot_be_tagged_over(default: Stack, role: Role) -> None:
+    (statement,) = [found for found in granted(default, role) if "batch:TagResource" in found["Action"]]
+    assert statement["Condition"]["StringEqualsIfExists"] == {f"aws:ResourceTag/{JOB_TAG}": "RiosBatch"}
 
 
 @pytest.mark.parametrize("role", [Role.MAIN, Role.SUBMITTER])
@@ -174,36 +293,3 @@ def test_jobs_are_submitted_to_the_stacks_queues_with_its_definitions(default: S
 def test_only_the_own_stack_is_described(default: Stack, role: Role) -> None:
     found = {arn for action, arn in allowed(granted(default, role)) if action.startswith("cloudformation:")}
     assert found == {"arn:aws:cloudformation:us-west-2:123456789012:stack/RiosBatch/*"}
-
-
-# The table itself, against AWS's service models.
-
-
-@functools.cache
-def operations(service: str) -> dict[str, str]:
-    """Operation behind each method of a boto3 client."""
-    make: Callable[..., Any] = boto3.client
-    client = make(service, region_name="us-west-2", aws_access_key_id="none", aws_secret_access_key="none")
-    mapping: dict[str, str] = client.meta.method_to_api_mapping
-    return mapping
-
-
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.service}.{call.operation}-{call.on.name}")
-def test_every_call_exists_and_its_action_is_named_after_it(call: Call) -> None:
-    operation = operations(call.service)[call.operation]
-    for action in call.actions:
-        service, _, name = action.partition(":")
-        assert service == call.service
-        # S3's actions are coarser than its operations, and tagging on submission is an action of its own.
-        if call.service != "s3" and name != "TagResource":
-            assert name == operation.removesuffix("Batch")
-
-
-def test_no_call_is_listed_twice() -> None:
-    keys = [(call.service, call.operation, call.on, call.actions) for call in CALLS]
-    assert len(keys) == len(set(keys))
-
-
-def test_actions_of_a_role_are_grouped_by_what_they_act_upon() -> None:
-    assert actions(Role.WORKER)[On.EXCHANGE_BUCKET] == ("s3:ListBucket",)
-    assert On.OWN_JOBS not in actions(Role.WORKER)

@@ -7,18 +7,12 @@ from typing import Any
 import pytest
 
 from cdk_app import app
-from cdk_app.combinations import FARGATE_MEMORY_MIB, architecture, instance_vcpus
-from cdk_app.loading import SettingsError, load_settings, words
+from cdk_app.loading import load_settings, words
 from cdk_app.settings import DeploySettings
 from cdk_app.translate import nat_gateways, retention
+from tests.cdk.variants import refusal
 
 DOCS = Path(__file__).parents[2] / "docs" / "infrastructure.md"
-
-
-def refusal(context: dict[str, Any], env: dict[str, str] | None = None) -> str:
-    with pytest.raises(SettingsError) as caught:
-        load_settings(context, env or {})
-    return str(caught.value)
 
 
 # Where settings come from.
@@ -60,6 +54,30 @@ def test_empty_variable_is_no_setting() -> None:
 def test_context_of_the_cdk_itself_is_left_alone() -> None:
     context = {"aws:cdk:enable-path-metadata": True, "@aws-cdk/core:x": True, "hosted-zone:a=b": {}}
     assert load_settings(context, {}) == DeploySettings()
+
+
+def test_empty_text_is_no_number_of_gateways() -> None:
+    assert load_settings({"nat_gateways": ""}, {}).nat_gateways is None
+
+
+@pytest.mark.parametrize("key", ["acknowledged-issue-numbers", "cli-telemetry"])
+def test_what_cdk_commands_write_into_the_context_is_left_alone(key: str) -> None:
+    assert load_settings({key: [34892]}, {}) == DeploySettings()
+
+
+def test_hyphens_in_a_setting_are_a_slip() -> None:
+    assert "did you mean max_vcpus?" in refusal({"max-vcpus": 4})
+
+
+@pytest.mark.parametrize(
+    ("context", "place"),
+    [
+        ({"max_vcpu": 1}, "(context: -c, cdk.json or cdk.context.json)"),
+        ({"rios_batch": {"max_vcpu": 1}}, "(rios_batch in cdk.json)"),
+    ],
+)
+def test_unknown_setting_says_where_to_look_for_it(context: dict[str, Any], place: str) -> None:
+    assert place in refusal(context)
 
 
 def test_variables_of_the_runtime_are_left_alone() -> None:
@@ -120,6 +138,7 @@ def test_tags_from_text() -> None:
         ("budget_email", "me", "an e-mail address"),
         ("dashboard", "maybe", "true, false"),
         ("tags", "team", "key=value pairs"),
+        ("tags", "aws:team=eo", "key=value pairs"),
     ],
 )
 def test_wrong_value_is_told_with_what_is_allowed_and_the_key(key: str, value: str, allowed: str) -> None:
@@ -155,100 +174,6 @@ def test_slip_in_a_name_is_refused_with_the_right_one(context: dict[str, Any], e
 
 def test_cdk_json_must_hold_an_object() -> None:
     assert "must be an object" in refusal({"rios_batch": ["zones"]})
-
-
-COMBINATIONS = [
-    ({"vcpus": 64, "max_vcpus": 32}, "vcpus is 64 but max_vcpus is 32"),
-    ({"main_vcpus": 32}, "main_vcpus is 32 but main_max_vcpus is 16"),
-    ({"arch": "arm64", "instance_types": "m7i.large"}, "m7i.large, which is x86_64, but arch is arm64"),
-    ({"instance_types": "c7g m7i"}, "c7g, which is arm64, but arch is x86_64"),
-    ({"main_instance_types": "t4g.large"}, "main_instance_types has t4g.large"),
-    ({"arch": "arm64", "instance_types": "a1.large"}, "Amazon Linux 2023 does not run on"),
-    ({"instance_types": "m7i.large", "vcpus": 4}, "the largest of instance_types (m7i.large) has 2 vCPUs"),
-    ({"network": "private", "nat_gateways": 0}, "private without egress"),
-    ({"nat_gateways": 1}, "nat_gateways is 1 but network is public"),
-    ({"vpc_id": "vpc-01234567"}, "an existing VPC needs both"),
-    ({"subnet_ids": "subnet-01234567"}, "an existing VPC needs both"),
-    (
-        {"vpc_id": "vpc-01234567", "subnet_ids": "subnet-01234567", "nat_gateways": 1},
-        "an existing VPC is not changed",
-    ),
-    ({"capacity": "fargate", "vcpus": 3}, "vcpus is 3 but Fargate sells 1, 2, 4, 8, 16 vCPUs"),
-    ({"capacity": "fargate", "memory_mib": 2048}, "memory_mib is 2048 but Fargate sells 4096 to 16384 MiB"),
-    ({"capacity": "fargate", "memory_mib": 5000}, "in steps of 1024 with vcpus=2"),
-    (
-        {"capacity": "fargate", "main_volume_gib": 201},
-        "main_volume_gib is 201 but Fargate allows 21 to 200 GiB",
-    ),
-    (
-        {"capacity": "fargate-spot", "instance_types": "m7i"},
-        "capacity is fargate-spot, which has no instances",
-    ),
-    ({"budget_usd": 10}, "budget_email is empty"),
-    (
-        {"worker_image": "mine:1", "pip_packages": "pydantic"},
-        "pip_packages is set, but worker_image is mine:1",
-    ),
-    (
-        {"worker_image": "mine:1", "base_image": "ubuntu:24.04"},
-        "base_image is set, but worker_image is mine:1",
-    ),
-]
-
-
-@pytest.mark.parametrize(("context", "sentence"), COMBINATIONS)
-def test_what_does_not_go_together_is_refused(context: dict[str, Any], sentence: str) -> None:
-    assert sentence in refusal(context)
-
-
-def test_all_wrong_combinations_are_told_together() -> None:
-    assert len(refusal({"vcpus": 64, "max_vcpus": 32, "nat_gateways": 1}).splitlines()) == 2
-
-
-@pytest.mark.parametrize(
-    "context",
-    [
-        {"arch": "arm64", "instance_types": "m7g.xlarge c7gn im4gn is4gen hpc7g"},
-        {"instance_types": "optimal m7i c6a g4dn g6e r5ad u7i-12tb"},
-        {"instance_types": "m7i.large m7i.4xlarge", "vcpus": 16},
-        {"instance_types": "m7i.large m7i", "vcpus": 16},
-        {"network": "private"},
-        {"vpc_id": "vpc-01234567", "subnet_ids": "subnet-01234567,subnet-12345678", "network": "private"},
-        {"capacity": "fargate", "arch": "arm64"},
-        {"input_buckets": "*"},
-    ],
-)
-def test_what_goes_together_is_allowed(context: dict[str, Any]) -> None:
-    load_settings(context, {})
-
-
-@pytest.mark.parametrize(("vcpus", "limits"), FARGATE_MEMORY_MIB.items())
-def test_fargate_sizes_at_their_limits(vcpus: int, limits: tuple[int, int, int]) -> None:
-    low, high, step = limits
-    common = {"capacity": "fargate", "vcpus": vcpus}
-    for size in (low, high):
-        load_settings({**common, "memory_mib": size}, {})
-    for size in (low - step, high + step, low + 1):
-        assert "Fargate sells" in refusal({**common, "memory_mib": max(size, 512)})
-
-
-@pytest.mark.parametrize(
-    ("instance_type", "vcpus"),
-    [
-        ("m7i.large", 2),
-        ("m7i.xlarge", 4),
-        ("c7g.16xlarge", 64),
-        ("m7g.medium", 1),
-        ("m7i", None),
-        ("c5.metal", None),
-    ],
-)
-def test_vcpus_of_an_instance_type(instance_type: str, vcpus: int | None) -> None:
-    assert instance_vcpus(instance_type) == vcpus
-
-
-def test_optimal_is_x86() -> None:
-    assert architecture("optimal") == "x86_64"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ from aws_cdk import aws_s3 as s3
 from cdk_nag import AwsSolutionsChecks
 from cfnlint import lint_file
 
+from cdk_app.app import build
+from cdk_app.settings import DeploySettings
+
 if TYPE_CHECKING:
     from tests.cdk.conftest import Assembly
     from tests.cdk.synthesized import Stack
@@ -78,32 +81,6 @@ def test_idle_cost_check_sees_nat_gateways(everything: Stack) -> None:
     assert {"AWS::EC2::NatGateway", "AWS::EC2::EIP", "AWS::CloudWatch::Dashboard"} <= kinds
 
 
-# Physical names are those properties that would make a second stack collide with the first.
-NAMING = {
-    "BucketName",
-    "ComputeEnvironmentName",
-    "DashboardName",
-    "FunctionName",
-    "GroupName",
-    "InstanceProfileName",
-    "JobDefinitionName",
-    "JobQueueName",
-    "LaunchTemplateName",
-    "LogGroupName",
-    "ManagedPolicyName",
-    "RepositoryName",
-    "RoleName",
-}
-
-
-def test_nothing_has_a_physical_name_so_that_stacks_stand_side_by_side(default: Stack) -> None:
-    named = {
-        name: NAMING & resource.get("Properties", {}).keys()
-        for name, resource in default.template["Resources"].items()
-    }
-    assert not {name: keys for name, keys in named.items() if keys}
-
-
 def test_everything_goes_with_the_stack(assembly: Assembly) -> None:
     for stack in assembly.stacks.values():
         for name, resource in stack.template["Resources"].items():
@@ -118,6 +95,11 @@ def test_no_full_access_policy_is_attached(assembly: Assembly) -> None:
 
 def test_no_usage_reporting(default: Stack) -> None:
     assert not default.of_type("AWS::CDK::Metadata")
+
+
+def test_region_setting_is_that_of_the_stack() -> None:
+    stack = build(DeploySettings(region="eu-central-1"))
+    assert stack.environment == "aws://unknown-account/eu-central-1"
 
 
 def test_tags_reach_what_can_be_tagged(everything: Stack) -> None:

@@ -7,7 +7,8 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from rios_batch.aws.exports import StackExports, read_exports
+from rios_batch.aws import exports
+from rios_batch.aws.exports import StackExports, load_exports, read_exports
 from rios_batch.contract import CONTRACT_VERSION, StackOutput
 from rios_batch.errors import JobMgrError, StackExportsError
 
@@ -123,6 +124,15 @@ def stub(client: CloudFormationClient) -> Iterator[Stubber]:
 def test_stack_is_looked_up_by_name(client: CloudFormationClient, stub: Stubber) -> None:
     stub.add_response("describe_stacks", {"Stacks": [description()]}, {"StackName": "RiosBatch"})
     assert read_exports(client, stack_name="RiosBatch").bucket == "the BatchBucket"
+
+
+def test_stack_is_looked_up_in_the_region_asked_for(
+    client: CloudFormationClient, stub: Stubber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {("cloudformation", "eu-west-1"): client}
+    monkeypatch.setattr(exports, "make_client", lambda service, *, region: made[service, region])
+    stub.add_response("describe_stacks", {"Stacks": [description()]}, {"StackName": "RiosBatch"})
+    assert load_exports(stack_name="RiosBatch", region="eu-west-1").bucket == "the BatchBucket"
 
 
 def test_missing_stack_says_where_it_was_looked_for(client: CloudFormationClient, stub: Stubber) -> None:

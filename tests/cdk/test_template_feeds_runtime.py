@@ -50,7 +50,11 @@ def test_outputs_name_the_resources(default: Stack) -> None:
         assert name == default.named("AWS::Batch::JobDefinition", f"Jobs/{job}/")[0].lower()
     assert exports.bucket == next(iter(default.of_type("AWS::S3::Bucket"))).lower()
     assert exports.log_group == default.named("AWS::Logs::LogGroup", "Jobs/")[0].lower()
-    assert exports.submitter_policy.endswith(next(iter(default.of_type("AWS::IAM::ManagedPolicy"))).lower())
+    for policy, path in [
+        (exports.submitter_policy, "SubmitterPolicy"),
+        (exports.publisher_policy, "ImagePublisherPolicy"),
+    ]:
+        assert policy.endswith("/" + default.named("AWS::IAM::ManagedPolicy", path)[0].lower())
     repository = next(iter(default.of_type("AWS::ECR::Repository"))).lower()
     assert exports.main_repository == f"123456789012.dkr.ecr.us-west-2.amazonaws.com/{repository}"
     assert exports.version == __version__
