@@ -88,17 +88,22 @@ def pixels(path: Path) -> NDArray[Any]:
 
 
 def table(measured: list[Peer]) -> str:
-    """Return minima and medians, and their ratio to the baseline's."""
+    """Return minima and medians, and ratios to the baseline.
+
+    The median ratio is that of the ratios within each repetition: the machine's speed drifts by a third in
+    minutes, and what ran next to each other ran at the same speed.
+    """
     base = next(peer for peer in measured if peer.name == BASELINE)
     lines = [f"{'':<26}{'wall s':>16}{'ratio':>16}{'CPU s':>8}", f"{'':<26}" + f"{'min':>8}{'median':>8}" * 2]
     for peer in measured:
         low, median = min(peer.wall_s), statistics.median(peer.wall_s)
-        low_ratio, median_ratio = low / min(base.wall_s), median / statistics.median(base.wall_s)
+        low_ratio = low / min(base.wall_s)
+        median_ratio = statistics.median(a / b for a, b in zip(peer.wall_s, base.wall_s, strict=True))
         lines.append(
             f"{peer.name:<26}{low:>8.2f}{median:>8.2f}{low_ratio:>8.2f}{median_ratio:>8.2f}"
             f"{statistics.median(peer.cpu_s):>8.2f}"
         )
-    lines.append(f"ratio: to {BASELINE}; CPU: median, of all threads and processes")
+    lines.append(f"ratio: to {BASELINE}, in the same repetition; CPU: median, of all threads and processes")
     return "\n".join(lines)
 
 
