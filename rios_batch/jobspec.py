@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rios_batch.geotiff import EncodedBlocks
     from rios_batch.grid import PixelGridDefn, PixelWindow
     from rios_batch.plan import TilePlan
+    from rios_batch.protocols import BlobShelf
 
     Array = NDArray[Any]
     UserFunction = Callable[..., object]
@@ -107,11 +108,38 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class Blob:
+    """A run of bytes inside an S3 object: ``size`` bytes from ``start`` of the version that ``etag`` names."""
+
+    bucket: str
+    key: str
+    etag: str
+    start: int
+    size: int
+
+
+@dataclass(frozen=True)
+class StoredBlocks:
+    """Encoded blocks that a worker left in S3; ``byte_counts`` as in EncodedBlocks.
+
+    ``shelf`` reads and merges blobs; it lives as long as the run.
+    """
+
+    blob: Blob
+    byte_counts: NDArray[np.uint64] = field(repr=False)
+    shelf: BlobShelf = field(repr=False, compare=False)
+
+    @property
+    def nbytes(self) -> int:
+        return self.blob.size
+
+
+@dataclass(frozen=True)
 class TileOutput:
-    """One output's part of a tile: encoded blocks, or an array of shape (bands, rows, cols)."""
+    """One output's part of a tile: encoded blocks, here or in S3, or an array of shape (bands, rows, cols)."""
 
     layout: Layout
-    payload: EncodedBlocks | Array = field(repr=False)
+    payload: EncodedBlocks | StoredBlocks | Array = field(repr=False)
 
     @property
     def nbytes(self) -> int:

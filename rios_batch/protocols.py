@@ -6,7 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from rios_batch.jobspec import TileOutput
+    from collections.abc import Sequence
+
+    from rios_batch.jobspec import Blob, TileOutput
     from rios_batch.plan import Tile
 
 
@@ -24,6 +26,23 @@ class RasterSink(Protocol):
 
     def abort(self) -> None:
         """Remove everything that was written; harmless after ``commit``."""
+
+
+class PendingBlob(Protocol):
+    """A blob that is being made."""
+
+    def result(self) -> Blob:
+        """Wait until it is there."""
+
+
+class BlobShelf(Protocol):
+    """The encoded blocks of a run that lie in S3, as the writer of an output sees them."""
+
+    def read(self, blob: Blob) -> bytes:
+        """Fetch a blob; the caller counts what passes through it."""
+
+    def merge(self, blobs: Sequence[Blob]) -> PendingBlob:
+        """Have a worker put blobs end to end into one, so that they need not pass through main."""
 
 
 class Progress(Protocol):

@@ -30,7 +30,6 @@ LAYERS: list[tuple[str, list[str]]] = [
     ("tile", ["rios_batch.tile"]),
     ("raster", ["rios_batch.raster", "rios_batch.raster.*"]),
     ("aws", ["rios_batch.aws", "rios_batch.aws.*"]),
-    ("protocols", ["rios_batch.protocols"]),
     (
         "pure",
         [
@@ -40,6 +39,7 @@ LAYERS: list[tuple[str, list[str]]] = [
             "rios_batch.jobspec",
             "rios_batch.otherargs",
             "rios_batch.plan",
+            "rios_batch.protocols",
             "rios_batch.readerinfo",
             "rios_batch.workerconfig",
         ],
