@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
 from rios_batch.controls import (
     DEFAULT_JOB_MANAGER,
+    DEFAULT_RESAMPLEMETHOD,
     DEFAULTFOOTPRINT,
     DEFAULTOVERLAP,
     DEFAULTWINDOWXSIZE,
@@ -56,6 +57,7 @@ __all__ = [
     "DEFAULTOVERLAP",
     "DEFAULTWINDOWXSIZE",
     "DEFAULTWINDOWYSIZE",
+    "DEFAULT_RESAMPLEMETHOD",
     "INTERSECTION",
     "UNION",
     "ApplierControls",

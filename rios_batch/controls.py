@@ -5,15 +5,21 @@ from __future__ import annotations
 
 import numbers
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rios_batch.errors import ParameterError, UnavailableError
 from rios_batch.grid import FOOTPRINT_NAMES, INTERSECTION, PixelGridDefn
 from rios_batch.notyet import NOT_YET
 from rios_batch.otherargs import resolve_rule
+from rios_batch.raster.warp import RESAMPLE_METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping
+
+    from numpy.typing import DTypeLike
 
     from rios_batch.otherargs import MergeRule
     from rios_batch.protocols import Progress
@@ -22,6 +28,7 @@ DEFAULTFOOTPRINT = INTERSECTION
 DEFAULTWINDOWXSIZE = 256
 DEFAULTWINDOWYSIZE = 256
 DEFAULTOVERLAP = 0
+DEFAULT_RESAMPLEMETHOD = "near"
 DEFAULT_JOB_MANAGER = "multiprocessing"
 
 
@@ -40,6 +47,18 @@ class ApplierControls:
         self.footprint = _from_environment("RIOS_DFLT_FOOTPRINT", DEFAULTFOOTPRINT, among=FOOTPRINT_NAMES)
         self.referenceImage: str | None = None
         self.referencePixgrid: PixelGridDefn | None = None
+        self.referenceLimitsExtent = False
+        self.filesForExtent: list[str] | None = None
+        self.resampleMethod = DEFAULT_RESAMPLEMETHOD
+        self.allowOverviewsGdalwarp = False
+        self.inputNodata: float | list[float | None] | None = None
+        self.burnvalue: float = 1
+        self.burnattribute: str | None = None
+        self.vectornull: float = 0
+        self.filtersql: str | None = None
+        self.alltouched = False
+        self.vectordatatype = "uint8"
+        self.vectorlayer: int | str = 0
         self.progress: Progress | None = None
         self.numThreads = 1
         self.jobManagerType: str | None = os.environ.get("RIOS_DFLT_JOBMGRTYPE") or None
@@ -120,7 +139,60 @@ class ApplierControls:
             )
         self.referencePixgrid = referencePixgrid
 
+    def setReferenceLimitsExtent(self, limits: bool) -> None:
+        """Count the reference among the files whose extents are combined, as RIOS 1.4 did; default False."""
+        self.referenceLimitsExtent = bool(limits)
+
+    def setFilesForExtent(self, filesForExtent: Sequence[str | os.PathLike[str]] | None) -> None:
+        """Combine the extents of these rasters, not of all inputs. Names of files or symbolic names.
+
+        BOUNDS_FROM_REFERENCE ignores it. None takes all input rasters.
+        """
+        if isinstance(filesForExtent, str):
+            raise ParameterError(f"files for the extent are a list, such as [{filesForExtent!r}], not a text")
+        self.filesForExtent = None if filesForExtent is None else [os.fspath(name) for name in filesForExtent]
+
     # -- inputs
+
+    def setResampleMethod(self, resampleMethod: str, imagename: str | None = None) -> None:
+        """Set how inputs that are not on the working grid are resampled onto it; default 'near'.
+
+        One of gdalwarp's methods: near, bilinear, cubic, cubicspline, lanczos, average, rms, mode, max, min, med, q1,
+        q3, sum. Inputs are resampled only if there is a reference image or grid.
+        """
+        name = str(resampleMethod).lower()
+        name = "near" if name == "nearest" else name  # gdalwarp takes both
+        if name not in RESAMPLE_METHODS:
+            raise ParameterError(
+                f"resample method {resampleMethod!r}: use one of {', '.join(RESAMPLE_METHODS)}"
+            )
+        self.setOptionForImagename("resampleMethod", imagename, name)
+
+    def setAllowOverviewsGdalwarp(self, allowOverviewsGdalwarp: bool) -> None:
+        """Resample from an input's overviews where the working grid is coarser than they are; default False."""
+        self.allowOverviewsGdalwarp = bool(allowOverviewsGdalwarp)
+
+    def setInputNoDataValue(
+        self, nodata: float | Sequence[float | None] | None, imagename: str | None = None
+    ) -> None:
+        """Set the nodata value of inputs, in place of what the files say.
+
+        It is left out when resampling, fills what is outside the file, and is what ``info.getNoDataValueFor``
+        returns.
+
+        Parameters
+        ----------
+        nodata : one value for all bands, or a list with one for each band of the file, None for none. None alone
+            takes the file's.
+        """
+        what = "nodata value of an input"
+        if isinstance(nodata, Sequence) and not isinstance(nodata, str):
+            values = [None if value is None else _number(value, what) for value in nodata]
+            self.setOptionForImagename("inputNodata", imagename, values)
+        else:
+            self.setOptionForImagename(
+                "inputNodata", imagename, None if nodata is None else _number(nodata, what)
+            )
 
     def selectInputImageLayers(
         self, layerselection: Sequence[int] | None, imagename: str | None = None
@@ -134,6 +206,40 @@ class ApplierControls:
         if layers == []:
             raise ParameterError("select at least one layer, or None for all")
         self.setOptionForImagename("layerselection", imagename, layers)
+
+    # -- vector inputs
+
+    def setBurnValue(self, burnvalue: float, vectorname: str | None = None) -> None:
+        """Set what pixels inside features become; default 1."""
+        self.setOptionForImagename("burnvalue", vectorname, _number(burnvalue, "burn value"))
+
+    def setBurnAttribute(self, burnattribute: str | None, vectorname: str | None = None) -> None:
+        """Burn the number in this attribute of each feature instead; features without one are left out."""
+        self.setOptionForImagename("burnattribute", vectorname, burnattribute)
+
+    def setVectorNull(self, vectornull: float, vectorname: str | None = None) -> None:
+        """Set what pixels outside all features are, which is also the nodata value; default 0."""
+        self.setOptionForImagename("vectornull", vectorname, _number(vectornull, "vector null value"))
+
+    def setFilterSQL(self, filtersql: str | None, vectorname: str | None = None) -> None:
+        """Burn only features for which this is true: a condition as in SQL's WHERE, such as ``type = 3``."""
+        self.setOptionForImagename("filtersql", vectorname, filtersql)
+
+    def setAlltouched(self, alltouched: bool, vectorname: str | None = None) -> None:
+        """Burn all pixels that features touch; default False, those whose centre is inside."""
+        self.setOptionForImagename("alltouched", vectorname, bool(alltouched))
+
+    def setVectorDatatype(self, vectordatatype: DTypeLike, vectorname: str | None = None) -> None:
+        """Set the numpy type that vectors are rasterised to; default uint8."""
+        try:
+            name = np.dtype(vectordatatype).name
+        except TypeError:
+            raise ParameterError(f"vector data type {vectordatatype!r} is not a numpy type") from None
+        self.setOptionForImagename("vectordatatype", vectorname, name)
+
+    def setVectorlayer(self, vectorlayer: int | str, vectorname: str | None = None) -> None:
+        """Set the layer of vector files, by name or by number from 0; default 0."""
+        self.setOptionForImagename("vectorlayer", vectorname, vectorlayer)
 
     # -- outputs
 
@@ -273,6 +379,14 @@ def _at_least(minimum: int, value: int, what: str) -> int:
     if whole is None or whole != value or whole < minimum:
         raise ParameterError(f"the {what} must be a whole number of at least {minimum}, not {value!r}")
     return whole
+
+
+def _number(value: float, what: str) -> float:
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)  # numpy's numbers are not written like Python's
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return float(value)
+    raise ParameterError(f"the {what} must be a number, not {value!r}")
 
 
 def _from_environment(

@@ -50,6 +50,26 @@ class IntersectionError(GridError):
     """The inputs do not overlap."""
 
 
+class GdalWarpError(GridError):
+    """An input cannot be resampled onto the working grid."""
+
+
+class VectorLayerError(FileOpenError):
+    """A layer of a vector file does not exist."""
+
+
+class VectorAttributeError(ParameterError):
+    """A vector layer lacks the attribute that should be burned, or it holds no numbers."""
+
+
+class VectorProjectionError(GridError):
+    """A vector layer cannot be brought into the projection of the working grid."""
+
+
+class VectorRasterizationError(RiosBatchError):
+    """A feature cannot be rasterised."""
+
+
 class GDALLayerNumberError(ParameterError):
     """A selected layer (band) does not exist in the file."""
 

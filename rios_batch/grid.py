@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from rios_batch.errors import GridError, IntersectionError, ParameterError, ResampleNeededError
 
@@ -77,8 +77,38 @@ class PixelWindow:
         return f"columns {self.col}-{self.end_col - 1}, rows {self.row}-{self.end_row - 1}"
 
 
+@dataclass(frozen=True)
+class Extent:
+    """A rectangle on the ground, in the units of ``projection`` (WKT; empty for none)."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+    projection: str
+
+    @property
+    def size(self) -> float:
+        """Return the area, in square units of the projection."""
+        return (self.x_max - self.x_min) * (self.y_max - self.y_min)
+
+    def contains(self, other: Extent) -> bool:
+        """Say whether ``other``, of the same projection, lies inside; edges may touch."""
+        return (
+            self.x_min <= other.x_min
+            and self.y_min <= other.y_min
+            and other.x_max <= self.x_max
+            and other.y_max <= self.y_max
+        )
+
+    def __str__(self) -> str:
+        return f"x {self.x_min:.10g} to {self.x_max:.10g}, y {self.y_min:.10g} to {self.y_max:.10g}"
+
+
 class PixelGridDefn:
-    """A pixel grid, with RIOS's constructor and names (``rios.pixelgrid.PixelGridDefn``).
+    """A pixel grid, with RIOS's constructor and attributes.
+
+    What needs GDAL is added by :class:`rios_batch.pixelgrid.PixelGridDefn`, the one that scripts see.
 
     Give either a GDAL ``geotransform`` with ``nrows`` and ``ncols``, or the bounds ``xMin``, ``xMax``,
     ``yMin``, ``yMax`` with the pixel sizes ``xRes`` and ``yRes``; both in the units of ``projection``
@@ -137,9 +167,8 @@ class PixelGridDefn:
         return self.yMax - self.nrows * self.yRes
 
     @property
-    def bounds_text(self) -> str:
-        """Return the bounds for a message."""
-        return f"x {self.xMin:.10g} to {self.xMax:.10g}, y {self.yMin:.10g} to {self.yMax:.10g}"
+    def extent(self) -> Extent:
+        return Extent(self.xMin, self.yMin, self.xMax, self.yMax, self.projection)
 
     def getDimensions(self) -> tuple[int, int]:
         """Return ``(nrows, ncols)``."""
@@ -149,10 +178,21 @@ class PixelGridDefn:
         """Return GDAL's six-number geotransform of this grid."""
         return (self.xMin, self.xRes, 0.0, self.yMax, 0.0, -self.yRes)
 
-    def window(self, col: int, row: int, ncols: int, nrows: int) -> PixelGridDefn:
+    def window(self, col: int, row: int, ncols: int, nrows: int) -> Self:
         """Return the grid of a rectangle of this grid's lattice; it may reach outside this grid."""
         origin = (self.xMin + col * self.xRes, self.xRes, 0.0, self.yMax - row * self.yRes, 0.0, -self.yRes)
-        return PixelGridDefn(origin, nrows, ncols, self.projection)
+        return type(self)(origin, nrows, ncols, self.projection)
+
+    def snapped(self, extent: Extent) -> Self:
+        """Return the grid on this grid's lattice whose edges are nearest to those of ``extent``.
+
+        The nearest edge may cut half a pixel off (RIOS's rule); at least one pixel is kept.
+        """
+        col = round_half_away((extent.x_min - self.xMin) / self.xRes)
+        row = round_half_away((self.yMax - extent.y_max) / self.yRes)
+        end_col = round_half_away((extent.x_max - self.xMin) / self.xRes)
+        end_row = round_half_away((self.yMax - extent.y_min) / self.yRes)
+        return self.window(col, row, max(1, end_col - col), max(1, end_row - row))
 
     def _key(self) -> tuple[object, ...]:
         return (self.xMin, self.yMax, self.xRes, self.yRes, self.ncols, self.nrows, self.projection)
@@ -166,8 +206,11 @@ class PixelGridDefn:
     def __repr__(self) -> str:
         return (
             f"PixelGridDefn({self.ncols} columns x {self.nrows} rows of {self.xRes:.10g} x {self.yRes:.10g}, "
-            f"{self.bounds_text})"
+            f"{self.extent})"
         )
+
+
+AnyGrid = TypeVar("AnyGrid", bound=PixelGridDefn)
 
 
 def round_half_away(value: float) -> int:
@@ -193,6 +236,15 @@ def check_north_up(geotransform: Sequence[float], what: str) -> None:
         )
 
 
+def same_pixel_size(reference: PixelGridDefn, grid: PixelGridDefn) -> bool:
+    """Say whether pixel sizes are so near each other that no corner of either grid drifts visibly."""
+    span_px = max(grid.ncols, grid.nrows, reference.ncols, reference.nrows)
+    drift_px = span_px * max(
+        abs(grid.xRes - reference.xRes) / reference.xRes, abs(grid.yRes - reference.yRes) / reference.yRes
+    )
+    return drift_px <= LATTICE_TOLERANCE_PX
+
+
 def offset_on(reference: PixelGridDefn, grid: PixelGridDefn) -> tuple[int, int]:
     """Return the column and row of ``grid``'s first pixel on ``reference``'s lattice.
 
@@ -200,11 +252,7 @@ def offset_on(reference: PixelGridDefn, grid: PixelGridDefn) -> tuple[int, int]:
     ------
     ResampleNeededError : the grids are not on one lattice; says in what they differ.
     """
-    span_px = max(grid.ncols, grid.nrows, reference.ncols, reference.nrows)
-    drift_px = span_px * max(
-        abs(grid.xRes - reference.xRes) / reference.xRes, abs(grid.yRes - reference.yRes) / reference.yRes
-    )
-    if drift_px > LATTICE_TOLERANCE_PX:
+    if not same_pixel_size(reference, grid):
         raise ResampleNeededError(
             f"its pixels are {grid.xRes:.10g} x {grid.yRes:.10g}, "
             f"the reference's are {reference.xRes:.10g} x {reference.yRes:.10g}"
@@ -220,7 +268,7 @@ def offset_on(reference: PixelGridDefn, grid: PixelGridDefn) -> tuple[int, int]:
     return col, row
 
 
-def common_grid(reference: PixelGridDefn, grids: Sequence[PixelGridDefn], footprint: int) -> PixelGridDefn:
+def common_grid(reference: AnyGrid, grids: Sequence[PixelGridDefn], footprint: int) -> AnyGrid:
     """Combine grids on the lattice of ``reference`` into the working grid.
 
     Parameters

@@ -21,12 +21,46 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Warp:
+    """How a raster is resampled: all that the result depends on, so that every worker gets the same pixels.
+
+    ``grid`` is what the pixels are resampled onto, in chunks of ``chunk_px`` x ``chunk_px``. ``xscale`` and
+    ``yscale`` are grid pixels per source pixel. ``overview`` is the file's overview that is the source, from
+    0 for the finest; None for full resolution.
+    """
+
+    method: str
+    grid: PixelGridDefn
+    chunk_px: int
+    xscale: float
+    yscale: float
+    overview: int | None
+
+
+@dataclass(frozen=True)
+class Burn:
+    """How a layer of a vector file is rasterised.
+
+    ``layer`` is its name or number. What is burned is ``value``, or the number in ``attribute``. ``where`` selects
+    features, in OGR's SQL.
+    """
+
+    layer: str | int
+    value: float
+    attribute: str | None
+    where: str | None
+    all_touched: bool
+
+
+@dataclass(frozen=True)
 class InputFile:
-    """One raster on the working grid's lattice.
+    """One raster on the working grid's lattice, or what is made into one.
 
     ``name`` is what the script called it; ``path`` is what is opened, wherever the working directory is by then.
-    ``col_offset`` and ``row_offset`` lead from a pixel of the working grid to one of the file. ``layers``
-    are the 1-based bands that the user function sees, in its order; ``nodata`` has one value for each.
+    ``col_offset`` and ``row_offset`` lead from a pixel of the working grid to one of the raster, which has ``ncols``
+    x ``nrows`` pixels. ``layers`` are the 1-based bands of the file that the user function sees, in its order;
+    ``nodata`` has one value for each. With ``warp`` the raster is the file resampled, with ``burn`` it is a vector
+    file rasterised, which has no edges.
     """
 
     name: str
@@ -38,6 +72,8 @@ class InputFile:
     dtype: str
     layers: tuple[int, ...]
     nodata: tuple[float | None, ...]
+    warp: Warp | None = None
+    burn: Burn | None = None
 
 
 @dataclass(frozen=True)

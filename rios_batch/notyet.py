@@ -6,22 +6,6 @@ from __future__ import annotations
 # being accepted and ignored, and hasattr() is False for them.
 NOT_YET = {
     **dict.fromkeys(
-        ("setResampleMethod", "setAllowOverviewsGdalwarp"),
-        "inputs are not resampled yet; put them on one grid with gdalwarp first",
-    ),
-    **dict.fromkeys(
-        (
-            "setBurnValue",
-            "setBurnAttribute",
-            "setVectorNull",
-            "setFilterSQL",
-            "setAlltouched",
-            "setVectorDatatype",
-            "setVectorlayer",
-        ),
-        "vector inputs are not read yet; rasterise them with gdal_rasterize first",
-    ),
-    **dict.fromkeys(
         (
             "setOmitBasicStats",
             "setOmitHistogram",
@@ -36,10 +20,6 @@ NOT_YET = {
             "setCallBeforeClose",
         ),
         "statistics and pyramids are not written yet; use gdalinfo -stats and gdaladdo on the output",
-    ),
-    **dict.fromkeys(
-        ("setFilesForExtent", "setInputNoDataValue"),
-        "it is part of the working grid that comes with resampling",
     ),
     "setConcurrencyStyle": "use setNumThreads and setJobManagerType",
     "setLoggingStream": "messages go to Python's logging under the name 'rios_batch'",

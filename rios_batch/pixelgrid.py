@@ -1,15 +1,122 @@
-# ruff: noqa: N802 - RIOS's names
+# ruff: noqa: N802, N803 - RIOS's names
 """RIOS's module name for pixel grids: ``from rios_batch import pixelgrid``."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Self
 
-from rios_batch.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION, PixelGridDefn
-from rios_batch.raster.gdalapi import gdal_exceptions
+from rios_batch import grid
+from rios_batch.errors import ResampleNeededError
+from rios_batch.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
+from rios_batch.raster.extents import common_region, reprojected, surrounds
+from rios_batch.raster.gdalapi import gdal_exceptions, same_projection
 from rios_batch.raster.sources import describe
 
-__all__ = ["BOUNDS_FROM_REFERENCE", "INTERSECTION", "UNION", "PixelGridDefn", "pixelGridFromFile"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "BOUNDS_FROM_REFERENCE",
+    "INTERSECTION",
+    "UNION",
+    "PixelGridDefn",
+    "findCommonRegion",
+    "pixelGridFromFile",
+]
+
+
+class PixelGridDefn(grid.PixelGridDefn):
+    __doc__ = grid.PixelGridDefn.__doc__
+
+    @classmethod
+    def of(cls, other: grid.PixelGridDefn) -> Self:
+        """Return the same grid as an object of this class."""
+        return cls(other.makeGeoTransform(), other.nrows, other.ncols, other.projection)
+
+    def equalPixSize(self, other: grid.PixelGridDefn) -> bool:
+        """Say whether pixel sizes are the same, to 0.001 pixel over the larger grid."""
+        return grid.same_pixel_size(self, other)
+
+    def equalProjection(self, other: grid.PixelGridDefn) -> bool:
+        """Say whether both are in one projection, however its WKT is written."""
+        with gdal_exceptions():
+            return same_projection(self.projection, other.projection)
+
+    def equivalentProjection(self, other: grid.PixelGridDefn) -> bool:
+        """Do as :meth:`equalProjection`; RIOS has both names."""
+        return self.equalProjection(other)
+
+    def isComparable(self, other: grid.PixelGridDefn) -> bool:
+        """Say whether projection and pixel size are the same."""
+        return self.equalPixSize(other) and self.equalProjection(other)
+
+    def alignedWith(self, other: grid.PixelGridDefn) -> bool:
+        """Say whether the grids are comparable and their pixel corners coincide."""
+        try:
+            grid.offset_on(self, other)
+        except ResampleNeededError:
+            return False
+        return self.equalProjection(other)
+
+    def surrounds(self, other: grid.PixelGridDefn) -> bool:
+        """Say whether ``other``, seen in this grid's projection, lies inside this grid."""
+        with gdal_exceptions():
+            return surrounds(self.extent, other.extent)
+
+    def intersection(self, other: grid.PixelGridDefn) -> Self:
+        """Return the pixels that both grids have.
+
+        Raises
+        ------
+        IntersectionError : there are none.
+        ResampleNeededError : the grids are not on one lattice.
+        """
+        return self._combined(other, INTERSECTION)
+
+    def union(self, other: grid.PixelGridDefn) -> Self:
+        """Return the smallest grid with the pixels of both.
+
+        Raises
+        ------
+        ResampleNeededError : the grids are not on one lattice.
+        """
+        return self._combined(other, UNION)
+
+    def _combined(self, other: grid.PixelGridDefn, footprint: int) -> Self:
+        if not self.equalProjection(other):
+            raise ResampleNeededError("the grids are in different projections; use reproject() first")
+        return grid.common_grid(self, [self, other], footprint)
+
+    def reproject(self, targetGrid: grid.PixelGridDefn) -> PixelGridDefn:
+        """Return the grid on the lattice of ``targetGrid`` that is nearest to this grid's bounds there.
+
+        Bounds are found along the edges, which are curves in another projection.
+
+        Raises
+        ------
+        GridError : this grid has no image in that projection.
+        """
+        with gdal_exceptions():
+            return PixelGridDefn.of(targetGrid.snapped(reprojected(self.extent, targetGrid.projection)))
+
+
+def findCommonRegion(
+    gridList: Sequence[grid.PixelGridDefn], refGrid: grid.PixelGridDefn, combine: int = INTERSECTION
+) -> PixelGridDefn:
+    """Combine grids, of any projections, into one on the lattice of ``refGrid``.
+
+    Parameters
+    ----------
+    combine : INTERSECTION or UNION of the grids in the list, or BOUNDS_FROM_REFERENCE.
+
+    Raises
+    ------
+    IntersectionError : no pixel is common to all.
+    GridError : a grid has no image in the projection of ``refGrid``.
+    """
+    with gdal_exceptions():
+        return PixelGridDefn.of(common_region(refGrid, [item.extent for item in gridList], combine))
 
 
 def pixelGridFromFile(filename: str | os.PathLike[str]) -> PixelGridDefn:
@@ -21,4 +128,4 @@ def pixelGridFromFile(filename: str | os.PathLike[str]) -> PixelGridDefn:
     GridError : it is rotated or south-up.
     """
     with gdal_exceptions():
-        return describe(os.fspath(filename)).grid
+        return PixelGridDefn.of(describe(os.fspath(filename)).grid)

@@ -134,6 +134,31 @@ def ensure_exceptions() -> None:
     gdal.UseExceptions()
 
 
+@contextlib.contextmanager
+def raising_what_is_reported() -> Iterator[None]:
+    """Raise what ogr and osr only report inside; before GDAL 3.7 gdal's exceptions are not theirs.
+
+    Raises
+    ------
+    RuntimeError : with GDAL's message.
+    """
+    gdal.ErrorReset()
+    yield
+    if gdal.GetLastErrorType() >= gdal.CE_Failure:
+        raise RuntimeError(gdal.GetLastErrorMsg())
+
+
+@contextlib.contextmanager
+def thread_option(name: str, value: str) -> Iterator[None]:
+    """Set a configuration option of GDAL for this thread, and put back what was there."""
+    before = gdal.GetThreadLocalConfigOption(name)
+    gdal.SetThreadLocalConfigOption(name, value)
+    try:
+        yield
+    finally:
+        gdal.SetThreadLocalConfigOption(name, before)
+
+
 class MemoryFolder:
     """A folder of GDAL's in-memory file system; as a context manager it is emptied at the end."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,25 +11,31 @@ import numpy as np
 from osgeo import gdal
 
 from rios_batch.associations import BlockAssociations
-from rios_batch.errors import ImageOpenError, MissingFileError, UnavailableError
-from rios_batch.grid import PixelGridDefn, check_north_up
+from rios_batch.errors import ImageOpenError, MissingFileError
+from rios_batch.grid import Extent, PixelGridDefn, check_north_up
 from rios_batch.raster.gdalapi import buffer_type, nodata_or_none, numpy_name, reason
+from rios_batch.raster.vectors import Rasterizer
+from rios_batch.raster.warp import by_chunks, open_warped
 
 if TYPE_CHECKING:
     from rios_batch.grid import PixelWindow
-    from rios_batch.jobspec import Array, InputFile, TileJob
+    from rios_batch.jobspec import Array, InputFile, TileJob, Warp
 
 
 @dataclass(frozen=True)
 class RasterFacts:
     """What planning needs to know of a raster.
 
-    ``dtype`` is the first band's; ``nodata`` has a value for each band; ``block_xsize`` and ``block_ysize`` are
-    the pixels that GDAL reads at once, of all bands if ``reads_all_bands``.
+    ``geotransform`` has GDAL's six numbers. ``dtype`` is the first band's; ``nodata`` has a value for each
+    band; ``block_xsize`` and ``block_ysize`` are the pixels that GDAL reads at once, of all bands if
+    ``reads_all_bands``.
     """
 
     path: str
-    grid: PixelGridDefn
+    geotransform: tuple[float, ...]
+    ncols: int
+    nrows: int
+    projection: str
     dtype: str
     nodata: tuple[float | None, ...]
     block_xsize: int
@@ -38,6 +45,31 @@ class RasterFacts:
     @property
     def nbands(self) -> int:
         return len(self.nodata)
+
+    @property
+    def is_north_up(self) -> bool:
+        _, x_res, x_skew, _, y_skew, y_res = self.geotransform
+        return x_skew == y_skew == 0 and x_res > 0 > y_res
+
+    @property
+    def grid(self) -> PixelGridDefn:
+        """Return the pixel grid.
+
+        Raises
+        ------
+        GridError : the raster is rotated or south-up.
+        """
+        check_north_up(self.geotransform, f"{self.path!r}")
+        return PixelGridDefn(self.geotransform, self.nrows, self.ncols, self.projection)
+
+    @property
+    def extent(self) -> Extent:
+        """Return the smallest upright rectangle around all pixels."""
+        x0, x_res, x_skew, y0, y_skew, y_res = self.geotransform
+        corners = [(col, row) for col in (0, self.ncols) for row in (0, self.nrows)]
+        x = [x0 + col * x_res + row * x_skew for col, row in corners]
+        y = [y0 + col * y_skew + row * y_res for col, row in corners]
+        return Extent(min(x), min(y), max(x), max(y), self.projection)
 
     @property
     def bytes_per_px(self) -> int:
@@ -61,6 +93,22 @@ class RasterFacts:
         touched_px = (width_px + 2 * self.block_xsize) * (window.height + 2 * self.block_ysize)
         return touched_px * nbands * np.dtype(self.dtype).itemsize
 
+    def warp_cache_bytes(self, nlayers: int, warp: Warp, height_px: int, width_px: int) -> int:
+        """Return the same for a reader that gets the file resampled: chunks, and the file's blocks below them.
+
+        Parameters
+        ----------
+        height_px, width_px : of a window, and of a row of windows, in pixels of the working grid.
+        """
+        itemsize = np.dtype(self.dtype).itemsize
+        width, height = width_px + 2 * warp.chunk_px, height_px + 2 * warp.chunk_px
+        chunks = width * height * nlayers * itemsize
+        # A row of chunks; the next one reads the file's blocks at its upper edge once more.
+        source_width = min(width / warp.xscale, self.ncols) + 2 * self.block_xsize
+        source_height = min(warp.chunk_px / warp.yscale, self.nrows) + 2 * self.block_ysize
+        nbands = self.nbands if self.reads_all_bands else nlayers
+        return chunks + math.ceil(source_width * source_height) * nbands * itemsize
+
 
 def open_raster(path: str) -> gdal.Dataset:
     """Open a raster for reading; GDAL's exceptions must be on.
@@ -68,7 +116,6 @@ def open_raster(path: str) -> gdal.Dataset:
     Raises
     ------
     MissingFileError : there is no such file.
-    UnavailableError : it is a vector file.
     ImageOpenError : GDAL cannot open it; says why.
     """
     if is_file_name(path) and not Path(path).exists():
@@ -76,11 +123,6 @@ def open_raster(path: str) -> gdal.Dataset:
     try:
         return gdal.Open(path)
     except RuntimeError as error:
-        if _is_vector(path):
-            raise UnavailableError(
-                f"input {path!r} is a vector file, which this version cannot read; "
-                "rasterise it onto the working grid with gdal_rasterize first"
-            ) from error
         raise ImageOpenError(f"input {path!r} cannot be opened as a raster: {reason(error)}") from error
 
 
@@ -89,9 +131,10 @@ def is_file_name(path: str) -> bool:
     return not path.startswith(("/vsi", "<")) and ":" not in path
 
 
-def _is_vector(path: str) -> bool:
+def is_vector(path: str) -> bool:
+    """Say whether GDAL can open a file as vectors, with at least one layer."""
     try:
-        return gdal.OpenEx(path, gdal.OF_VECTOR) is not None
+        return bool(gdal.OpenEx(path, gdal.OF_VECTOR).GetLayerCount())
     except RuntimeError:
         return False
 
@@ -101,7 +144,6 @@ def describe(path: str) -> RasterFacts:
 
     Raises
     ------
-    GridError : the raster is rotated or south-up.
     ImageOpenError : it has no bands (a container of subdatasets), or as in :func:`open_raster`.
     """
     dataset = open_raster(path)
@@ -112,13 +154,22 @@ def describe(path: str) -> RasterFacts:
         raise ImageOpenError(f"input {path!r} has no bands{hint}")
     # A raster without georeference counts pixels from its top left corner; GDAL's own default is south-up.
     transform = dataset.GetGeoTransform(can_return_null=True) or (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
-    check_north_up(transform, f"input {path!r}")
-    grid = PixelGridDefn(transform, dataset.RasterYSize, dataset.RasterXSize, dataset.GetProjection())
     dtype = numpy_name(bands[0])
     nodata = tuple(nodata_or_none(band.GetNoDataValue(), dtype) for band in bands)
     by_pixel = dataset.GetMetadataItem("INTERLEAVE", "IMAGE_STRUCTURE") == "PIXEL"
     block_xsize, block_ysize = bands[0].GetBlockSize()
-    return RasterFacts(path, grid, dtype, nodata, block_xsize, block_ysize, by_pixel)
+    return RasterFacts(
+        path=path,
+        geotransform=tuple(transform),
+        ncols=dataset.RasterXSize,
+        nrows=dataset.RasterYSize,
+        projection=dataset.GetProjection(),
+        dtype=dtype,
+        nodata=nodata,
+        block_xsize=block_xsize,
+        block_ysize=block_ysize,
+        reads_all_bands=by_pixel,
+    )
 
 
 class BlockReader:
@@ -126,7 +177,8 @@ class BlockReader:
 
     def __init__(self, job: TileJob) -> None:
         self._job = job
-        self._datasets: dict[str, gdal.Dataset] = {}
+        self._datasets: dict[str | InputFile, gdal.Dataset] = {}
+        self._rasterizers: dict[InputFile, Rasterizer] = {}
 
     def read(self, window: PixelWindow) -> tuple[BlockAssociations, dict[int, InputFile]]:
         """Read one block of every input, with the job's overlap as margin.
@@ -151,8 +203,11 @@ class BlockReader:
     def close(self) -> None:
         """Close the files; reading opens them again."""
         self._datasets.clear()
+        self._rasterizers.clear()
 
     def _read_file(self, file: InputFile, window: PixelWindow) -> Array:
+        if file.burn is not None:
+            return self._rasterizer(file).read(window)
         wanted = window.shifted(file.col_offset, file.row_offset)
         inside = wanted.clipped(file.ncols, file.nrows)
         if inside == wanted:
@@ -166,15 +221,19 @@ class BlockReader:
         return block
 
     def _read_pixels(self, file: InputFile, window: PixelWindow) -> Array:
+        dataset = self._dataset(file)
+        # A warped raster has the wanted layers only.
+        bands = file.layers if file.warp is None else range(1, len(file.layers) + 1)
         try:
-            pixels: Any = self._dataset(file.path).ReadAsArray(
-                window.col,
-                window.row,
-                window.width,
-                window.height,
-                band_list=list(file.layers),
-                buf_type=buffer_type(file.dtype),  # bands of other types become that of the first
-            )
+            with by_chunks():
+                pixels: Any = dataset.ReadAsArray(
+                    window.col,
+                    window.row,
+                    window.width,
+                    window.height,
+                    band_list=list(bands),
+                    buf_type=buffer_type(file.dtype),  # bands of other types become that of the first
+                )
         except RuntimeError as error:
             raise ImageOpenError(
                 f"input {file.name!r} cannot be read at {window}; it may be damaged or cut short: {reason(error)}"
@@ -184,7 +243,16 @@ class BlockReader:
         array: Array = pixels.reshape(len(file.layers), window.height, window.width)
         return array.view(file.dtype)
 
-    def _dataset(self, path: str) -> gdal.Dataset:
-        if path not in self._datasets:
-            self._datasets[path] = open_raster(path)
-        return self._datasets[path]
+    def _dataset(self, file: InputFile) -> gdal.Dataset:
+        # One file may be several inputs: with other layers it is the same dataset, resampled it is not.
+        key = file if file.warp else file.path
+        if key not in self._datasets:
+            self._datasets[key] = open_warped(file) if file.warp else open_raster(file.path)
+        return self._datasets[key]
+
+    def _rasterizer(self, file: InputFile) -> Rasterizer:
+        if file not in self._rasterizers:
+            job = self._job
+            width_px = job.plan.tile(0).window.width + 2 * job.overlap_px
+            self._rasterizers[file] = Rasterizer(file, job.grid, width_px)
+        return self._rasterizers[file]

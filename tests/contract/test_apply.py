@@ -264,7 +264,7 @@ def test_files_that_cannot_work_are_named(scene: Path, tmp_path: Path) -> None:
     out = {"copy": tmp_path / "copy.tif"}
     expect(FileNotFoundError, "gone.tif' does not exist", {"scene": tmp_path / "gone.tif"}, out)
     expect(rioserrors.ParameterError, r"infiles.scene is 3; it must be a file name", {"scene": 3}, out)
-    expect(rioserrors.ParameterError, "no inputs and no reference", {}, out)
+    expect(rioserrors.ParameterError, "no input rasters and no reference", {}, out)
     same = {"copy": tmp_path / "x.tif", "other": tmp_path / "sub" / ".." / "x.tif"}
     (tmp_path / "sub").mkdir()
     expect(rioserrors.ParameterError, "outputs.copy and outputs.other would both", {"scene": scene}, same)

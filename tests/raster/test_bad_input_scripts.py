@@ -82,7 +82,7 @@ def test_an_input_with_other_pixel_sizes_is_named_with_both(tmp_path: Path, good
     assert message.startswith(f"input {coarse!r} is not on the grid of {good!r}, the first input: ")
     assert "30 x 30" in message
     assert "10 x 10" in message
-    assert "gdalwarp" in message
+    assert "setReferenceImage" in message
 
 
 def test_an_input_in_another_projection_is_named(tmp_path: Path, good: str) -> None:

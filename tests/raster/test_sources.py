@@ -15,12 +15,11 @@ from rios_batch.errors import (
     GridError,
     ImageOpenError,
     MissingFileError,
-    UnavailableError,
 )
 from rios_batch.grid import PixelWindow
 from rios_batch.jobspec import InputFile, InputSpec, TileJob
 from rios_batch.plan import BlockGrid, plan_tiles
-from rios_batch.raster.sources import BlockReader, describe, open_raster
+from rios_batch.raster.sources import BlockReader, describe, is_vector, open_raster
 from tests.support import ORIGIN, make_raster, ramp, utm_wkt
 
 if TYPE_CHECKING:
@@ -258,13 +257,16 @@ def test_a_file_without_georeference_counts_pixels_from_its_corner(tmp_path: Pat
         ((0.0, 10.0, 0.0, 0.0, 0.0, 10.0), "is not north-up"),
     ],
 )
-def test_a_file_that_is_not_north_up_is_refused_by_name(
+def test_a_file_that_is_not_north_up_has_no_grid_and_is_named(
     tmp_path: Path, transform: tuple[float, ...], words: str
 ) -> None:
     path = make_raster(tmp_path / "askew.tif", ramp(1, 4, 4), geotransform=transform)
 
-    with pytest.raises(GridError, match=rf"input '.*askew\.tif' {words}.*gdalwarp"):
-        describe(path)
+    facts = describe(path)
+
+    assert not facts.is_north_up
+    with pytest.raises(GridError, match=rf"'.*askew\.tif' {words}.*gdalwarp"):
+        _ = facts.grid
 
 
 def test_a_missing_file_is_named_and_is_a_file_not_found_error(tmp_path: Path) -> None:
@@ -303,22 +305,20 @@ def test_a_folder_is_no_raster(tmp_path: Path) -> None:
         describe(str(tmp_path))
 
 
-def test_a_vector_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    path = tmp_path / "areas.geojson"
-    path.write_text('{"type": "FeatureCollection", "features": []}')
-
-    with pytest.raises(UnavailableError, match=r"'.*areas\.geojson' is a vector file.*gdal_rasterize"):
-        describe(str(path))
-
-
-def test_a_shapefile_is_a_vector_file_too(tmp_path: Path) -> None:
-    path = str(tmp_path / "areas.shp")
-    dataset = ogr.GetDriverByName("ESRI Shapefile").CreateDataSource(path)
+@pytest.mark.parametrize(("name", "driver"), [("areas.geojson", "GeoJSON"), ("areas.shp", "ESRI Shapefile")])
+def test_a_vector_file_is_no_raster_and_is_known_as_vectors(tmp_path: Path, name: str, driver: str) -> None:
+    path = str(tmp_path / name)
+    dataset = ogr.GetDriverByName(driver).CreateDataSource(path)
     dataset.CreateLayer("areas")
     del dataset
 
-    with pytest.raises(UnavailableError, match="is a vector file"):
+    assert is_vector(path)
+    with pytest.raises(ImageOpenError, match=r"'.*areas.*' cannot be opened as a raster"):
         describe(path)
+
+
+def test_a_raster_is_not_known_as_vectors(three_bands: tuple[str, Array]) -> None:
+    assert not is_vector(three_bands[0])
 
 
 def test_a_container_of_subdatasets_is_refused_with_the_name_of_one(tmp_path: Path) -> None:

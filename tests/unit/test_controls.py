@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from rios_batch import applier
@@ -23,6 +24,12 @@ def test_defaults_are_those_that_the_documentation_names() -> None:
     assert (controls.windowxsize, controls.windowysize, controls.overlap) == (256, 256, 0)
     assert controls.footprint == applier.INTERSECTION
     assert (controls.referenceImage, controls.referencePixgrid) == (None, None)
+    assert (controls.referenceLimitsExtent, controls.filesForExtent) == (False, None)
+    assert (controls.resampleMethod, controls.allowOverviewsGdalwarp) == ("near", False)
+    assert controls.inputNodata is None
+    assert (controls.burnvalue, controls.burnattribute, controls.vectornull) == (1, None, 0)
+    assert (controls.filtersql, controls.alltouched) == (None, False)
+    assert (controls.vectordatatype, controls.vectorlayer) == ("uint8", 0)
     assert (controls.progress, controls.tileSize) == (None, None)
     assert (controls.numThreads, controls.jobManagerType) == (1, None)
     assert (controls.drivername, controls.creationoptions) == (None, None)
@@ -43,6 +50,22 @@ PLAIN_SETTERS: list[tuple[str, tuple[Any, ...], str, Any]] = [
     ("setFootprintType", (applier.BOUNDS_FROM_REFERENCE,), "footprint", applier.BOUNDS_FROM_REFERENCE),
     ("setReferenceImage", ("ref.tif",), "referenceImage", "ref.tif"),
     ("setReferencePixgrid", (GRID,), "referencePixgrid", GRID),
+    ("setReferenceLimitsExtent", (True,), "referenceLimitsExtent", True),
+    ("setFilesForExtent", (["a.tif", "image"],), "filesForExtent", ["a.tif", "image"]),
+    ("setResampleMethod", ("cubic",), "resampleMethod", "cubic"),
+    ("setResampleMethod", ("Nearest",), "resampleMethod", "near"),
+    ("setAllowOverviewsGdalwarp", (True,), "allowOverviewsGdalwarp", True),
+    ("setInputNoDataValue", (np.int16(-9999),), "inputNodata", -9999),
+    ("setInputNoDataValue", ((0, None, np.float32(2.5)),), "inputNodata", [0, None, 2.5]),
+    ("setInputNoDataValue", (None,), "inputNodata", None),
+    ("setBurnValue", (np.uint8(7),), "burnvalue", 7),
+    ("setBurnAttribute", ("id",), "burnattribute", "id"),
+    ("setVectorNull", (255,), "vectornull", 255),
+    ("setFilterSQL", ("id > 3",), "filtersql", "id > 3"),
+    ("setAlltouched", (True,), "alltouched", True),
+    ("setVectorDatatype", (np.int32,), "vectordatatype", "int32"),
+    ("setVectorDatatype", ("float32",), "vectordatatype", "float32"),
+    ("setVectorlayer", ("roads",), "vectorlayer", "roads"),
     ("setTempdir", ("/somewhere",), "tempdir", "/somewhere"),
     ("setNumThreads", (4,), "numThreads", 4),
     ("setJobManagerType", ("threads",), "jobManagerType", "threads"),
@@ -194,6 +217,24 @@ def test_a_reference_grid_that_is_something_else_is_refused_by_name_of_its_type(
         ApplierControls().setReferencePixgrid("ref.tif")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("setter", "value", "says"),
+    [
+        ("setResampleMethod", "nearly-cubic", "one of near, bilinear, .*sum"),
+        ("setResampleMethod", None, "one of near"),
+        ("setInputNoDataValue", "0", "must be a number, not '0'"),
+        ("setInputNoDataValue", [1, True], "must be a number, not True"),
+        ("setBurnValue", "1", "burn value must be a number"),
+        ("setVectorNull", None, "vector null value must be a number"),
+        ("setVectorDatatype", "uint7", "'uint7' is not a numpy type"),
+        ("setFilesForExtent", "a.tif", r"such as \['a.tif'\], not a text"),
+    ],
+)
+def test_what_an_input_cannot_be_is_refused_with_what_it_can(setter: str, value: Any, says: str) -> None:
+    with pytest.raises(ParameterError, match=says):
+        getattr(ApplierControls(), setter)(value)
+
+
 @pytest.mark.parametrize("layers", [[0], [1, -2], [1.5]])
 def test_layers_are_counted_from_one(layers: list[Any]) -> None:
     with pytest.raises(ParameterError, match="layer number must be a whole number of at least 1"):
@@ -230,15 +271,6 @@ def test_merge_rules_are_kept_by_attribute_name() -> None:
 
 # RIOS 1.4's and 2's setters that this version does not have.
 NOT_YET = [
-    "setResampleMethod",
-    "setAllowOverviewsGdalwarp",
-    "setBurnValue",
-    "setBurnAttribute",
-    "setVectorNull",
-    "setFilterSQL",
-    "setAlltouched",
-    "setVectorDatatype",
-    "setVectorlayer",
     "setOmitBasicStats",
     "setOmitHistogram",
     "setSinglePassPyramids",
@@ -250,8 +282,6 @@ NOT_YET = [
     "setOverviewAggregationType",
     "setAutoColorTableType",
     "setCallBeforeClose",
-    "setFilesForExtent",
-    "setInputNoDataValue",
     "setConcurrencyStyle",
     "setLoggingStream",
 ]

@@ -13,6 +13,7 @@ from rios_batch.grid import (
     INTERSECTION,
     LATTICE_TOLERANCE_PX,
     UNION,
+    Extent,
     PixelGridDefn,
     PixelWindow,
     common_grid,
@@ -280,3 +281,34 @@ def test_a_grid_without_a_projection_has_empty_wkt() -> None:
     assert REFERENCE.projection == ""
     assert math.isclose(REFERENCE.yMin, 4_400_000 - 600)
     assert "80 columns x 60 rows of 10 x 10" in repr(REFERENCE)
+
+
+@given(grids(), offsets, offsets, sizes, sizes, st.floats(-0.49, 0.49), st.floats(-0.49, 0.49))
+def test_an_extent_is_snapped_to_the_nearest_pixel_edges(
+    reference: PixelGridDefn, col: int, row: int, ncols: int, nrows: int, right: float, down: float
+) -> None:
+    exact = reference.window(col, row, ncols, nrows)
+    moved = Extent(
+        exact.xMin + right * reference.xRes,
+        exact.yMin - down * reference.yRes,
+        exact.xMax + right * reference.xRes,
+        exact.yMax - down * reference.yRes,
+        reference.projection,
+    )
+
+    assert pixels_of(reference, reference.snapped(moved)) == pixels_of(reference, exact)
+
+
+def test_an_extent_smaller_than_a_pixel_is_snapped_to_one_pixel() -> None:
+    tiny = Extent(500_001, 4_399_995, 500_002, 4_399_996, "")
+
+    assert pixels_of(REFERENCE, REFERENCE.snapped(tiny)) == (0, 0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("inner", "inside"), [((0, 0, 2, 2), True), ((1, 1, 2, 2), True), ((1, 1, 2.1, 2), False)]
+)
+def test_an_extent_contains_what_does_not_stick_out(
+    inner: tuple[float, float, float, float], inside: bool
+) -> None:
+    assert Extent(0, 0, 2, 2, "").contains(Extent(*inner, "")) is inside
