@@ -158,10 +158,15 @@ class ApplierControls:
         """Set how inputs that are not on the working grid are resampled onto it; default 'near'.
 
         One of gdalwarp's methods: near, bilinear, cubic, cubicspline, lanczos, average, rms, mode, max, min, med, q1,
-        q3, sum. Inputs are resampled only if there is a reference image or grid.
+        q3; not its sum. Inputs are resampled only if there is a reference image or grid.
         """
         name = str(resampleMethod).lower()
         name = "near" if name == "nearest" else name  # gdalwarp takes both
+        if name == "sum":
+            raise ParameterError(
+                "resample method 'sum' is not available: GDAL loses much of it along the edges of the chunks that it "
+                "works in; use 'average'"
+            )
         if name not in RESAMPLE_METHODS:
             raise ParameterError(
                 f"resample method {resampleMethod!r}: use one of {', '.join(RESAMPLE_METHODS)}"

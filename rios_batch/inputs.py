@@ -12,8 +12,8 @@ from rios_batch.errors import GDALLayerNumberError, ImageOpenError, ParameterErr
 from rios_batch.grid import offset_on
 from rios_batch.jobspec import Burn, InputFile, InputSpec
 from rios_batch.raster.gdalapi import nodata_or_none, same_projection
-from rios_batch.raster.sources import describe, is_file_name, is_vector
-from rios_batch.raster.vectors import check_burn
+from rios_batch.raster.sources import describe, is_file_name, is_vector, open_raster
+from rios_batch.raster.vectors import check_vectors
 from rios_batch.raster.warp import plan_warp
 from rios_batch.workinggrid import find_reference, find_working_grid
 
@@ -116,6 +116,7 @@ class InputPlan:
             _check_same_lattice(fact, self._reference)
             warp = plan_warp(
                 fact,
+                open_raster(fact.path),
                 len(layers),
                 grid,
                 controls.overlap,
@@ -146,20 +147,20 @@ class InputPlan:
             where=option("filtersql", name),
             all_touched=option("alltouched", name),
         )
-        dtype, null = option("vectordatatype", name), option("vectornull", name)
-        check_burn(path, burn, dtype, null, self.grid)
-        return InputFile(
+        file = InputFile(
             name=path,
             path=_absolute(path),
             col_offset=0,
             row_offset=0,
             ncols=self.grid.ncols,
             nrows=self.grid.nrows,
-            dtype=dtype,
+            dtype=option("vectordatatype", name),
             layers=(1,),
-            nodata=(null,),
+            nodata=(option("vectornull", name),),
             burn=burn,
         )
+        check_vectors(file, self.grid)
+        return file
 
 
 def _describe(path: str) -> RasterFacts | None:

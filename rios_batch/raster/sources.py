@@ -71,11 +71,6 @@ class RasterFacts:
         y = [y0 + col * y_skew + row * y_res for col, row in corners]
         return Extent(min(x), min(y), max(x), max(y), self.projection)
 
-    @property
-    def bytes_per_px(self) -> int:
-        """Return what a pixel takes with all its bands."""
-        return self.nbands * np.dtype(self.dtype).itemsize
-
     def cache_bytes(self, nlayers: int, window: PixelWindow, width_px: int) -> int:
         """Return how much of the file a reader should keep, so that no block is read twice in a tile.
 

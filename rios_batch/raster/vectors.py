@@ -52,7 +52,7 @@ _VECTORS_IN_MEMORY = "MEM" if int(gdal.VersionInfo()) >= 3_110_000 else "Memory"
 _PIXELS = osr.SpatialReference('LOCAL_CS["pixels of the working grid"]')
 
 
-def check_burn(path: str, burn: Burn, dtype: str, null: float, grid: PixelGridDefn) -> None:
+def check_vectors(file: InputFile, grid: PixelGridDefn) -> None:
     """Refuse, before any work is done, what no worker could rasterise.
 
     Raises
@@ -61,34 +61,37 @@ def check_burn(path: str, burn: Burn, dtype: str, null: float, grid: PixelGridDe
         layer cannot be brought onto the grid.
     ParameterError : the filter is not understood, or the type cannot hold a value.
     """
-    if dtype not in GDAL_TYPES or np.dtype(dtype).kind == "c":
-        raise ParameterError(f"vectors cannot be rasterised to {dtype}; set another with setVectorDatatype")
-    for value, setter in ((null, "setVectorNull"), (burn.value, "setBurnValue")):
-        if nodata_or_none(value, dtype) is None:
+    assert file.burn is not None
+    if file.dtype not in GDAL_TYPES or np.dtype(file.dtype).kind == "c":
+        raise ParameterError(
+            f"vectors cannot be rasterised to {file.dtype}; set another with setVectorDatatype"
+        )
+    for value, setter in ((file.nodata[0], "setVectorNull"), (file.burn.value, "setBurnValue")):
+        if nodata_or_none(value, file.dtype) is None:
             raise ParameterError(
-                f"{setter} is {value!r} for {path!r}, which {dtype} cannot hold; use setVectorDatatype"
+                f"{setter} is {value!r} for {file.name!r}, which {file.dtype} cannot hold; use setVectorDatatype"
             )
-    _Layer(path, burn, grid)
+    _Layer(file, file.burn, grid)
 
 
 class _Layer:
     """The features of a vector file that should be burned, in pixels of the working grid."""
 
-    def __init__(self, path: str, burn: Burn, grid: PixelGridDefn) -> None:
-        self._path, self._burn, self._grid = path, burn, grid
-        self._file, self.layer = _open_layer(path, burn.layer)
+    def __init__(self, file: InputFile, burn: Burn, grid: PixelGridDefn) -> None:
+        self._name, self._burn, self._grid = file.name, burn, grid
+        self._dataset, self.layer = _open_layer(file, burn.layer)
         if burn.attribute is not None and self.layer.FindFieldIndex(burn.attribute, True) < 0:
             definition = self.layer.GetLayerDefn()
             names = [definition.GetFieldDefn(i).GetName() for i in range(definition.GetFieldCount())]
             raise VectorAttributeError(
-                f"layer {self.layer.GetName()!r} of {path!r} has no attribute {burn.attribute!r}; "
+                f"layer {self.layer.GetName()!r} of {file.name!r} has no attribute {burn.attribute!r}; "
                 f"it has {', '.join(map(repr, names)) or 'none'}"
             )
         self._set_filter()
         reference = self.layer.GetSpatialRef()
         self._projection = reference.ExportToWkt() if reference and grid.projection else grid.projection
         if grid.projection and reference is None:
-            raise VectorProjectionError(f"layer {self.layer.GetName()!r} of {path!r} has no projection")
+            raise VectorProjectionError(f"layer {self.layer.GetName()!r} of {file.name!r} has no projection")
         self._to_grid, self._straight = None, 0.0
         if not same_projection(self._projection, grid.projection):
             self._to_grid = transformation(self._projection, grid.projection)
@@ -104,7 +107,7 @@ class _Layer:
                 self.layer.GetNextFeature()  # some drivers look at the condition only now
         except RuntimeError as error:
             raise ParameterError(
-                f"setFilterSQL: {self._burn.where!r} is no condition for {self._path!r}: {reason(error)}"
+                f"setFilterSQL: {self._burn.where!r} is no condition for {self._name!r}: {reason(error)}"
             ) from error
 
     def _length_of(self, pixels: int) -> float:
@@ -135,7 +138,7 @@ class _Layer:
                 found = list(self.layer)
         except RuntimeError as error:
             raise FileOpenError(
-                f"input {self._path!r} cannot be read; it may be damaged: {reason(error)}"
+                f"input {self._name!r} cannot be read; it may be damaged: {reason(error)}"
             ) from error
         return list(self._shapes(sorted(found, key=lambda feature: int(feature.GetFID()))))
 
@@ -157,7 +160,7 @@ class _Layer:
             return float(feature.GetField(field))
         except (TypeError, ValueError):
             raise VectorAttributeError(
-                f"attribute {name!r} of feature {feature.GetFID()} of {self._path!r} is "
+                f"attribute {name!r} of feature {feature.GetFID()} of {self._name!r} is "
                 f"{feature.GetField(field)!r}, which is not a number"
             ) from None
 
@@ -171,23 +174,23 @@ class _Layer:
                     shape.Transform(self._to_grid)
             except RuntimeError as error:
                 raise VectorProjectionError(
-                    f"feature {number} of {self._path!r} cannot be brought into the projection of the working "
+                    f"feature {number} of {self._name!r} cannot be brought into the projection of the working "
                     f"grid: {reason(error)}"
                 ) from error
         shape.Transform(self._to_pixels)
         return shape
 
 
-def _open_layer(path: str, layer: str | int) -> tuple[gdal.Dataset, ogr.Layer]:
+def _open_layer(file: InputFile, layer: str | int) -> tuple[gdal.Dataset, ogr.Layer]:
     try:
-        dataset = gdal.OpenEx(path, gdal.OF_VECTOR)
+        dataset = gdal.OpenEx(file.path, gdal.OF_VECTOR)
     except RuntimeError as error:
-        raise FileOpenError(f"input {path!r} cannot be opened as vectors: {reason(error)}") from error
+        raise FileOpenError(f"input {file.name!r} cannot be opened as vectors: {reason(error)}") from error
     names = [dataset.GetLayer(i).GetName() for i in range(dataset.GetLayerCount())]
     number = names.index(layer) if layer in names else layer
     if not isinstance(number, int) or not 0 <= number < len(names):
         raise VectorLayerError(
-            f"vector file {path!r} has no layer {layer!r}; it has {', '.join(map(repr, names))}, numbered from 0"
+            f"vector file {file.name!r} has no layer {layer!r}; it has {', '.join(map(repr, names))}, numbered from 0"
         )
     return dataset, dataset.GetLayer(number)
 
@@ -225,7 +228,7 @@ class Rasterizer:
     def __init__(self, file: InputFile, grid: PixelGridDefn, width_px: int) -> None:
         assert file.burn is not None
         self._file, self._burn = file, file.burn
-        self._layer = _Layer(file.path, file.burn, grid)
+        self._layer = _Layer(file, file.burn, grid)
         self._chunks: OrderedDict[_Chunk, Array] = OrderedDict()
         self._most_chunks = 2 * (width_px // CHUNK_PX + 2)
 

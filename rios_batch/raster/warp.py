@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rios_batch.jobspec import InputFile
     from rios_batch.raster.sources import RasterFacts
 
+# All of gdalwarp's but sum, which GDAL (3.6.2 and 3.10.3 were tried) gets wrong along the edges of its chunks.
 RESAMPLE_METHODS = (
     "near",
     "bilinear",
@@ -42,11 +43,7 @@ RESAMPLE_METHODS = (
     "med",
     "q1",
     "q3",
-    "sum",
 )
-
-# Measured: 3.6.2 loses much of the sum along the edges of a chunk, 3.10.3 does not.
-FIRST_GDAL_WITH_SUM = 3_100_000
 
 LARGEST_CHUNK_PX, SMALLEST_CHUNK_PX = 256, 16
 LARGEST_SOURCE_BYTES = 64 * 2**20  # of the source pixels of a chunk, which are in memory at once
@@ -55,6 +52,7 @@ SOURCE_EXTRA_PX = 8  # read around what a chunk's edges say, since they are look
 
 def plan_warp(
     fact: RasterFacts,
+    dataset: gdal.Dataset,
     nlayers: int,
     grid: PixelGridDefn,
     overlap_px: int,
@@ -66,6 +64,7 @@ def plan_warp(
 
     Parameters
     ----------
+    dataset : the raster that ``fact`` is about.
     nlayers : number of bands that are resampled.
     overlap_px : how far beyond the working grid pixels are wanted.
 
@@ -73,11 +72,11 @@ def plan_warp(
     ------
     GdalWarpError : GDAL cannot resample this raster.
     """
-    _check_can_be_warped(fact, grid, method)
+    _check_can_be_warped(fact, dataset, grid)
     xscale, yscale = scale_of(fact, grid)
     overview = None
     if overviews_allowed:
-        overview, factor_x, factor_y = _coarsest_overview(fact.path, xscale, yscale)
+        overview, factor_x, factor_y = _coarsest_overview(dataset, xscale, yscale)
         xscale, yscale = xscale * factor_x, yscale * factor_y
     chunk_px = _chunk_side(xscale * yscale, nlayers * np.dtype(fact.dtype).itemsize)
     # Whole chunks, so that the lattice of chunks begins at the grid's corner whatever the overlap.
@@ -86,19 +85,14 @@ def plan_warp(
     return Warp(method, onto, chunk_px, xscale, yscale, overview)
 
 
-def _check_can_be_warped(fact: RasterFacts, grid: PixelGridDefn, method: str) -> None:
+def _check_can_be_warped(fact: RasterFacts, dataset: gdal.Dataset, grid: PixelGridDefn) -> None:
     problem = ""
     if bool(fact.projection) != bool(grid.projection):
         problem = "only one of them has a projection"
     elif fact.dtype not in GDAL_TYPES:
         problem = f"this version of GDAL cannot resample {fact.dtype}"
-    elif gdal.Open(fact.path).GetGeoTransform(can_return_null=True) is None:
+    elif dataset.GetGeoTransform(can_return_null=True) is None:
         problem = "it has no georeference"
-    elif method == "sum" and int(gdal.VersionInfo()) < FIRST_GDAL_WITH_SUM:
-        problem = (
-            f"GDAL {gdal.VersionInfo('RELEASE_NAME')} gets 'sum' wrong along the edges of the chunks that it works in; "
-            "use GDAL 3.10 or newer, or 'average'"
-        )
     if problem:
         raise GdalWarpError(f"input {fact.path!r} cannot be resampled onto the working grid: {problem}")
 
@@ -130,9 +124,10 @@ def scale_of(fact: RasterFacts, grid: PixelGridDefn) -> tuple[float, float]:
     return (float(1 / columns), float(1 / rows)) if usable else (1.0, 1.0)
 
 
-def _coarsest_overview(path: str, xscale: float, yscale: float) -> tuple[int | None, float, float]:
+def _coarsest_overview(
+    dataset: gdal.Dataset, xscale: float, yscale: float
+) -> tuple[int | None, float, float]:
     """Return the coarsest overview that is at least as fine as the grid, and its pixel's size in file pixels."""
-    dataset = gdal.Open(path)
     band = dataset.GetRasterBand(1)
     best: tuple[int | None, float, float] = (None, 1.0, 1.0)
     for number in range(band.GetOverviewCount()):
@@ -231,6 +226,7 @@ def _band_list(layers: Sequence[int], nodata: Sequence[float | None]) -> ET.Elem
 def by_chunks() -> contextlib.AbstractContextManager[None]:
     """Have GDAL compute a warped VRT chunk by chunk.
 
-    From GDAL 3.8 on it otherwise takes a large window as one chunk, whose pixels then depend on the window.
+    Newer versions than 3.6 otherwise take a large window as one chunk, with all its source pixels in memory, and what
+    depends on the chunk depends on the window.
     """
     return thread_option("GDAL_VRT_WARP_USE_DATASET_RASTERIO", "NO")

@@ -220,8 +220,9 @@ def test_a_reference_grid_that_is_something_else_is_refused_by_name_of_its_type(
 @pytest.mark.parametrize(
     ("setter", "value", "says"),
     [
-        ("setResampleMethod", "nearly-cubic", "one of near, bilinear, .*sum"),
+        ("setResampleMethod", "nearly-cubic", "one of near, bilinear, .*q3"),
         ("setResampleMethod", None, "one of near"),
+        ("setResampleMethod", "sum", "'sum' is not available: GDAL loses .*'average'"),
         ("setInputNoDataValue", "0", "must be a number, not '0'"),
         ("setInputNoDataValue", [1, True], "must be a number, not True"),
         ("setBurnValue", "1", "burn value must be a number"),
