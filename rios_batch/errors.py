@@ -111,6 +111,14 @@ class StackExportsError(JobMgrError):
     """The deployed stack is missing, is being changed, or does not say what the runtime needs."""
 
 
+class S3Error(RiosBatchError, OSError):
+    """S3 refused a request or could not be reached; says which object and what to do."""
+
+
+class MissingObjectError(S3Error, FileNotFoundError):
+    """There is no such object in S3."""
+
+
 class UnlistedCallError(RiosBatchError):
     """The program is about to make an AWS call that the stack's policies were not made for."""
 

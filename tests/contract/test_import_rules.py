@@ -41,6 +41,7 @@ LAYERS: list[tuple[str, list[str]]] = [
             "rios_batch.plan",
             "rios_batch.protocols",
             "rios_batch.readerinfo",
+            "rios_batch.s3names",
             "rios_batch.workerconfig",
         ],
     ),
