@@ -99,6 +99,14 @@ class PicklingFailedError(JobMgrError):
     """The user function or otherArgs cannot be sent to another process."""
 
 
+class UnloadableJobError(PicklingFailedError):
+    """The pickled function cannot be loaded in a worker: a module is missing there."""
+
+
+class VersionMismatchError(JobMgrError):
+    """Workers run other versions of Python or libraries than main, so that a pickle could mean something else."""
+
+
 class WorkerLostError(JobMgrError):
     """A tile killed its worker process again and again."""
 

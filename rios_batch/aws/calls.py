@@ -139,6 +139,12 @@ CALLS: tuple[Call, ...] = (
     _sqs("change_message_visibility_batch", "ChangeMessageVisibility", _ALL, "renews several leases"),
     _sqs("get_queue_attributes", "GetQueueAttributes", _ALL, "are tiles waiting or in flight"),
     # Jobs.
+    _batch(
+        "describe_job_queues",
+        On.EVERYTHING,
+        "DescribeJobQueues",
+        "queue checked before anything is submitted",
+    ),
     _batch("submit_job", On.JOB_QUEUES_AND_DEFINITIONS, "SubmitJob", "one array job per run"),
     _batch("submit_job", On.NEW_JOBS, "TagResource", "SubmitJob with tags asks for it"),
     _batch("describe_jobs", On.EVERYTHING, "DescribeJobs", "why a job waits or died"),

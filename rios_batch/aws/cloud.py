@@ -119,7 +119,13 @@ def explained(what: str) -> Iterator[None]:
             f"no AWS region is set, so {what} cannot be found; set {ENV_STACK_REGION}, or AWS_REGION, or run "
             "`aws configure`"
         ) from error
-    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, SSOError, ProfileNotFound) as error:
+    except (
+        NoCredentialsError,
+        PartialCredentialsError,
+        CredentialRetrievalError,
+        SSOError,
+        ProfileNotFound,
+    ) as error:
         raise JobMgrError(
             f"{what} cannot be used without AWS credentials ({str(error).rstrip('.')}); run `aws configure` or "
             "`aws sso login`, or set AWS_PROFILE"

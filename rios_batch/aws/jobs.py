@@ -39,6 +39,11 @@ class JobReport:
         return self.counts.get("RUNNING", 0)
 
     @property
+    def all_running(self) -> bool:
+        """Say whether none is still to come."""
+        return not self.counts.keys() - {"RUNNING", "SUCCEEDED", "FAILED"}
+
+    @property
     def all_ended(self) -> bool:
         return not self.counts.keys() - {"SUCCEEDED", "FAILED"}
 

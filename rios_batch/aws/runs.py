@@ -1,11 +1,11 @@
 """Where everything of one run lies in the exchange bucket, and how it gets there.
 
-    runs/<run id>/run.json              what the run is: versions, tile plan, fingerprints (for workers and for resuming)
-    runs/<run id>/job.pkl               function and arguments, pickled once; the only pickle
-    runs/<run id>/inputs/...            local inputs, staged once
-    runs/<run id>/tiles/0000012         a finished tile; the first to write it wins
-    runs/<run id>/merged/0000003        small blobs end to end
-    runs/<run id>/failures/...json      what went wrong
+runs/<run id>/run.json              what the run is: versions, tile plan, fingerprints (for workers and for resuming)
+runs/<run id>/job.pkl               function and arguments, pickled once; the only pickle
+runs/<run id>/inputs/...            local inputs, staged once
+runs/<run id>/tiles/0000012         a finished tile; the first to write it wins
+runs/<run id>/merged/0000003        small blobs end to end
+runs/<run id>/failures/...json      what went wrong
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rios_batch.jobspec import Blob
 from rios_batch.records import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from rios_batch.aws.objects import Bucket, ObjectInfo
 
@@ -80,6 +80,15 @@ class Run:
                 f"the job of run {self.run_id} has SHA-256 {found}, main submitted {sha256}; it is not run"
             )
         return pickled
+
+    def put_staged_inputs(self, paths: Mapping[str, str]) -> None:
+        """Say where workers find the inputs that were local files, by the path that the job says."""
+        self.bucket.put(f"{self._prefix}inputs.json", json.dumps(dict(paths)).encode())
+
+    def staged_inputs(self) -> dict[str, str]:
+        """Return it; main stages inputs before it submits workers."""
+        found: dict[str, str] = json.loads(self.bucket.get(f"{self._prefix}inputs.json"))
+        return found
 
     # -- tiles
 

@@ -7,19 +7,19 @@ import ctypes
 import os
 import signal
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import cloudpickle
 
-from rios_batch.errors import RiosBatchError, UserFunctionError
+from rios_batch.errors import RiosBatchError, UnloadableJobError, UserFunctionError
 from rios_batch.jobmanagers import parcel
 from rios_batch.otherargs import ChangeDetector, pickle_or_none
 from rios_batch.raster.gdalapi import be_one_of, ensure_exceptions
 from rios_batch.tile import TileRunner, process_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.context import BaseContext
     from multiprocessing.process import BaseProcess
@@ -39,11 +39,20 @@ class WorkOrder:
     ----------
     job, other_args : pickled.
     num_workers : how many share the machine.
+    place : where they run, for records and messages; empty on the person's own machine.
+    input_paths : where inputs lie for workers there, by the path that the job says.
     """
 
     job: bytes
     other_args: bytes
     num_workers: int
+    place: str = ""
+    input_paths: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def worker_name(self) -> str:
+        """Return the name of the process that asks."""
+        return f"{self.place}, {process_name()}" if self.place else process_name()
 
 
 @dataclass(frozen=True)
@@ -159,15 +168,32 @@ def _serve(connection: Connection, inherited: Sequence[Connection], order: WorkO
     gone = (EOFError, ConnectionError)  # main has closed the pipe, or died
     ensure_exceptions()
     with contextlib.suppress(*gone):
-        tile_job: TileJob = cloudpickle.loads(order.job)
+        try:
+            tile_job: TileJob = cloudpickle.loads(order.job)
+            detector = ChangeDetector(order.other_args)
+        except Exception as error:  # noqa: BLE001 - a module is missing, say; main raises it for the first tile
+            _refuse_tiles(connection, error)
+            return
+        tile_job = tile_job.with_inputs_at(order.input_paths)
         be_one_of(order.num_workers, tile_job.input_cache_bytes)
-        runner = TileRunner(tile_job, process_name(), stopped=lambda: os.getppid() != main)
-        detector = ChangeDetector(order.other_args)
+        runner = TileRunner(tile_job, order.worker_name, stopped=lambda: os.getppid() != main)
         while True:
             reply = _run(runner, detector, connection.recv())
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()  # the worker ends by a signal, which would lose what the function printed
             parcel.send(connection, reply)
+
+
+def _refuse_tiles(connection: Connection, error: Exception) -> None:
+    reply = TileFailure.of(
+        UnloadableJobError(
+            f"the function cannot be loaded in a worker: {type(error).__name__}: {error}; a module that the worker's "
+            "image lacks comes into it with EXTRA_PACKAGES or PIP_PACKAGES (see docs/infrastructure.md)"
+        )
+    )
+    while True:
+        connection.recv()
+        parcel.send(connection, reply)
 
 
 def keep_freed_memory() -> None:
