@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 # From the top down; a module may import its own layer and those below it. Every module is in exactly one.
 LAYERS: list[tuple[str, list[str]]] = [
-    ("wiring", ["rios_batch.__main__", "rios_batch.cli", "rios_batch.worker"]),
+    ("wiring", ["rios_batch.__main__", "rios_batch.cli", "rios_batch.scriptjob", "rios_batch.worker"]),
     (
         "applier",
         [
