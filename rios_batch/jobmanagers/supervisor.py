@@ -110,7 +110,8 @@ class Supervisor:
                 for lease in leases:
                     self._keeper.hold(lease)
                     executor.submit(self._do, lease)
-                self._free.release(lanes - len(leases))
+                for _ in range(lanes - len(leases)):
+                    self._free.release()
                 # What others have leased may come back, so a worker stays until that is done, too.
                 nothing_left = not leases and self._queue.sizes() == (0, 0)
             except QueueGoneError:
