@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from rios_batch.creationoptions import CreationOptions
     from rios_batch.geotiff import EncodedBlocks
     from rios_batch.grid import PixelGridDefn, PixelWindow
     from rios_batch.plan import TilePlan
@@ -62,7 +63,7 @@ class OutputSpec:
     sequence: int | None
     path: str
     driver: str
-    creation_options: tuple[str, ...]
+    creation_options: CreationOptions
     nodata: float | None
     thematic: bool
     layer_names: tuple[str, ...]

@@ -222,7 +222,7 @@ class MultipartUpload:
 
         S3 copies a range only out of an object of more than 5 MiB.
         """
-        with self._explained("upload_part_copy", f" from {S3Name(blob.bucket, blob.key)}"):
+        with self._explained("upload_part_copy", source=S3Name(blob.bucket, blob.key)):
             reply = self._bucket.client.upload_part_copy(
                 Bucket=self._bucket.name,
                 Key=self._key,
@@ -281,14 +281,18 @@ class MultipartUpload:
                 f"in S3, not {self._sizes.get(wrong[0], 0):,}"
             )
 
-    def _explained(self, operation: str, source: str = "") -> contextlib.AbstractContextManager[None]:
+    def _explained(
+        self, operation: str, source: S3Name | None = None
+    ) -> contextlib.AbstractContextManager[None]:
         return _explained(operation, self._bucket.name, self._key, source)
 
 
 @contextlib.contextmanager
-def _explained(operation: str, bucket: str, key: str = "", source: str = "") -> Iterator[None]:
+def _explained(operation: str, bucket: str, key: str = "", source: S3Name | None = None) -> Iterator[None]:
     """Turn what boto3 raises into one sentence."""
-    what = (str(S3Name(bucket, key)) if key else f"bucket {bucket!r}") + source
+    what = str(S3Name(bucket, key)) if key else f"bucket {bucket!r}"
+    if source is not None:
+        what = f"{source}, which becomes a part of {what},"
     try:
         yield
     except boto3.exceptions.S3UploadFailedError as error:  # boto3 wraps S3's answer in a text

@@ -35,6 +35,7 @@ LAYERS: list[tuple[str, list[str]]] = [
         "pure",
         [
             "rios_batch.associations",
+            "rios_batch.creationoptions",
             "rios_batch.geotiff",
             "rios_batch.grid",
             "rios_batch.jobspec",
