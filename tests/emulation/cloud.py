@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,10 +167,8 @@ class Emulator:
         ssm.put_parameter(
             Name=f"/cdk-bootstrap/{BOOTSTRAP}/version", Value="30", Type="String", Overwrite=True
         )
-        try:
+        with suppress(ecr.exceptions.RepositoryAlreadyExistsException):
             ecr.create_repository(repositoryName=self.asset_repository)
-        except ecr.exceptions.RepositoryAlreadyExistsException:
-            pass
 
     @property
     def asset_repository(self) -> str:
