@@ -475,8 +475,10 @@ SLOW_SCRIPT = """
     # What a shell starts in the background, tests included, ignores SIGINT, and so would this script.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+    here = os.getcwd()
+
     def slow(info, inputs, outputs):
-        pathlib.Path(f"started-{os.getpid()}").touch()
+        pathlib.Path(here, f"started-{os.getpid()}").touch()
         time.sleep(0.05)
         outputs.result = inputs.image
 
