@@ -183,13 +183,12 @@ class Supervisor:
         if self._stopping:
             self._queue.give_back(lease)
             return
+        cause = child.cause_of_death()
         child.join()
         self._children.remove(child)
         self._add_child()
         advice = "most likely memory ran out: use a smaller window or tile (setTileSize), or deploy with more memory"
-        self._tile_failed(
-            lease, tile.index, WorkerLostError(f"its process ended by {child.cause_of_death()}; {advice}")
-        )
+        self._tile_failed(lease, tile.index, WorkerLostError(f"its process ended by {cause}; {advice}"))
 
     def _tile_failed(self, lease: Lease, index: int, error: BaseException) -> None:
         stops_run = not isinstance(error, _WORTH_ANOTHER_TRY)
