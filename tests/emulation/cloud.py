@@ -81,10 +81,11 @@ class Emulator:
     ----------
     endpoint : its address.
     region : of the clients and jobs.
+    server_pid : its process.
     """
 
     def __init__(self, process: subprocess.Popen[str], *, port: int, region: str) -> None:
-        self._process = process
+        self.server_pid = process.pid
         self.endpoint = f"http://127.0.0.1:{port}"
         self.region = region
         self._clients: dict[str, Any] = {}  # each takes a moment to make
@@ -106,7 +107,7 @@ class Emulator:
         Parameters
         ----------
         runner : ``process`` runs jobs as processes of this machine, ``container`` as containers.
-        host : address to listen at; ``0.0.0.0`` for containers.
+        host : address to listen at.
         port : 0 takes a free one.
         grace_seconds : from a job's SIGTERM to its SIGKILL.
         images : local images for those of job definitions, where the name is another.
@@ -140,20 +141,22 @@ class Emulator:
         """Variables that lead boto3, the CDK's command line and GDAL here, as the account's owner."""
         return aws_environment(self.endpoint, self.region)
 
-    def client(self, service: str, credentials: Mapping[str, str] | None = None) -> Any:
-        """Give a boto3 client of the emulation; as the account's owner unless credentials are given."""
-        if credentials is not None:
-            return self._make_client(service, credentials)
+    def client(
+        self, service: str, credentials: Mapping[str, str] | None = None, *, region: str | None = None
+    ) -> Any:
+        """Give a boto3 client; as the account's owner and in the server's region unless given."""
+        if credentials is not None or region is not None:
+            return self._make_client(service, credentials or self.environment(), region or self.region)
         if service not in self._clients:
-            self._clients[service] = self._make_client(service, self.environment())
+            self._clients[service] = self._make_client(service, self.environment(), self.region)
         return self._clients[service]
 
-    def _make_client(self, service: str, values: Mapping[str, str]) -> Any:
+    def _make_client(self, service: str, values: Mapping[str, str], region: str) -> Any:
         make: Callable[..., Any] = boto3.client
         return make(
             service,
             endpoint_url=self.endpoint,
-            region_name=self.region,
+            region_name=region,
             aws_access_key_id=values["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=values["AWS_SECRET_ACCESS_KEY"],
             aws_session_token=values.get("AWS_SESSION_TOKEN"),

@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from moto.cloudformation.exceptions import AlreadyExistsException, ValidationError
-from moto.cloudformation.models import CloudFormationBackend, Stack
+from moto.cloudformation.models import CloudFormationBackend, Event, Stack
 from moto.cloudformation.parsing import OutputMap, clean_json
 from moto.cloudformation.utils import generate_stack_id
 
@@ -152,16 +153,58 @@ def _forget_exports(backend: CloudFormationBackend, stack: Stack) -> None:
 
 
 def _create_all(stack: Stack) -> None:
-    for name in creation_order(stack.template_dict["Resources"]):
+    for name in creation_order(_wanted(stack)):
         _make(stack, name)
+
+
+def _wanted(stack: Stack) -> dict[str, Any]:
+    """Resources of the template, without those whose condition does not hold."""
+    conditions = stack.resource_map.lazy_condition_map
+    return {
+        name: part
+        for name, part in stack.template_dict["Resources"].items()
+        if "Condition" not in part or conditions[part["Condition"]]
+    }
 
 
 def _make(stack: Stack, name: str) -> None:
     """Make a resource, and remember what it was made from."""
-    if stack.resource_map[name] is None:
-        kind = stack.template_dict["Resources"][name]["Type"]
-        raise NotImplementedError(f"moto does not know {kind}")
-    _made_from[stack.stack_id][name] = _resolved(stack, name)
+    kind = stack.template_dict["Resources"][name]["Type"]
+    with _told(stack, name, kind, "CREATE"):
+        if stack.resource_map[name] is None:
+            raise NotImplementedError(f"moto does not know {kind}")
+        _made_from[stack.stack_id][name] = _resolved(stack, name)
+
+
+def _delete(stack: Stack, name: str, resource: Any, made_from: dict[str, Any]) -> None:
+    with _told(stack, name, made_from["Type"], "DELETE"):
+        resources.delete(resource, made_from, stack.region_name)
+
+
+@contextmanager
+def _told(stack: Stack, name: str, kind: str, doing: str) -> Iterator[None]:
+    """Tell in the stack's events how it goes with one resource."""
+    try:
+        yield
+    except Exception as error:
+        _resource_event(stack, name, kind, f"{doing}_FAILED", reason=f"{type(error).__name__}: {error}")
+        raise
+    _resource_event(stack, name, kind, f"{doing}_COMPLETE")
+
+
+def _resource_event(stack: Stack, name: str, kind: str, status: str, reason: str | None = None) -> None:
+    resource = stack.resource_map._parsed_resources.get(name)
+    event = Event(
+        stack_id=stack.stack_id,
+        stack_name=stack.name,
+        logical_resource_id=name,
+        physical_resource_id=getattr(resource, "physical_resource_id", "") or "",
+        resource_type=kind,
+        resource_status=status,
+        resource_status_reason=reason,
+        resource_properties=None,
+    )
+    stack.events.append(event)
 
 
 def _resolved(stack: Stack, name: str) -> dict[str, Any]:
@@ -175,8 +218,8 @@ def _update_all(stack: Stack, template: str, parameters: dict[str, Any]) -> None
     old, parsed = stack.resource_map._resource_json_map, stack.resource_map._parsed_resources
     made_from = _made_from[stack.stack_id]
     _take_template(stack, template, parameters)
-    new = stack.template_dict["Resources"]
-    outdated: list[tuple[Any, dict[str, Any]]] = []
+    new = _wanted(stack)
+    outdated: list[tuple[str, Any, dict[str, Any]]] = []
     for name in creation_order(new):
         if name not in parsed:
             _make(stack, name)
@@ -184,9 +227,9 @@ def _update_all(stack: Stack, template: str, parameters: dict[str, Any]) -> None
             outdated += _changed(stack, name)
     for name in reversed(creation_order(old)):
         if name not in new:
-            resources.delete(parsed.pop(name), made_from.pop(name), stack.region_name)
-    for resource, was in reversed(outdated):
-        resources.delete(resource, was, stack.region_name)
+            _delete(stack, name, parsed.pop(name), made_from.pop(name))
+    for name, resource, was in reversed(outdated):
+        _delete(stack, name, resource, was)
 
 
 def _take_template(stack: Stack, template: str, parameters: dict[str, Any]) -> None:
@@ -199,8 +242,8 @@ def _take_template(stack: Stack, template: str, parameters: dict[str, Any]) -> N
     resource_map.load()
 
 
-def _changed(stack: Stack, name: str) -> list[tuple[Any, dict[str, Any]]]:
-    """Change or replace a resource; give the old one, and what it was made from, if it has to go."""
+def _changed(stack: Stack, name: str) -> list[tuple[str, Any, dict[str, Any]]]:
+    """Change or replace a resource; give the old one, with what it was made from, if it has to go."""
     parsed, was = stack.resource_map._parsed_resources, _made_from[stack.stack_id][name]
     before = parsed[name]
     made = resources.change(before, _resolved(stack, name), was, stack.region_name)
@@ -211,7 +254,7 @@ def _changed(stack: Stack, name: str) -> list[tuple[Any, dict[str, Any]]]:
     _make(stack, name)
     if parsed[name].physical_resource_id == before.physical_resource_id:
         return []
-    return [(before, was)]
+    return [(name, before, was)]
 
 
 def _delete_all(stack: Stack) -> None:
@@ -219,7 +262,7 @@ def _delete_all(stack: Stack) -> None:
     templates = resource_map._resource_json_map
     for name in reversed(creation_order(templates)):
         if name in made_from and templates[name].get("DeletionPolicy") != "Retain":
-            resources.delete(resource_map._parsed_resources[name], made_from[name], stack.region_name)
+            _delete(stack, name, resource_map._parsed_resources[name], made_from[name])
             del made_from[name]
             del resource_map._parsed_resources[name]
     # Whoever asks about the deleted stack would make them again.
