@@ -29,7 +29,10 @@ SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request ra
 
 @dataclass(frozen=True)
 class Request:
-    """One request: ``query`` as in the address, ``range`` as in the header, ``nbytes`` of its body."""
+    """One request: ``query`` as in the address, ``range`` as in the header, ``nbytes`` of its body.
+
+    ``copied_etag`` is the version that a part must be copied from.
+    """
 
     method: str
     path: str
@@ -37,7 +40,7 @@ class Request:
     range: str
     nbytes: int
     signed: bool
-    copied: bool
+    copied_etag: str
 
 
 @dataclass
@@ -69,7 +72,7 @@ class S3Server:
                     environ.get("HTTP_RANGE", ""),
                     int(environ.get("CONTENT_LENGTH") or 0),
                     "HTTP_AUTHORIZATION" in environ,
-                    "HTTP_X_AMZ_COPY_SOURCE" in environ,
+                    environ.get("HTTP_X_AMZ_COPY_SOURCE_IF_MATCH", ""),
                 )
             )
             if self.answers:
