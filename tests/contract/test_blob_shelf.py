@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from rios_batch.aws.clients import make_client
+from rios_batch.aws.queue import QueueGoneError, WorkQueue
+from rios_batch.aws.runs import Run
 from rios_batch.errors import RiosBatchError
+from rios_batch.jobmanagers.results import error_of
+from rios_batch.jobmanagers.shelf import Shelf
+from rios_batch.jobmanagers.supervisor import merge_blobs
 from rios_batch.jobspec import Blob
+from rios_batch.work import MergeBlobs
 from tests.s3server import ON_LOOPBACK
 from tests.shelf import BucketShelf
 
@@ -22,9 +31,38 @@ if TYPE_CHECKING:
 pytestmark = ON_LOOPBACK
 
 
+@contextmanager
+def shelf_of_a_run(bucket: Bucket) -> Iterator[BlobShelf]:
+    """Give the shelf of AWSBatch, and have a thread do what a worker does."""
+    run = Run(bucket, "a-run")
+    with closing(make_client("sqs")) as client:
+        queue = WorkQueue.create(client, "a-run", lease_seconds=10)
+
+        def work() -> None:
+            with suppress(QueueGoneError):
+                while True:
+                    for lease in queue.receive(1, wait_seconds=1):
+                        assert isinstance(lease.work, MergeBlobs)
+                        merge_blobs(run, queue, lease, lease.work, "a worker")
+
+        def wait() -> None:
+            time.sleep(0.02)
+            own.look()
+            for key in run.failures():
+                raise error_of(run.failure(key))
+
+        own = Shelf(run, queue, wait)
+        with ThreadPoolExecutor(1) as executor:
+            worker = executor.submit(work)
+            yield own
+            queue.delete()
+            worker.result()
+
+
 # From a bucket to a shelf whose merges are done by somebody while the context lasts.
 SHELVES: dict[str, Callable[[Bucket], AbstractContextManager[BlobShelf]]] = {
     "the tests' own": lambda bucket: nullcontext(BucketShelf(bucket)),
+    "that of a run": shelf_of_a_run,
 }
 
 
