@@ -13,8 +13,8 @@ from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from moto.cloudformation.exceptions import AlreadyExistsException, ValidationError
-from moto.cloudformation.models import CloudFormationBackend, Event, Stack
+from moto.cloudformation.exceptions import AlreadyExistsException, CloudFormationError, ValidationError
+from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Event, Stack
 from moto.cloudformation.parsing import OutputMap, clean_json
 from moto.cloudformation.utils import generate_stack_id
 
@@ -36,6 +36,8 @@ def patch() -> None:
     replace(CloudFormationBackend, "update_stack", _update_stack)
     replace(CloudFormationBackend, "delete_stack", _delete_stack)
     replace(CloudFormationBackend, "execute_change_set", _execute_change_set)
+    replace(CloudFormationBackend, "describe_change_set", _describe_change_set)
+    replace(CloudFormationBackend, "delete_change_set", _delete_change_set)
     customresources.patch()
 
 
@@ -79,9 +81,9 @@ def _update_stack(
 def _execute_change_set(
     backend: CloudFormationBackend, change_set_name: str, stack_name: str | None = None
 ) -> None:
-    found = backend.describe_change_set(change_set_name)
-    if found is None or (stack_name and stack_name not in (found.stack_name, found.stack_id)):
-        raise ValidationError(change_set_name)
+    found = _describe_change_set(backend, change_set_name)
+    if stack_name and stack_name not in (found.stack_name, found.stack_id):
+        raise ChangeSetNotFoundError(f"ChangeSet [{change_set_name}] is not of stack {stack_name}")
     stack = backend.stacks[found.stack_id]
     if found.change_set_type == "CREATE":
         stack.template, stack.parameters = found.template, found.parameters
@@ -93,6 +95,24 @@ def _execute_change_set(
     else:
         _update(backend, stack, found.template, found.parameters)
     found.execution_status = "EXECUTE_COMPLETE"
+
+
+class ChangeSetNotFoundError(CloudFormationError):
+    code = "ChangeSetNotFound"  # the CDK's command line waits for it after a deletion
+
+
+def _describe_change_set(backend: CloudFormationBackend, change_set_name: str) -> ChangeSet:
+    for change_set_id, found in reversed(backend.change_sets.items()):
+        if change_set_name in (change_set_id, found.change_set_name):
+            return found
+    raise ChangeSetNotFoundError(f"ChangeSet [{change_set_name}] does not exist")
+
+
+def _delete_change_set(backend: CloudFormationBackend, change_set_name: str) -> None:
+    """Delete it; none by this name is no failure."""
+    for change_set_id, found in list(backend.change_sets.items()):
+        if change_set_name in (change_set_id, found.change_set_name):
+            del backend.change_sets[change_set_id]
 
 
 def _delete_stack(backend: CloudFormationBackend, name_or_stack_id: str) -> None:
@@ -116,11 +136,26 @@ def _create(backend: CloudFormationBackend, stack: Stack) -> None:
 
 def _update(backend: CloudFormationBackend, stack: Stack, template: str, parameters: dict[str, Any]) -> None:
     _event(stack, "UPDATE_IN_PROGRESS")
-    if _attempt(stack, "UPDATE_ROLLBACK_FAILED", _update_all, template, parameters):
-        stack.output_map = stack._create_output_map()
-        _event(stack, "UPDATE_COMPLETE")
-        _forget_exports(backend, stack)
-        _keep_exports(backend, stack)
+    before = stack.template, stack.parameters
+    outdated: list[tuple[str, Any, dict[str, Any]]] = []
+    status = "UPDATE_COMPLETE"
+    if not _attempt(stack, "UPDATE_ROLLBACK_IN_PROGRESS", _update_all, template, parameters, outdated):
+        # What was replaced already is replaced once more; AWS would go back to the old one.
+        if not _attempt(stack, "UPDATE_ROLLBACK_FAILED", _update_all, *before, outdated):
+            return
+        status = "UPDATE_ROLLBACK_COMPLETE"
+    _delete_outdated(stack, outdated)
+    stack.output_map = stack._create_output_map()
+    _event(stack, status)
+    _forget_exports(backend, stack)
+    _keep_exports(backend, stack)
+
+
+def _delete_outdated(stack: Stack, outdated: list[tuple[str, Any, dict[str, Any]]]) -> None:
+    parsed = stack.resource_map._parsed_resources
+    for name, resource, was in reversed(outdated):
+        if name not in parsed or parsed[name].physical_resource_id != resource.physical_resource_id:
+            _delete(stack, name, resource, was)
 
 
 def _attempt(stack: Stack, status_if_not: str, work: Callable[..., None], *arguments: Any) -> bool:
@@ -214,12 +249,17 @@ def _resolved(stack: Stack, name: str) -> dict[str, Any]:
     return {"Type": part["Type"], "Properties": properties}
 
 
-def _update_all(stack: Stack, template: str, parameters: dict[str, Any]) -> None:
+def _update_all(
+    stack: Stack,
+    template: str,
+    parameters: dict[str, Any],
+    outdated: list[tuple[str, Any, dict[str, Any]]],
+) -> None:
+    """Make the stack what a template says; resources to delete at the end are added to the list."""
     old, parsed = stack.resource_map._resource_json_map, stack.resource_map._parsed_resources
     made_from = _made_from[stack.stack_id]
     _take_template(stack, template, parameters)
     new = _wanted(stack)
-    outdated: list[tuple[str, Any, dict[str, Any]]] = []
     for name in creation_order(new):
         if name not in parsed:
             _make(stack, name)
@@ -228,14 +268,15 @@ def _update_all(stack: Stack, template: str, parameters: dict[str, Any]) -> None
     for name in reversed(creation_order(old)):
         if name not in new:
             _delete(stack, name, parsed.pop(name), made_from.pop(name))
-    for name, resource, was in reversed(outdated):
-        _delete(stack, name, resource, was)
 
 
 def _take_template(stack: Stack, template: str, parameters: dict[str, Any]) -> None:
+    resource_map = stack.resource_map
+    # "As before" reaches us as the value that moto found in SSM, and would be taken for a name there.
+    before = resource_map.resolved_parameters
+    parameters = {key: value for key, value in parameters.items() if value != before.get(key)}
     stack.template, stack.parameters = template, parameters
     stack._parse_template()
-    resource_map = stack.resource_map
     resource_map._template = stack.template_dict
     resource_map._resource_json_map = stack.template_dict["Resources"]
     resource_map.input_parameters = parameters
@@ -251,7 +292,11 @@ def _changed(stack: Stack, name: str) -> list[tuple[str, Any, dict[str, Any]]]:
         del parsed[name]
     else:
         parsed[name] = made
-    _make(stack, name)
+    try:
+        _make(stack, name)
+    except Exception:
+        parsed[name] = before
+        raise
     if parsed[name].physical_resource_id == before.physical_resource_id:
         return []
     return [(name, before, was)]
