@@ -50,7 +50,6 @@ class S3Server:
     port: int = 0
     requests: list[Request] = field(default_factory=list)
     answers: list[tuple[str, bytes]] = field(default_factory=list)
-    connections: int = 0
 
     @property
     def url(self) -> str:
@@ -90,23 +89,13 @@ def _running_s3() -> Iterator[S3Server]:
         DomainDispatcherApplication,
         create_backend_app,
     )
-    from werkzeug.serving import WSGIRequestHandler, make_server  # noqa: PLC0415
+    from werkzeug.serving import make_server  # noqa: PLC0415
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     state = S3Server()
 
-    class Handler(WSGIRequestHandler):
-        protocol_version = "HTTP/1.1"  # connections are kept, as S3 keeps them
-
-        def handle(self) -> None:
-            state.connections += 1
-            try:
-                super().handle()
-            finally:
-                state.connections -= 1
-
     application = state.application(DomainDispatcherApplication(create_backend_app))
-    server = make_server(HOST, 0, application, threaded=True, request_handler=Handler)
+    server = make_server(HOST, 0, application, threaded=True)
     state.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

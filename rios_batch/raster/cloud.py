@@ -119,7 +119,9 @@ def explain_failure(name: str, text: str) -> tuple[bool, str]:
     if code == _NO_BUCKET:
         bucket = gdal_name(name).split("/")[2]
         return True, f"does not exist: there is no bucket {bucket!r}; check its name"
-    if code == _ACCESS_DENIED or "response code: 403" in text:
+    if "response code: 403" in text:
+        return False, "may not be read: the server forbids it (HTTP 403)"
+    if code == _ACCESS_DENIED:
         return False, (
             f"may not be read ({text}): the credentials need s3:GetObject, and s3:ListBucket to tell a missing "
             "object from a forbidden one; for a requester-pays bucket set AWS_REQUEST_PAYER=requester, for a public "
