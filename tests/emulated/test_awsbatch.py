@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rios_batch.applier import ApplierReturn
-    from tests.emulation.cloud import Emulator, Job
+    from tests.emulation.cloud import Emulator
+    from tests.emulation.records import Job
 
 SCENE = np.random.default_rng(3).integers(1, 200, (2, 96, 160), np.uint8)
 EXPECTED = SCENE.astype(np.uint16) * 2

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.emulation.cloud import Call, Emulator
+    from tests.emulation.cloud import Emulator
+    from tests.emulation.records import Call
 
 TILE_PX = 384
 COLUMNS = 20
