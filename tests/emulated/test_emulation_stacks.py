@@ -109,6 +109,8 @@ def test_an_update_that_fails_is_taken_back(cloud: Emulator, template: dict[str,
     changed = copy.deepcopy(template)
     changed["Outputs"]["BatchVCPUS"]["Value"] = "4"
     of_type(changed, "Custom::PushedImage")[0]["Tag"] = "new"
+    network = [name for name, part in changed["Resources"].items() if part["Type"] == "AWS::EC2::Subnet"]
+    changed["Resources"]["Later"] = {"Type": "AWS::Logs::LogGroup", "DependsOn": network}
     for subnet in of_type(changed, "AWS::EC2::Subnet"):
         subnet["CidrBlock"] = "10.0.0.0/19"  # overlaps the one that it is to replace, as on AWS
     formation = cloud.client("cloudformation")

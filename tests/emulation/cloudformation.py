@@ -266,7 +266,7 @@ def _update_all(
         elif _resolved(stack, name) != made_from[name]:
             outdated += _changed(stack, name)
     for name in reversed(creation_order(old)):
-        if name not in new:
+        if name not in new and name in made_from:
             _delete(stack, name, parsed.pop(name), made_from.pop(name))
 
 
