@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from osgeo import gdal
 from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
 
 from rios_batch import applier
-from rios_batch.aws.objects import MIB
+from rios_batch.aws.objects import MIB, MOST_PARTS
 from rios_batch.creationoptions import CreationOptions
 from rios_batch.errors import OutputError, ParameterError, RiosBatchError
 from rios_batch.geotiff import EncodedBlocks
 from rios_batch.grid import PixelGridDefn
-from rios_batch.jobspec import Layout, OutputSpec, StoredBlocks, TileOutput
+from rios_batch.jobspec import Blob, Layout, OutputSpec, StoredBlocks, TileOutput
 from rios_batch.plan import BlockGrid, TilePlan
 from rios_batch.raster.encode import tile_sink
+from rios_batch.raster.parts import PartStream
 from rios_batch.raster.s3sinks import MultipartAssembler
 from rios_batch.raster.sinks import GeoTiffAssembler, open_sink
 from tests.s3server import DENIED, ON_LOOPBACK, unfinished_uploads
@@ -27,6 +30,7 @@ from tests.shelf import BucketShelf
 from tests.support import files_below, make_raster, ramp, read_raster, run_script, utm_wkt
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rios_batch.aws.objects import Bucket
@@ -500,12 +504,11 @@ def test_any_format_is_made_locally_and_uploaded_with_its_side_files(
 
 
 @pytest.mark.parametrize("driver", ["GTiff", "HFA"])
-def test_old_side_files_would_describe_the_new_object_and_go(
+def test_old_metadata_would_describe_the_new_object_and_is_blanked(
     bucket: Bucket, tmp_path: Path, driver: str
 ) -> None:
-    for suffix in ("", ".aux.xml", ".ovr", ".msk", ".msk.ovr", ".txt"):
-        bucket.put(f"f/out.tif{suffix}", b"old")
-    bucket.put("f/out.tiff", b"old")
+    bucket.put("f/out.tif.aux.xml", b"<PAMDataset><Metadata><MDI key='old'>yes</MDI></Metadata></PAMDataset>")
+    bucket.put("f/out.tif.txt", b"another's")
 
     run_identity(
         make_raster(tmp_path / "in.tif", ramp(1, 75, 90)),
@@ -513,7 +516,23 @@ def test_old_side_files_would_describe_the_new_object_and_go(
         setOutputDriverName=driver,
     )
 
-    assert [entry.key for entry in bucket.list_objects()] == ["f/out.tif", "f/out.tif.txt", "f/out.tiff"]
+    dataset = gdal.Open(f"/vsis3/{bucket.name}/f/out.tif")
+    assert "old" not in dataset.GetMetadata()
+    assert np.array_equal(dataset.ReadAsArray()[None], ramp(1, 75, 90))
+    assert bucket.get("f/out.tif.txt") == b"another's"
+
+
+@pytest.mark.parametrize("encoded_by_workers", [True, False])
+@pytest.mark.parametrize("suffix", [".ovr", ".msk", ".msk.ovr"])
+def test_old_overviews_and_masks_are_refused_before_work_starts(
+    bucket: Bucket, suffix: str, *, encoded_by_workers: bool
+) -> None:
+    bucket.put(f"out.tif{suffix}", b"old")
+    output = replace(SMALL.output(f"s3://{bucket.name}/out.tif"), encoded_by_workers=encoded_by_workers)
+
+    with pytest.raises(OutputError, match=rf"s3://{bucket.name}/out\.tif{suffix} belongs to an older output"):
+        open_sink(output, SMALL.grid)
+    assert unfinished_uploads(bucket) == []
 
 
 def test_what_a_baseline_tiff_cannot_hold_arrives_beside_the_object(bucket: Bucket, tmp_path: Path) -> None:
@@ -593,3 +612,55 @@ def test_a_run_without_s3_does_not_load_boto3(tmp_path: Path) -> None:
         """
 
     assert run_script(tmp_path, script).stdout == "False False\n"
+
+
+class CountingUpload:
+    """Counts parts by size; nothing is sent."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[int, int] = {}
+
+    def put_part(self, number: int, data: bytes) -> None:
+        self.sizes[number] = len(data)
+
+    def copy_part(self, number: int, blob: Blob) -> None:
+        self.sizes[number] = blob.size
+
+
+@dataclass(frozen=True)
+class Merged:
+    size: int
+
+    def result(self) -> Blob:
+        return Blob("bucket", "merged", "etag", 0, self.size)
+
+
+class CountingShelf:
+    """Merges by adding sizes."""
+
+    def read(self, blob: Blob) -> bytes:
+        return bytes(blob.size)
+
+    def merge(self, blobs: Sequence[Blob]) -> Merged:
+        return Merged(sum(blob.size for blob in blobs))
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 300), st.lists(st.integers(1, 60 * MIB), min_size=1, max_size=40), st.integers(1, 400))
+def test_parts_obey_s3s_rules_for_any_size(total_gib: int, sizes: list[int], times: int) -> None:
+    most_bytes = max(total_gib * 2**30, sum(sizes) * times)
+    upload, shelf = CountingUpload(), CountingShelf()
+    parts = PartStream(upload, lead_bytes=1000, most_bytes=most_bytes)  # type: ignore[arg-type]
+    for size in sizes * times:
+        parts.add(Blob("bucket", "key", "etag", 0, size), shelf)
+    parts.finish()
+
+    numbers = sorted(upload.sizes)
+    assert numbers == list(range(2, len(numbers) + 2))
+    assert len(parts.lead) + sum(upload.sizes.values()) == sum(sizes) * times
+    assert all(upload.sizes[number] >= SMALLEST for number in numbers[:-1])
+    # As many parts as the whole raster would need do not exceed the limit.
+    if len(numbers) > 1:
+        average = sum(upload.sizes[number] for number in numbers[:-1]) / (len(numbers) - 1)
+        assert most_bytes / average < MOST_PARTS
+    assert parts.relayed_bytes <= 1000 + SMALLEST
