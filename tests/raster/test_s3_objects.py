@@ -175,7 +175,8 @@ def test_what_goes_wrong_before_s3_answers_is_told_too(error: Exception, sentenc
     def fail(**_: Any) -> None:
         raise error
 
-    client.meta.events.register("before-send.s3.GetObject", fail)
+    # Before the loop that tries again.
+    client.meta.events.register("provide-client-params.s3.GetObject", fail)
     with pytest.raises(S3Error, match=sentence):
         Bucket("bucket", client).get("k")
 
