@@ -119,8 +119,20 @@ class StackExportsError(JobMgrError):
     """The deployed stack is missing, is being changed, or does not say what the runtime needs."""
 
 
+class AWSError(JobMgrError):
+    """AWS refused a request or could not be reached; says what for and what to do."""
+
+
+class AWSUnavailableError(AWSError):
+    """AWS could not be reached, or asked to come back later, for longer than boto3 tries."""
+
+
 class S3Error(RiosBatchError, OSError):
     """S3 refused a request or could not be reached; says which object and what to do."""
+
+
+class S3UnavailableError(S3Error):
+    """S3 could not be reached, or asked to come back later, for longer than boto3 tries."""
 
 
 class MissingObjectError(S3Error, FileNotFoundError):

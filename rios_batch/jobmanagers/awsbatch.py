@@ -19,7 +19,8 @@ import sys
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from rios_batch.aws.cloud import Cloud, explained
+from rios_batch.aws.cloud import Cloud
+from rios_batch.aws.faults import explained
 from rios_batch.aws.jobs import LARGEST_ARRAY
 from rios_batch.aws.runs import Run, newest_run
 from rios_batch.errors import JobMgrError
