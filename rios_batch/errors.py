@@ -115,12 +115,20 @@ class ProcessCancelledError(RiosBatchError):
     """The progress object said that the user cancelled."""
 
 
+class DeniedError(JobMgrError, PermissionError):
+    """AWS forbids a call that the run needs; says which action is missing."""
+
+
 class StackExportsError(JobMgrError):
     """The deployed stack is missing, is being changed, or does not say what the runtime needs."""
 
 
 class S3Error(RiosBatchError, OSError):
     """S3 refused a request or could not be reached; says which object and what to do."""
+
+
+class S3DeniedError(S3Error, PermissionError):
+    """S3 forbids a request; says which action is missing."""
 
 
 class MissingObjectError(S3Error, FileNotFoundError):

@@ -23,8 +23,8 @@ from rios_batch import __version__
 from rios_batch.aws.clients import error_code, make_client
 from rios_batch.aws.exports import StackExports, read_exports
 from rios_batch.aws.objects import Bucket, make_s3_client
-from rios_batch.contract import DEFAULT_STACK_NAME, ENV_STACK, ENV_STACK_REGION
-from rios_batch.errors import JobMgrError, StackExportsError
+from rios_batch.contract import DEFAULT_STACK_NAME, ENV_STACK, ENV_STACK_REGION, Env
+from rios_batch.errors import DeniedError, JobMgrError, StackExportsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +117,8 @@ def explained(what: str) -> Iterator[None]:
 
     Raises
     ------
-    JobMgrError : whenever the body raises an error of boto3.
+    DeniedError : AWS forbids what the body does.
+    JobMgrError : whenever the body raises another error of boto3.
     """
     try:
         yield
@@ -151,8 +152,10 @@ def _refused(error: ClientError, what: str) -> JobMgrError:
             "(`aws sso login`)"
         )
     if code in _DENIED:
-        return JobMgrError(
-            f"{what} cannot be used with these credentials ({message}); attach the policy that the stack's output "
-            "SubmitterPolicyArn names to your user or role"
+        cure = (
+            "its role is not as the stack made it, deploy it again (`npx cdk deploy`)"
+            if os.environ.get(Env.BATCH_JOB_ID)
+            else "attach the policy that the stack's output SubmitterPolicyArn names to your user or role"
         )
+        return DeniedError(f"{what} cannot be used with these credentials ({message}); {cure}")
     return JobMgrError(f"{what} cannot be used: AWS answered {error.operation_name} with {code}: {message}")

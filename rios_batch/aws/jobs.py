@@ -5,9 +5,13 @@ Whether tiles are done is never read from Batch; it is only asked why workers wa
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
+from rios_batch.aws.clients import error_code, make_client
 from rios_batch.contract import JOB_TAG
 
 if TYPE_CHECKING:
@@ -109,7 +113,22 @@ class WorkerJobs:
         said = [container.get("reason", ""), job.get("statusReason", "")]
         if "exitCode" in container:
             said.append(f"exit code {container['exitCode']}")
+        if stream := container.get("logStreamName"):
+            said.append(self._last_words(stream))
         return f"Batch job {job_id}: {'; '.join(filter(None, said)) or 'no reason given'}"
+
+    def _last_words(self, stream: str) -> str:
+        """Return the end of a log: a worker that may not even leave a record in S3 has said why there."""
+        try:
+            with contextlib.closing(make_client("logs", region=self._client.meta.region_name)) as client:
+                reply = client.get_log_events(
+                    logGroupName=self._exports.log_group, logStreamName=stream, limit=1
+                )
+        except ClientError as error:
+            if error_code(error) == "ResourceNotFoundException":  # nothing has been printed
+                return ""
+            return f"its log cannot be read: {error}"
+        return "".join(f"it said last: {event['message']}" for event in reply["events"])
 
     def _describe(self, job_id: str) -> JobDetailTypeDef:
         return self._client.describe_jobs(jobs=[job_id])["jobs"][0]

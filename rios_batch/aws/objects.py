@@ -21,7 +21,7 @@ from botocore.exceptions import (
 
 from rios_batch.aws.calls import CALLS
 from rios_batch.aws.clients import make_client
-from rios_batch.errors import MissingObjectError, S3Error
+from rios_batch.errors import MissingObjectError, S3DeniedError, S3Error
 from rios_batch.s3names import S3Name
 
 if TYPE_CHECKING:
@@ -325,14 +325,14 @@ def _refused(error: ClientError, operation: str, bucket: str, key: str, what: st
         return S3Error(f"there is no bucket {bucket!r}; check its name" + (f" in {what}" if key else ""))
     if code in ("NoSuchKey", "404"):
         return MissingObjectError(f"{what} does not exist")
-    if code in ("PreconditionFailed", "412"):
-        advice = "is no longer what it was: another object is there by now"
-    elif code in ("AccessDenied", "403", "AllAccessDisabled"):
+    if code in ("AccessDenied", "403", "AllAccessDisabled"):
         needed = sorted({action for call in CALLS if call.operation == operation for action in call.actions})
-        advice = (
-            f"may not be used with these credentials: they need {' and '.join(needed)}, and the bucket's policy "
+        return S3DeniedError(
+            f"{what} may not be used with these credentials: they need {' and '.join(needed)}, and the bucket's policy "
             f"must not forbid it{said}"
         )
+    if code in ("PreconditionFailed", "412"):
+        advice = "is no longer what it was: another object is there by now"
     elif code in _BAD_CREDENTIALS:
         advice = f"cannot be used, the AWS credentials are wrong or have expired{said}; renew them (`aws sso login`)"
     elif code in _WRONG_REGION:

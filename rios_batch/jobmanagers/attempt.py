@@ -118,6 +118,9 @@ class Attempt:
         leases = self._queue.receive(1, LONGEST_WAIT_SECONDS)
         while not leases:
             leases = self._queue.receive(1, LONGEST_WAIT_SECONDS)
+        # Seen now whether it is allowed: a failing renewal is only a warning, and the rest is asked when work is short.
+        self._queue.renew(leases)
+        self._queue.sizes()
         keeper.hold(leases[0])
         keeper.start()
         self._undo.append(("its lease", keeper.stop))
@@ -258,8 +261,10 @@ class Attempt:
             return
         # Workers that run find the queue gone and leave by themselves, unless they do a tile a second time; those that
         # wait for a machine would still get one, only to leave.
-        report = self._jobs.report()
-        idle = self._dismissed and self._queue.sizes() == (0, _HELD)
-        if not (report.all_ended or (idle and report.all_running)):
+        if not (self._dismissed and self._workers_leave()):
             self._jobs.terminate(reason)
         self._jobs.job_id = ""
+
+    def _workers_leave(self) -> bool:
+        report = self._jobs.report()
+        return report.all_ended or (report.all_running and self._queue.sizes() == (0, _HELD))

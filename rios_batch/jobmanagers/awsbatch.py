@@ -107,7 +107,7 @@ class AWSBatch(JobManager):
             with explained(f"run {self._run.run_id}"):
                 self._run.put_description(description)
                 attempt.start(self._run.put_job(pickled))
-            yield from attempt.results()
+                yield from attempt.results()
         except BaseException:  # GeneratorExit too: an output could not be written
             attempt.stop("the run failed or was stopped")
             self._say_how_to_resume(attempt)

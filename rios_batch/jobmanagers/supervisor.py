@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING
 
 import cloudpickle
 
+from rios_batch.aws.cloud import explained
 from rios_batch.aws.queue import LONGEST_WAIT_SECONDS, QueueGoneError
 from rios_batch.errors import (
+    DeniedError,
     FileOpenError,
     OutputError,
+    S3DeniedError,
     S3Error,
     UserFunctionError,
     WorkerLostError,
@@ -85,9 +88,15 @@ class Supervisor:
         self._idle: queue.SimpleQueue[Child | None] = queue.SimpleQueue()
         self._free = threading.Semaphore(self._lanes)
         self._stopping = False
+        self._denied: Exception | None = None
 
     def work(self) -> None:
-        """Work until nothing is left; on any exception (Terminated) give the leases back first."""
+        """Work until nothing is left; on any exception (Terminated) give the leases back first.
+
+        Raises
+        ------
+        DeniedError, S3DeniedError : the worker may not do what it has to.
+        """
         for _ in range(self._order.num_workers):
             self._add_child()
         with self._keeper, ThreadPoolExecutor(self._lanes, "rios_batch lane") as executor:
@@ -102,6 +111,8 @@ class Supervisor:
         looks_at_empty_queue = 0
         while looks_at_empty_queue < _LOOKS_AT_EMPTY_QUEUE:
             self._free.acquire()
+            if self._denied is not None:
+                raise self._denied
             lanes = 1
             while self._free.acquire(blocking=False):
                 lanes += 1
@@ -134,19 +145,25 @@ class Supervisor:
 
     def _do(self, lease: Lease) -> None:
         try:
-            match lease.work:
-                case ComputeTile(tile):
-                    self._compute(lease, tile)
-                case MergeBlobs():
-                    merge_blobs(self._run, self._queue, lease, lease.work, self._name)
-                case Stay():  # main has died, or it would hold this one
-                    self._queue.finish(lease)
+            with explained(f"run {self._run.run_id}"):
+                self._do_work(lease)
+        except (DeniedError, S3DeniedError) as error:
+            self._denied = error  # and would be denied again: the worker ends
         except Exception:
             # AWS is out of reach even for a failure's record. The lease lapses, and the work is done again.
             log.exception("%s could not finish %s", self._name, lease.work)
         finally:
             self._keeper.release(lease)
             self._free.release()
+
+    def _do_work(self, lease: Lease) -> None:
+        match lease.work:
+            case ComputeTile(tile):
+                self._compute(lease, tile)
+            case MergeBlobs():
+                merge_blobs(self._run, self._queue, lease, lease.work, self._name)
+            case Stay():  # main has died, or it would hold this one
+                self._queue.finish(lease)
 
     def _compute(self, lease: Lease, index: int) -> None:
         if lease.received > MAX_RECEIVED:
