@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import (
@@ -17,8 +18,8 @@ from botocore.exceptions import (
 )
 
 from rios_batch.aws.clients import error_code
-from rios_batch.contract import ENV_STACK_REGION
-from rios_batch.errors import AWSError, AWSUnavailableError
+from rios_batch.contract import ENV_STACK_REGION, Env
+from rios_batch.errors import AWSError, AWSUnavailableError, DeniedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,7 @@ def explained(what: str) -> Iterator[None]:
 
     Raises
     ------
+    DeniedError : AWS forbids what the body does.
     AWSError : whenever the body raises an error of boto3; AWSUnavailableError where trying later may help.
     """
     try:
@@ -75,10 +77,12 @@ def _refused(error: ClientError, what: str) -> AWSError:
             "(`aws sso login`)"
         )
     if code in _DENIED:
-        return AWSError(
-            f"{what} cannot be used with these credentials ({message}); attach the policy that the stack's output "
-            "SubmitterPolicyArn names to your user or role"
+        cure = (
+            "its role is not as the stack made it, deploy it again (`npx cdk deploy`)"
+            if os.environ.get(Env.BATCH_JOB_ID)
+            else "attach the policy that the stack's output SubmitterPolicyArn names to your user or role"
         )
+        return DeniedError(f"{what} cannot be used with these credentials ({message}); {cure}")
     kind = AWSUnavailableError if is_passing(error) else AWSError
     return kind(f"{what} cannot be used: AWS answered {error.operation_name} with {code}: {message}")
 

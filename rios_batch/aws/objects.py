@@ -26,11 +26,11 @@ from botocore.exceptions import (
 from rios_batch.aws.calls import CALLS
 from rios_batch.aws.clients import error_code, make_client
 from rios_batch.aws.faults import BAD_CREDENTIALS, is_passing
-from rios_batch.errors import MissingObjectError, S3Error, S3UnavailableError
+from rios_batch.errors import MissingObjectError, RiosBatchError, S3DeniedError, S3Error, S3UnavailableError
 from rios_batch.s3names import S3Name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
@@ -184,11 +184,23 @@ class Bucket:
                 f"{S3Name(self.name, refused[0].get('Key', ''))}: {refused[0].get('Message', 'no reason given')}"
             )
 
-    def upload(self, path: Path, key: str, *, metadata: Mapping[str, str] | None = None) -> None:
+    def upload(
+        self,
+        path: Path,
+        key: str,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Store a local file, a large one in several parts at once.
+
+        Parameters
+        ----------
+        stopped : asked during the upload; once it says True the upload is broken off.
 
         Raises
         ------
+        UploadStoppedError : it was broken off.
         OSError : the file cannot be read.
         """
         with _explained("put_object", self.name, key):
@@ -197,12 +209,22 @@ class Bucket:
                 self.name,
                 key,
                 ExtraArgs={"Metadata": dict(metadata or {})},
+                Callback=lambda _: _check_not(stopped),
                 Config=TransferConfig(multipart_threshold=16 * MIB, multipart_chunksize=16 * MIB),
             )
 
     def multipart(self, key: str) -> MultipartUpload:
         """Begin an object that is put together from parts."""
         return MultipartUpload(self, key)
+
+
+class UploadStoppedError(RiosBatchError):
+    """An upload was broken off because it is no longer wanted."""
+
+
+def _check_not(stopped: Callable[[], bool]) -> None:
+    if stopped():
+        raise UploadStoppedError("the upload was broken off")
 
 
 class MultipartUpload:
@@ -335,14 +357,14 @@ def _refused(error: ClientError, operation: str, bucket: str, key: str, what: st
         return S3Error(f"there is no bucket {bucket!r}; check its name" + (f" in {what}" if key else ""))
     if code in ("NoSuchKey", "404"):
         return MissingObjectError(f"{what} does not exist")
-    if code in ("PreconditionFailed", "412"):
-        advice = "is no longer what it was: another object is there by now"
-    elif code in ("AccessDenied", "403", "AllAccessDisabled"):
+    if code in ("AccessDenied", "403", "AllAccessDisabled"):
         needed = sorted({action for call in CALLS if call.operation == operation for action in call.actions})
-        advice = (
-            f"may not be used with these credentials: they need {' and '.join(needed)}, and the bucket's policy "
+        return S3DeniedError(
+            f"{what} may not be used with these credentials: they need {' and '.join(needed)}, and the bucket's policy "
             f"must not forbid it{said}"
         )
+    if code in ("PreconditionFailed", "412"):
+        advice = "is no longer what it was: another object is there by now"
     elif code in _BAD_CREDENTIALS:
         advice = f"cannot be used, the AWS credentials are wrong or have expired{said}; renew them (`aws sso login`)"
     elif code in _WRONG_REGION:
