@@ -77,8 +77,8 @@ def _submit(parsed: argparse.Namespace) -> int:
     cloud = Cloud.connect()
     with explained("the script job"):
         cloud.check_queue(cloud.exports.main_queue)
-        prefix = send_script(cloud.bucket, files)
-        job = ScriptJob(cloud, submit_script(cloud, prefix, parsed.script.name, parsed.arguments))
+        sent = send_script(cloud.bucket, files)
+        job = ScriptJob(cloud, submit_script(cloud, sent, parsed.script.name, parsed.arguments))
     if parsed.detach:
         print(job.job_id)  # noqa: T201 - the command's result
         return 0

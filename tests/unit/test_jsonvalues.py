@@ -80,9 +80,18 @@ def test_a_numpy_scalar_stays_one() -> None:
     assert back == np.float32(0.1)
 
 
+MASKED: Any = np.ma.masked_array([1, 2], [False, True])  # type: ignore[no-untyped-call]
+
+
 @pytest.mark.parametrize(
     "value",
-    [object(), np.array([object()]), [1, {2: open}], np.ma.masked_equal([1, 2], 2), defaultdict(int)],
+    [
+        object(),
+        np.array([object()]),
+        [1, {2: open}],
+        MASKED,
+        defaultdict(int),
+    ],
     ids=["object", "objects", "inside", "masked array", "defaultdict"],
 )
 def test_another_type_is_refused_by_name(value: Any) -> None:
