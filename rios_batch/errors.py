@@ -119,6 +119,14 @@ class PicklingFailedError(JobMgrError):
     """The user function or otherArgs cannot be sent to another process."""
 
 
+class UnloadableJobError(PicklingFailedError):
+    """The pickled function cannot be loaded in a worker: a module is missing there."""
+
+
+class VersionMismatchError(JobMgrError):
+    """Workers run other versions of Python or libraries than main, so that a pickle could mean something else."""
+
+
 class WorkerLostError(JobMgrError):
     """A tile killed its worker process again and again."""
 
@@ -129,6 +137,34 @@ class ProcessCancelledError(RiosBatchError):
 
 class StackExportsError(JobMgrError):
     """The deployed stack is missing, is being changed, or does not say what the runtime needs."""
+
+
+class AWSError(JobMgrError):
+    """AWS refused a request or could not be reached; says what for and what to do."""
+
+
+class AWSUnavailableError(AWSError):
+    """AWS could not be reached, or asked to come back later, for longer than boto3 tries."""
+
+
+class DeniedError(AWSError, PermissionError):
+    """AWS forbids a call that the run needs; says which action is missing."""
+
+
+class S3Error(RiosBatchError, OSError):
+    """S3 refused a request or could not be reached; says which object and what to do."""
+
+
+class S3UnavailableError(S3Error):
+    """S3 could not be reached, or asked to come back later, for longer than boto3 tries."""
+
+
+class S3DeniedError(S3Error, PermissionError):
+    """S3 forbids a request; says which action is missing."""
+
+
+class MissingObjectError(S3Error, FileNotFoundError):
+    """There is no such object in S3."""
 
 
 class UnlistedCallError(RiosBatchError):

@@ -11,6 +11,7 @@ import numpy as np
 from rios_batch.errors import GDALLayerNumberError, ImageOpenError, ParameterError, ResampleNeededError
 from rios_batch.grid import offset_on
 from rios_batch.jobspec import Burn, InputFile, InputSpec
+from rios_batch.raster.cloud import gdal_name
 from rios_batch.raster.gdalapi import nodata_or_none, same_projection
 from rios_batch.raster.sources import describe, is_file_name, is_vector, open_raster
 from rios_batch.raster.vectors import check_vectors
@@ -167,13 +168,13 @@ def _describe(path: str) -> RasterFacts | None:
     try:
         return describe(path)
     except ImageOpenError:
-        if is_vector(path):
+        if is_vector(gdal_name(path)):
             return None
         raise
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).absolute()) if is_file_name(path) else path
+    return str(Path(path).absolute()) if is_file_name(path) else gdal_name(path)
 
 
 def difference(fact: RasterFacts, grid: PixelGridDefn) -> str:

@@ -46,6 +46,19 @@ _NUMPY_NAMES = {code: name for name, code in GDAL_TYPES.items()} | {
 }
 
 
+def gdal_version() -> str:
+    """Return GDAL's version, such as ``3.6.2``."""
+    return str(gdal.VersionInfo("RELEASE_NAME"))
+
+
+def dataset_stamps(path: str) -> list[tuple[str, int, int]]:
+    """Return name, size in bytes and time of change of every file that a dataset consists of, wherever it lies."""
+    dataset = gdal.OpenEx(path)
+    names = sorted({path, *(dataset.GetFileList() or [])})
+    found = ((name, gdal.VSIStatL(name)) for name in names)
+    return [(name, stat.size, stat.mtime) for name, stat in found if stat is not None]
+
+
 def gdal_type(dtype_name: str) -> int:
     """Return GDAL's code for a numpy type.
 

@@ -13,6 +13,7 @@ from osgeo import gdal
 from rios_batch.associations import BlockAssociations
 from rios_batch.errors import ImageOpenError, MissingFileError
 from rios_batch.grid import Extent, PixelGridDefn, check_north_up
+from rios_batch.raster.cloud import explain_failure, gdal_name, is_remote, prepare_network
 from rios_batch.raster.gdalapi import buffer_type, nodata_or_none, numpy_name, reason
 from rios_batch.raster.vectors import Rasterizer
 from rios_batch.raster.warp import by_chunks, open_warped
@@ -105,20 +106,31 @@ class RasterFacts:
         return chunks + math.ceil(source_width * source_height) * nbands * itemsize
 
 
-def open_raster(path: str) -> gdal.Dataset:
+def open_raster(name: str, path: str | None = None) -> gdal.Dataset:
     """Open a raster for reading; GDAL's exceptions must be on.
+
+    Parameters
+    ----------
+    name : a file, a name of GDAL's own, or ``s3://``, ``gs://`` or ``https://``; errors speak of it.
+    path : what is to be opened if it is not to be found under that name.
 
     Raises
     ------
-    MissingFileError : there is no such file.
+    MissingFileError : there is no such file or object.
     ImageOpenError : GDAL cannot open it; says why.
     """
+    path = path or gdal_name(name)
     if is_file_name(path) and not Path(path).exists():
-        raise MissingFileError(f"input file {path!r} does not exist")
+        raise MissingFileError(f"input file {name!r} does not exist")
+    if is_remote(path):
+        prepare_network()
     try:
         return gdal.Open(path)
     except RuntimeError as error:
-        raise ImageOpenError(f"input {path!r} cannot be opened as a raster: {reason(error)}") from error
+        if is_remote(path):
+            missing, why = explain_failure(name, reason(error))
+            raise (MissingFileError if missing else ImageOpenError)(f"input {name!r} {why}") from error
+        raise ImageOpenError(f"input {name!r} cannot be opened as a raster: {reason(error)}") from error
 
 
 def is_file_name(path: str) -> bool:
@@ -242,11 +254,15 @@ class BlockReader:
         # One file may be several inputs: with other layers it is the same dataset, resampled it is not.
         key = file if file.warp else file.path
         if key not in self._datasets:
-            self._datasets[key] = open_warped(file) if file.warp else open_raster(file.path)
+            if is_remote(file.path):
+                prepare_network()
+            self._datasets[key] = open_warped(file) if file.warp else open_raster(file.name, file.path)
         return self._datasets[key]
 
     def _rasterizer(self, file: InputFile) -> Rasterizer:
         if file not in self._rasterizers:
+            if is_remote(file.path):
+                prepare_network()
             job = self._job
             width_px = job.plan.tile(0).window.width + 2 * job.overlap_px
             self._rasterizers[file] = Rasterizer(file, job.grid, width_px)

@@ -1,0 +1,91 @@
+"""Finding the stack and checking that it can be used, before anything is submitted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import NoRegionError
+
+from rios_batch import __version__
+from rios_batch.aws.clients import make_client
+from rios_batch.aws.exports import StackExports, read_exports
+from rios_batch.aws.faults import explained
+from rios_batch.aws.objects import Bucket, make_s3_client
+from rios_batch.contract import DEFAULT_STACK_NAME, ENV_STACK, ENV_STACK_REGION
+from rios_batch.errors import JobMgrError, StackExportsError
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch import BatchClient
+    from mypy_boto3_sqs import SQSClient
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A stack that can be used, and clients in its region."""
+
+    exports: StackExports
+    region: str
+    bucket: Bucket
+    sqs: SQSClient
+    batch: BatchClient
+
+    @classmethod
+    def connect(cls) -> Cloud:
+        """Find the stack that the environment names, and check all that a run needs of it.
+
+        Raises
+        ------
+        JobMgrError : region or credentials are missing, or something of the stack cannot be used; says what to do.
+        """
+        stack_name = os.environ.get(ENV_STACK) or DEFAULT_STACK_NAME
+        with explained(f"stack {stack_name}"):
+            region = os.environ.get(ENV_STACK_REGION) or boto3.session.Session().region_name
+            if not region:
+                raise NoRegionError
+            with contextlib.closing(make_client("sts", region=region)) as client:
+                client.get_caller_identity()
+            with contextlib.closing(make_client("cloudformation", region=region)) as client:
+                exports = read_exports(client, stack_name=stack_name)
+            if exports.version != __version__:
+                raise StackExportsError(
+                    f"stack {stack_name} runs rios_batch {exports.version}, this is {__version__}: deploy it again "
+                    "from this version (`npx cdk deploy`), or install that one here"
+                )
+            cloud = cls(
+                exports,
+                region,
+                Bucket(exports.bucket, make_s3_client(region=region)),
+                make_client("sqs", region=region),
+                make_client("batch", region=region),
+            )
+            cloud.bucket.check()
+            cloud.check_queue(exports.worker_queue)
+        return cloud
+
+    def close(self) -> None:
+        """Close all connections; they open again when they are used."""
+        for client in (self.bucket.client, self.sqs, self.batch):
+            client.close()
+
+    def check_queue(self, name: str) -> None:
+        """See that a Batch queue takes jobs.
+
+        Raises
+        ------
+        JobMgrError : it does not exist, or is disabled or invalid.
+        """
+        found = self.batch.describe_job_queues(jobQueues=[name])["jobQueues"]
+        advice = "deploy the stack again"
+        if not found:
+            raise JobMgrError(f"there is no Batch job queue {name} in {self.region}; {advice}")
+        state, status = found[0]["state"], found[0].get("status", "")
+        if state != "ENABLED" or status not in ("VALID", "UPDATING", ""):
+            reason = found[0].get("statusReason", "")
+            raise JobMgrError(
+                f"Batch job queue {name} takes no jobs, it is {state} and {status}{f' ({reason})' if reason else ''}; "
+                f"enable it, or {advice}"
+            )

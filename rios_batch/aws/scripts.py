@@ -1,0 +1,169 @@
+"""Scripts that run as main in the stack's own image: sending them there, and following what they print."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from rios_batch.aws.clients import error_code, make_client
+from rios_batch.contract import JOB_TAG, SCRIPT_COMMAND, SCRIPTS_PREFIX
+from rios_batch.errors import JobMgrError, MissingObjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef
+
+    from rios_batch.aws.cloud import Cloud
+    from rios_batch.aws.objects import Bucket
+
+_POLL_SECONDS = 2.0
+_LAST_LOOKS = 4
+_LIST = "files.json"
+_ENDED = ("SUCCEEDED", "FAILED")
+
+
+@dataclass(frozen=True)
+class SentScript:
+    """A script in the exchange bucket, and what it needs beside it.
+
+    Attributes
+    ----------
+    location : ``s3://bucket/prefix/``.
+    sha256 : of the list of its files, which holds theirs. Workers may write into that bucket, and the script runs with
+        more rights than theirs.
+    """
+
+    location: str
+    sha256: str
+
+
+def send_script(bucket: Bucket, files: Sequence[Path]) -> SentScript:
+    """Put a script and what it needs beside it into the exchange bucket."""
+    prefix = f"{SCRIPTS_PREFIX}{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}/"
+    digests = {}
+    for file in files:
+        data = file.read_bytes()
+        digests[file.name] = hashlib.sha256(data).hexdigest()
+        bucket.put(prefix + file.name, data)
+    listed = json.dumps(digests).encode()
+    bucket.put(prefix + _LIST, listed)
+    return SentScript(f"s3://{bucket.name}/{prefix}", hashlib.sha256(listed).hexdigest())
+
+
+def fetch_script(bucket: Bucket, prefix: str, sha256: str, folder: Path) -> None:
+    """Get what `send_script` put there.
+
+    Raises
+    ------
+    JobMgrError : it is not there any more, or not what was sent.
+    """
+    try:
+        listed = _checked(bucket.get(prefix + _LIST), sha256)
+        for name, digest in json.loads(listed).items():
+            (folder / Path(name).name).write_bytes(_checked(bucket.get(prefix + name), digest))
+    except MissingObjectError as error:
+        raise JobMgrError(f"the script is no longer there ({error}); submit it again") from error
+
+
+def _checked(data: bytes, sha256: str) -> bytes:
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise JobMgrError("a file of the script is not what was submitted; it is not run")
+    return data
+
+
+def submit_script(cloud: Cloud, sent: SentScript, script: str, arguments: Sequence[str]) -> str:
+    """Submit a main job that runs a sent script; return its id."""
+    exports = cloud.exports
+    reply = cloud.batch.submit_job(
+        jobName=f"rios-batch-main-{sent.location.strip('/').rpartition('/')[2]}",
+        jobQueue=exports.main_queue,
+        jobDefinition=exports.script_definition,
+        containerOverrides={"command": [*SCRIPT_COMMAND, sent.location, sent.sha256, script, *arguments]},
+        tags={JOB_TAG: exports.stack_name},
+    )
+    return reply["jobId"]
+
+
+@dataclass
+class ScriptJob:
+    """A submitted main job."""
+
+    cloud: Cloud
+    job_id: str
+    exit_status: int = 1
+
+    def describe(self) -> JobDetailTypeDef:
+        """Ask Batch for it.
+
+        Raises
+        ------
+        JobMgrError : Batch does not know the job, or no longer.
+        """
+        found = self.cloud.batch.describe_jobs(jobs=[self.job_id])["jobs"]
+        if not found:
+            raise JobMgrError(
+                f"there is no job {self.job_id} in {self.cloud.region}; Batch forgets jobs a week after their end"
+            )
+        return found[0]
+
+    def terminate(self) -> None:
+        """End it; what it has begun on Batch it ends itself."""
+        self.cloud.batch.terminate_job(jobId=self.job_id, reason="ended by rios-batch terminate")
+
+    def follow(self) -> Iterator[str]:
+        """Yield what happens and what the script prints, line by line, until its end; then `exit_status` is its own."""
+        log = _JobLog(self.cloud)
+        said = ""
+        while True:
+            job = self.describe()
+            status = job["status"]
+            if status != said:
+                said = status
+                reason = job.get("statusReason", "")
+                yield f"[job {self.job_id}: {status}{f' ({reason})' if reason and status == 'FAILED' else ''}]"
+            yield from log.new_lines(job.get("container", {}).get("logStreamName", ""))
+            if status in _ENDED:
+                break
+            time.sleep(_POLL_SECONDS)
+        # The last lines reach CloudWatch some seconds after the job's end.
+        for _ in range(_LAST_LOOKS):
+            yield from log.new_lines(job.get("container", {}).get("logStreamName", ""))
+            time.sleep(_POLL_SECONDS)
+        self.exit_status = job.get("container", {}).get("exitCode", 0 if status == "SUCCEEDED" else 1)
+
+
+class _JobLog:
+    """Reads a job's log stream on from where it was; a new attempt has a new stream."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._client = make_client("logs", region=cloud.region)
+        self._group = cloud.exports.log_group
+        self._stream = self._token = ""
+
+    def new_lines(self, stream: str) -> Iterator[str]:
+        if not stream:
+            return
+        if stream != self._stream:
+            self._stream, self._token = stream, ""
+        while True:
+            more = {"nextToken": self._token} if self._token else {}
+            try:
+                reply = self._client.get_log_events(
+                    logGroupName=self._group, logStreamName=stream, startFromHead=True, **more
+                )
+            except ClientError as error:
+                if error_code(error) == "ResourceNotFoundException":  # nothing has been printed yet
+                    return
+                raise
+            yield from (event["message"] for event in reply["events"])
+            token, self._token = self._token, reply["nextForwardToken"]
+            if token == self._token:  # the end for now; a page may be empty before it
+                return
