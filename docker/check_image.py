@@ -16,6 +16,9 @@ MODULES = (
     "rios_batch.contract",
     "rios_batch.workerconfig",
     "rios_batch.aws.exports",
+    "rios_batch.worker",
+    "rios_batch.scriptjob",
+    "rios_batch.applier",
 )
 LEAST_BOTO3 = (1, 36)  # conditional writes to S3, AWS_ENDPOINT_URL
 

@@ -17,6 +17,7 @@ applier.apply(ndvi, infiles, outfiles)
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 import warnings
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from rios_batch.controls import (
 from rios_batch.errors import ParameterError, ProcessCancelledError, RiosBatchWarning
 from rios_batch.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
 from rios_batch.jobmanagers import getJobManagerClassByType
+from rios_batch.jobspec import RunOptions
 from rios_batch.otherargs import merge
 from rios_batch.preparation import prepare
 from rios_batch.raster.gdalapi import gdal_exceptions
@@ -109,8 +111,9 @@ def apply(
             outfiles,
             controls,
             takes_other_args=otherArgs is not None,
-            num_workers=manager.numThreads,
+            num_workers=manager.num_processes,
         )
+        job = manager.adopt(job, otherArgs)
         done, copies = _run(job, manager, otherArgs, controls)
     records = tuple(tile.record for tile in done)
     timings = Timers(
@@ -147,7 +150,9 @@ def _manager(controls: ApplierControls) -> JobManager:
     if controls.numThreads == 1:
         return getJobManagerClassByType("in-process")(1)
     cls = getJobManagerClassByType(controls.jobManagerType or DEFAULT_JOB_MANAGER)
-    return cls(1 if cls.jobMgrType == "in-process" else controls.numThreads)
+    manager = cls(1 if cls.jobMgrType == "in-process" else controls.numThreads)
+    manager.options = RunOptions(controls.resume, controls.coordinateOnly)
+    return manager
 
 
 def _run(
@@ -167,7 +172,7 @@ def _run(
         report = cleanup.enter_context(_ProgressReport(controls.progress, len(job.plan)))
         # Last in, first out: workers have stopped before their outputs are removed.
         results = cleanup.enter_context(contextlib.closing(manager.run_tiles(job, other_args)))
-        for result in in_tile_order(results):
+        for result in itertools.islice(in_tile_order(results), len(job.plan)):
             started = time.perf_counter()
             tile_layouts = [part.layout for part in result.outputs]
             layouts = layouts or tile_layouts
@@ -183,6 +188,7 @@ def _run(
             copies = _merged(other_args, [tile.other_args for tile in done], controls)
         for sink in sinks:
             sink.commit()
+        next(results, None)  # the manager may let go of what the outputs were made from
     return done, copies
 
 

@@ -22,12 +22,17 @@ WORKER_COMMAND = ("python3", "-m", WORKER_MODULE)
 """The whole command line of a worker. AWS Batch can replace an image's command but not its
 entrypoint, so images of this project have no entrypoint and every job definition says all of it."""
 
+SCRIPT_COMMAND = ("python3", "-m", "rios_batch.scriptjob")
+"""Begins the command of a main job that `rios-batch submit` makes; the script's place, name and arguments follow."""
+
 JOB_TAG = "rios-batch:stack"
 """Tag on every submitted job; terminating a job is allowed by this tag, because a job has no name
 that a policy could match. Its value is the stack's name."""
 
 RUNS_PREFIX = "runs/"
 """First part of the key of everything that belongs to one run."""
+SCRIPTS_PREFIX = "scripts/"
+"""First part of the key of submitted scripts."""
 
 
 class Env(StrEnum):

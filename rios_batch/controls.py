@@ -29,8 +29,8 @@ class ApplierControls:
     """Settings of a run. Setters that take ``imagename`` set one symbolic name's value, or all when None.
 
     Environment variables ``RIOS_DFLT_DRIVER``, ``RIOS_DFLT_CREOPT_<driver>``, ``RIOS_DFLT_FOOTPRINT``,
-    ``RIOS_DFLT_BLOCKXSIZE``, ``RIOS_DFLT_BLOCKYSIZE``, ``RIOS_DFLT_OVERLAP`` and ``RIOS_DFLT_JOBMGRTYPE``
-    are read when the object is made.
+    ``RIOS_DFLT_BLOCKXSIZE``, ``RIOS_DFLT_BLOCKYSIZE``, ``RIOS_DFLT_OVERLAP``, ``RIOS_DFLT_JOBMGRTYPE`` and
+    ``RIOS_AWSBATCH_RESUME`` (see ``setResume``) are read when the object is made.
     """
 
     def __init__(self) -> None:
@@ -43,6 +43,8 @@ class ApplierControls:
         self.progress: Progress | None = None
         self.numThreads = 1
         self.jobManagerType: str | None = os.environ.get("RIOS_DFLT_JOBMGRTYPE") or None
+        self.resume: bool | str = os.environ.get("RIOS_AWSBATCH_RESUME") or False
+        self.coordinateOnly = False
         self.tileSize: tuple[int, int] | None = None
         self.drivername: str | None = os.environ.get("RIOS_DFLT_DRIVER") or None
         self.creationoptions: list[str] | None = None
@@ -213,8 +215,31 @@ class ApplierControls:
         self.numThreads = _at_least(1, numThreads, "number of threads")
 
     def setJobManagerType(self, jobMgrType: str | None) -> None:
-        """Set who runs the tiles: 'threads', 'multiprocessing', or a job manager of the script's own."""
+        """Set who runs the tiles: 'threads', 'multiprocessing', 'AWSBatch', or a manager of the script's own."""
         self.jobManagerType = jobMgrType
+
+    def setResume(self, resume: bool | str) -> None:
+        """Go on from the tiles that an earlier run on AWS Batch has finished, and compute only what is missing.
+
+        Function, inputs, grid, outputs and otherArgs must be what they were; otherwise the run is refused. Managers
+        other than 'AWSBatch' begin anew.
+
+        Parameters
+        ----------
+        resume : True for the newest unfinished run with these outputs, or to begin one if there is none; the
+            id of a run; or False.
+        """
+        given: Any = resume
+        if not isinstance(given, bool | str) or given == "":
+            raise ParameterError(f"resume is True, False or the id of a run, not {resume!r}")
+        self.resume = resume
+
+    def setCoordinateOnly(self, coordinateOnly: bool) -> None:
+        """Have main compute no tile itself on AWS Batch, where it is far from the data or its machine is weak.
+
+        The run then waits until Batch has machines for the workers.
+        """
+        self.coordinateOnly = bool(coordinateOnly)
 
     def setOtherArgsMerge(self, name: str, rule: str | MergeRule) -> None:
         """Say how an otherArgs attribute that blocks change is merged when there is more than one worker.

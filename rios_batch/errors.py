@@ -99,6 +99,14 @@ class PicklingFailedError(JobMgrError):
     """The user function or otherArgs cannot be sent to another process."""
 
 
+class UnloadableJobError(PicklingFailedError):
+    """The pickled function cannot be loaded in a worker: a module is missing there."""
+
+
+class VersionMismatchError(JobMgrError):
+    """Workers run other versions of Python or libraries than main, so that a pickle could mean something else."""
+
+
 class WorkerLostError(JobMgrError):
     """A tile killed its worker process again and again."""
 
@@ -109,6 +117,14 @@ class ProcessCancelledError(RiosBatchError):
 
 class StackExportsError(JobMgrError):
     """The deployed stack is missing, is being changed, or does not say what the runtime needs."""
+
+
+class S3Error(RiosBatchError, OSError):
+    """S3 refused a request or could not be reached; says which object and what to do."""
+
+
+class MissingObjectError(S3Error, FileNotFoundError):
+    """There is no such object in S3."""
 
 
 class UnlistedCallError(RiosBatchError):

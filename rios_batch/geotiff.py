@@ -148,11 +148,6 @@ def header_size(template: TiledTiff) -> int:
     return _Flavour(template.order, template.big).header_bytes
 
 
-def end_of_directory(template: TiledTiff, position: int) -> int:
-    """Return where a directory at ``position`` ends at the latest."""
-    return position + sum(len(entry.data) + 32 for entry in template.fields.values())
-
-
 def directory(
     template: TiledTiff, offsets: NDArray[np.uint64], byte_counts: NDArray[np.uint64], position: int
 ) -> bytes:

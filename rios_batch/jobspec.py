@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from rios_batch.creationoptions import CreationOptions
     from rios_batch.geotiff import EncodedBlocks
     from rios_batch.grid import PixelGridDefn, PixelWindow
     from rios_batch.plan import TilePlan
@@ -62,7 +63,7 @@ class OutputSpec:
     sequence: int | None
     path: str
     driver: str
-    creation_options: tuple[str, ...]
+    creation_options: CreationOptions
     nodata: float | None
     thematic: bool
     layer_names: tuple[str, ...]
@@ -91,9 +92,31 @@ class TileJob:
     overlap_px: int
     input_cache_bytes: int
 
+    def with_inputs_at(self, paths: Mapping[str, str]) -> TileJob:
+        """Return the job for a place where inputs lie elsewhere; paths that are not named stay."""
+        if not paths:
+            return self
+        inputs = tuple(
+            replace(spec, files=tuple(replace(f, path=paths.get(f.path, f.path)) for f in spec.files))
+            for spec in self.inputs
+        )
+        return replace(self, inputs=inputs)
+
     @property
     def input_names(self) -> tuple[str, ...]:
         return tuple(file.name for spec in self.inputs for file in spec.files)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Settings for job managers whose runs outlive main.
+
+    ``resume`` is False, True for the newest run with these outputs, or a run's id. With ``coordinate_only`` main
+    computes no tile itself.
+    """
+
+    resume: bool | str = False
+    coordinate_only: bool = False
 
 
 @dataclass(frozen=True)

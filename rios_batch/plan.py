@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rios_batch.errors import ParameterError
 from rios_batch.grid import PixelWindow
@@ -86,6 +86,11 @@ class TilePlan:
     @property
     def ntiles_y(self) -> int:
         return -(-self.blocks.nblocks_y // self.tile_yblocks)
+
+    @classmethod
+    def from_description(cls, description: dict[str, Any]) -> TilePlan:
+        """Return the plan that ``dataclasses.asdict`` described."""
+        return cls(**{**description, "blocks": BlockGrid(**description["blocks"])})
 
     def __len__(self) -> int:
         return self.ntiles_x * self.ntiles_y

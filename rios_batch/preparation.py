@@ -12,9 +12,11 @@ from rios_batch.errors import GDALLayerNumberError, IntersectionError, Parameter
 from rios_batch.grid import BOUNDS_FROM_REFERENCE, common_grid, offset_on
 from rios_batch.jobspec import InputFile, InputSpec, OutputSpec, TileJob
 from rios_batch.plan import BlockGrid, plan_tiles
+from rios_batch.raster.cloud import gdal_name, is_remote, release_connections
 from rios_batch.raster.gdalapi import same_projection
 from rios_batch.raster.outputs import choose_format, driver_for_extension
 from rios_batch.raster.sources import RasterFacts, describe, is_file_name
+from rios_batch.s3names import SCHEME, S3Name
 
 if TYPE_CHECKING:
     from rios_batch.associations import FilenameAssociations
@@ -60,6 +62,8 @@ def prepare(
         tile_size_px=controls.tileSize,
     )
     inputs = tuple(_input(name, paths, facts, grid, controls) for name, paths in in_names.items())
+    if any(is_remote(gdal_name(path)) for path in [*facts, controls.referenceImage or ""]):
+        release_connections()
     return TileJob(
         function=function,
         takes_other_args=takes_other_args,
@@ -106,6 +110,8 @@ def _file_name(value: Any, what: str) -> str | list[str]:
 
 
 def _one_file_name(value: Any, what: str) -> str:
+    if isinstance(value, os.PathLike) and str(value).startswith("s3:/"):
+        raise ParameterError(f"{what} is {value!r}; pathlib drops a slash of s3://, so give the name as text")
     if isinstance(value, str | os.PathLike) and os.fspath(value):
         return str(os.fspath(value))
     raise ParameterError(f"{what} is {value!r}; it must be a file name, or a list of them")
@@ -204,7 +210,7 @@ def _input_file(fact: RasterFacts, grid: PixelGridDefn, wanted: list[int] | None
         ) from error
     return InputFile(
         name=fact.path,
-        path=str(Path(fact.path).absolute()) if is_file_name(fact.path) else fact.path,
+        path=str(Path(fact.path).absolute()) if is_file_name(fact.path) else gdal_name(fact.path),
         col_offset=col,
         row_offset=row,
         ncols=fact.grid.ncols,
@@ -225,7 +231,8 @@ def _outputs(
     ]
     seen: dict[str, str] = {}
     for spec, _ in outputs:
-        other = seen.setdefault(os.path.realpath(spec.path), spec.label)
+        place = spec.path if spec.path.startswith(SCHEME) else os.path.realpath(spec.path)
+        other = seen.setdefault(place, spec.label)
         if other != spec.label:
             raise ParameterError(f"{other} and {spec.label} would both be written to {spec.path!r}")
     return outputs
@@ -234,6 +241,8 @@ def _outputs(
 def _output(
     name: str, sequence: int | None, path: str, controls: ApplierControls, blocks: BlockGrid
 ) -> tuple[OutputSpec, OutputFormat]:
+    if path.startswith(SCHEME):
+        S3Name.parse(path)
     driver = controls.getOptionForImagename("drivername", name) or driver_for_extension(path)
     chosen = choose_format(path, driver, controls.creation_options_for(name, driver), blocks)
     if chosen.unit_blocks is None:

@@ -160,6 +160,12 @@ def argument_parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"tiles computed at a time; default: the variable {Env.PROCESSES.value}",
     )
+    parser.add_argument(
+        "--with-main",
+        type=_positive,
+        metavar="PID",
+        help="main's own worker: reads inputs where main does, prints no line per tile, ends with that process",
+    )
     return parser
 
 

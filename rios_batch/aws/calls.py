@@ -111,6 +111,7 @@ CALLS: tuple[Call, ...] = (
     _s3("upload_part", _OBJECTS, "PutObject", _ALL, "blobs and inputs larger than one part"),
     _s3("complete_multipart_upload", _OBJECTS, "PutObject", _ALL, "blobs and inputs larger than one part"),
     _s3("abort_multipart_upload", _OBJECTS, "AbortMultipartUpload", _ALL, "an upload that failed"),
+    _s3("list_parts", _OBJECTS, "ListMultipartUploadParts", _ALL, "sizes of copied parts"),
     _s3("delete_objects", _OBJECTS, "DeleteObject", _MAINS, "a finished run leaves nothing"),
     # The user's own buckets.
     _s3("get_object", On.INPUT_OBJECTS, "GetObject", _ALL, "GDAL reads inputs in place"),
@@ -124,6 +125,7 @@ CALLS: tuple[Call, ...] = (
     _s3("upload_part", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "header and small parts of an output"),
     _s3("upload_part_copy", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "blobs go from S3 to S3"),
     _s3("upload_part_copy", _OBJECTS, "GetObject", _MAINS, "the source side of that copy"),
+    _s3("list_parts", On.OUTPUT_OBJECTS, "ListMultipartUploadParts", _MAINS, "sizes of copied parts"),
     _s3("complete_multipart_upload", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "the output appears whole"),
     _s3("abort_multipart_upload", On.OUTPUT_OBJECTS, "AbortMultipartUpload", _MAINS, "a run that failed"),
     # One queue per run.
@@ -137,6 +139,12 @@ CALLS: tuple[Call, ...] = (
     _sqs("change_message_visibility_batch", "ChangeMessageVisibility", _ALL, "renews several leases"),
     _sqs("get_queue_attributes", "GetQueueAttributes", _ALL, "are tiles waiting or in flight"),
     # Jobs.
+    _batch(
+        "describe_job_queues",
+        On.EVERYTHING,
+        "DescribeJobQueues",
+        "queue checked before anything is submitted",
+    ),
     _batch("submit_job", On.JOB_QUEUES_AND_DEFINITIONS, "SubmitJob", "one array job per run"),
     _batch("submit_job", On.NEW_JOBS, "TagResource", "SubmitJob with tags asks for it"),
     _batch("describe_jobs", On.EVERYTHING, "DescribeJobs", "why a job waits or died"),

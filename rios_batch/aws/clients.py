@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore import xform_name
+from botocore.config import Config
 
 from rios_batch.aws.calls import CALLS
 from rios_batch.errors import UnlistedCallError
@@ -17,7 +18,11 @@ from rios_batch.errors import UnlistedCallError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from botocore.exceptions import ClientError
     from botocore.model import OperationModel
+
+# S3 answers 503 SlowDown while it spreads a busy prefix over more machines, which takes minutes.
+_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 10}, max_pool_connections=50)
 
 _LISTED = frozenset((call.service, call.operation) for call in CALLS)
 
@@ -37,7 +42,7 @@ def make_client(service: str, *, region: str | None = None, **more: Any) -> Any:
     `rios_batch.aws.calls`.
     """
     make: Callable[..., Any] = boto3.client
-    client = make(service, region_name=region, **more)
+    client = make(service, region_name=region, **{"config": _CONFIG, **more})
     client.meta.events.register("provide-client-params", _refuse_unlisted)
     return client
 
@@ -48,3 +53,8 @@ def _refuse_unlisted(*, model: OperationModel, **_: Any) -> None:
         raise UnlistedCallError(
             f"{service}.{operation} is not in CALLS of rios_batch/aws/calls.py; add it there"
         )
+
+
+def error_code(error: ClientError) -> str:
+    """Return AWS's code of an error, such as ``AccessDenied``."""
+    return error.response.get("Error", {}).get("Code", "")

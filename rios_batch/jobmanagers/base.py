@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rios_batch.errors import JobMgrError
+from rios_batch.jobspec import RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,15 +29,30 @@ class JobManager(ABC):
     - let errors of a tile out as they are;
     - have stopped everything it started when the generator is closed, whatever the reason.
 
+    The generator is resumed after its last result only when all outputs are in place: until then it keeps what they
+    are made from, and being closed means that the run has failed.
+
     Parameters
     ----------
     numThreads : workers that run at the same time, at least 1 (``controls.setNumThreads``).
+    options : what a manager whose runs outlive main is told besides; others ignore it.
     """
 
     jobMgrType: ClassVar[str]
 
-    def __init__(self, numThreads: int) -> None:
+    def __init__(self, numThreads: int, options: RunOptions | None = None) -> None:
         self.numThreads = numThreads
+        self.options = options or RunOptions()
+
+    @property
+    def num_processes(self) -> int:
+        """Return how many tiles are computed at a time; the tile plan follows it. Checked before anything is read."""
+        return self.numThreads
+
+    def adopt(self, job: TileJob, other_args: Any) -> TileJob:
+        """Return the job that is to be run: with the tile plan of an earlier run, if it is resumed."""
+        del other_args
+        return job
 
     @abstractmethod
     def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
@@ -52,9 +69,13 @@ class JobManager(ABC):
         return found
 
 
+# Imported when it is asked for: boto3 takes a quarter of a second, which a script on one machine need not spend.
+_LAZY = {"AWSBatch": "rios_batch.jobmanagers.awsbatch"}
+
+
 def getAvailableJobManagerTypes() -> list[str]:
-    """Return the names of all job managers that are imported."""
-    return sorted(JobManager.registered())
+    """Return the names of all job managers: the project's own and those that were imported."""
+    return sorted(JobManager.registered().keys() | _LAZY.keys())
 
 
 # RIOS's managers that have no counterpart, and what to use in their place.
@@ -63,7 +84,6 @@ _ELSEWHERE = {
     "mpi": "use 'multiprocessing' on one machine, or 'AWSBatch'",
     "pbs": "use 'multiprocessing' in one job of the cluster, or 'AWSBatch'",
     "slurm": "use 'multiprocessing' in one job of the cluster, or 'AWSBatch'",
-    "AWSBatch": "this version does not have it yet; use 'multiprocessing'",
 }
 
 
@@ -74,6 +94,8 @@ def getJobManagerClassByType(jobMgrType: str) -> type[JobManager]:
     ------
     JobMgrError : no such manager is imported; says which are.
     """
+    if jobMgrType in _LAZY:
+        importlib.import_module(_LAZY[jobMgrType])
     registered = JobManager.registered()
     if jobMgrType in registered:
         return registered[jobMgrType]

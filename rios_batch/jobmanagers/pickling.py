@@ -76,7 +76,7 @@ def _local_modules_by_value() -> Iterator[None]:
     By reference they would have to be importable in the worker, and ``my_helpers.py`` beside a script
     is not importable on another machine.
     """
-    modules = [module for name, module in list(sys.modules.items()) if _is_local(name, module)]
+    modules = [module for name, module in list(sys.modules.items()) if is_local(name, module)]
     already = cloudpickle.list_registry_pickle_by_value()
     added = [module for module in modules if module.__name__ not in already]
     for module in added:
@@ -88,7 +88,8 @@ def _local_modules_by_value() -> Iterator[None]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def _is_local(name: str, module: ModuleType) -> bool:
+def is_local(name: str, module: ModuleType) -> bool:
+    """Say whether a module is the user's own file rather than an installed package."""
     file = getattr(module, "__file__", None)
     if not file or name.partition(".")[0] in {_OWN_PACKAGE, "__main__"} | sys.stdlib_module_names:
         return False

@@ -53,10 +53,7 @@ class BlockEncoder:
         self._collected = None if output.blocks_are_whole else ArrayCollector(output, layout, window)
         self._memory = MemoryFolder()
         self._path = f"{self._memory.path}/tile.tif"
-        self._may_be_sparse = any(
-            option.upper() in ("SPARSE_OK=TRUE", "SPARSE_OK=YES", "SPARSE_OK=ON", "SPARSE_OK=1")
-            for option in output.creation_options
-        )
+        self._may_be_sparse = output.creation_options.is_on("SPARSE_OK")
         with explained(output.path):
             self._dataset: gdal.Dataset | None = gdal.GetDriverByName("GTiff").Create(
                 self._path,
@@ -64,11 +61,7 @@ class BlockEncoder:
                 window.height,
                 layout.nbands,
                 gdal_type(layout.dtype),
-                [
-                    option
-                    for option in output.creation_options
-                    if not option.upper().startswith("NUM_THREADS=")
-                ],
+                list(output.creation_options.but(NUM_THREADS=None).texts),
             )
             if output.nodata is not None:  # decides which blocks SPARSE_OK leaves out
                 set_nodata(self._dataset, output.nodata, layout.dtype)

@@ -46,6 +46,17 @@ _NUMPY_NAMES = {code: name for name, code in GDAL_TYPES.items()} | {
 }
 
 
+def gdal_version() -> str:
+    """Return GDAL's version, such as ``3.6.2``."""
+    return str(gdal.VersionInfo("RELEASE_NAME"))
+
+
+def file_stamp(path: str) -> tuple[int, int]:
+    """Return a file's size in bytes and the time it was changed, wherever GDAL finds it; zeros if it is no file."""
+    found = gdal.VSIStatL(path)
+    return (0, 0) if found is None else (found.size, found.mtime)
+
+
 def gdal_type(dtype_name: str) -> int:
     """Return GDAL's code for a numpy type.
 

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 from osgeo import gdal
 
+from rios_batch.creationoptions import CreationOptions
 from rios_batch.errors import OutputError, ParameterError
 from rios_batch.plan import blocks_per_unit, tiff_block_for
 
@@ -41,7 +42,7 @@ class OutputFormat:
     """
 
     driver: str
-    creation_options: tuple[str, ...]
+    creation_options: CreationOptions
     unit_blocks: tuple[int, int] | None
     reason: str = ""
 
@@ -62,47 +63,40 @@ def choose_format(
     ParameterError : a creation option is not of the form ``NAME=VALUE``.
     """
     driver = checked_driver(driver_name or driver_for_extension(path), path)
-    if creation_options is None:
-        options = list(DEFAULT_CREATION_OPTIONS.get(driver, ()))
-    else:
-        options = [str(option) for option in creation_options]
-    for option in options:
+    given = DEFAULT_CREATION_OPTIONS.get(driver, ()) if creation_options is None else creation_options
+    options = CreationOptions(tuple(str(option) for option in given))
+    for option in options.texts:
         if "=" not in option:
             raise ParameterError(f"creation option {option!r} of {path!r} is not of the form NAME=VALUE")
     if driver != "GTiff":
-        return OutputFormat(driver, tuple(options), None, f"GDAL's {driver} driver writes whole files only")
+        return OutputFormat(driver, options, None, f"GDAL's {driver} driver writes whole files only")
     return _geotiff_format(options, blocks)
 
 
-def _geotiff_format(options: list[str], blocks: BlockGrid) -> OutputFormat:
-    given = {name.upper(): value.upper() for name, _, value in (option.partition("=") for option in options)}
-    if not given.keys() & {"TILED", "BLOCKXSIZE", "BLOCKYSIZE"}:
+def _geotiff_format(options: CreationOptions, blocks: BlockGrid) -> OutputFormat:
+    if all(options.get(name) is None for name in ("TILED", "BLOCKXSIZE", "BLOCKYSIZE")):
         # Without a word on the layout GDAL writes strips, which a window of 256 x 256 would rewrite again
         # and again; RIOS does not allow them either.
-        options.append("TILED=YES")
-        given["TILED"] = "YES"
-    if "BIGTIFF" not in given:
-        options.append("BIGTIFF=IF_SAFER")
-    if given.get("TILED", "NO") not in {"YES", "TRUE", "ON", "1"}:
-        return OutputFormat("GTiff", tuple(options), None, "it is written in strips (TILED is not YES)")
+        options = options.but(TILED="YES")
+    if options.get("BIGTIFF") is None:
+        options = options.but(BIGTIFF="IF_SAFER")
+    if not options.is_on("TILED"):
+        return OutputFormat("GTiff", options, None, "it is written in strips (TILED is not YES)")
     sides = []
     for axis, window_px in (("X", blocks.window_xsize), ("Y", blocks.window_ysize)):
         name = f"BLOCK{axis}SIZE"
-        if name not in given:
-            given[name] = str(tiff_block_for(window_px))
-            options.append(f"{name}={given[name]}")
-        sides.append(_block_side(name, given[name]))
-    codec = _codec(given.get("COMPRESS", "NONE"))
+        if options.get(name) is None:
+            options = options.but(**{name: str(tiff_block_for(window_px))})
+        sides.append(_block_side(name, options.get(name) or ""))
+    codec = _codec((options.get("COMPRESS") or "NONE").upper())
     if codec not in ASSEMBLED_CODECS:
-        return OutputFormat(
-            "GTiff", tuple(options), None, f"blocks of codec {codec} cannot be moved between files"
-        )
+        return OutputFormat("GTiff", options, None, f"blocks of codec {codec} cannot be moved between files")
     unit = blocks_per_unit(blocks, *sides)
     if unit is None:
         windows = f"{blocks.window_xsize} x {blocks.window_ysize}"
         why = f"windows of {windows} px do not fit TIFF blocks of {sides[0]} x {sides[1]} px"
-        return OutputFormat("GTiff", tuple(options), None, why)
-    return OutputFormat("GTiff", tuple(options), unit)
+        return OutputFormat("GTiff", options, None, why)
+    return OutputFormat("GTiff", options, unit)
 
 
 def _codec(name: str) -> str:

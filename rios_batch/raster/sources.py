@@ -12,6 +12,7 @@ from osgeo import gdal
 from rios_batch.associations import BlockAssociations
 from rios_batch.errors import ImageOpenError, MissingFileError, UnavailableError
 from rios_batch.grid import PixelGridDefn, check_north_up
+from rios_batch.raster.cloud import explain_failure, gdal_name, is_remote, prepare_network
 from rios_batch.raster.gdalapi import buffer_type, nodata_or_none, numpy_name, reason
 
 if TYPE_CHECKING:
@@ -62,26 +63,36 @@ class RasterFacts:
         return touched_px * nbands * np.dtype(self.dtype).itemsize
 
 
-def open_raster(path: str) -> gdal.Dataset:
+def open_raster(name: str) -> gdal.Dataset:
     """Open a raster for reading; GDAL's exceptions must be on.
+
+    Parameters
+    ----------
+    name : a file, a name of GDAL's own, or ``s3://``, ``gs://`` or ``https://``.
 
     Raises
     ------
-    MissingFileError : there is no such file.
+    MissingFileError : there is no such file or object.
     UnavailableError : it is a vector file.
     ImageOpenError : GDAL cannot open it; says why.
     """
+    path = gdal_name(name)
     if is_file_name(path) and not Path(path).exists():
-        raise MissingFileError(f"input file {path!r} does not exist")
+        raise MissingFileError(f"input file {name!r} does not exist")
+    if is_remote(path):
+        prepare_network()
     try:
         return gdal.Open(path)
     except RuntimeError as error:
+        if is_remote(path):
+            missing, why = explain_failure(name, reason(error))
+            raise (MissingFileError if missing else ImageOpenError)(f"input {name!r} {why}") from error
         if _is_vector(path):
             raise UnavailableError(
-                f"input {path!r} is a vector file, which this version cannot read; "
+                f"input {name!r} is a vector file, which this version cannot read; "
                 "rasterise it onto the working grid with gdal_rasterize first"
             ) from error
-        raise ImageOpenError(f"input {path!r} cannot be opened as a raster: {reason(error)}") from error
+        raise ImageOpenError(f"input {name!r} cannot be opened as a raster: {reason(error)}") from error
 
 
 def is_file_name(path: str) -> bool:

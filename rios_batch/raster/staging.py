@@ -4,59 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import shutil
 import tempfile
 import traceback
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rios_batch.errors import OutputError
 from rios_batch.raster.gdalapi import reason
+from rios_batch.s3names import SCHEME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # What GDAL keeps beside a raster. Left over from an older file they would describe the new one.
-_SIDECARS = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
+SIDECARS = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
 
 
-class StagedFile:
-    """A folder beside the target, in which the file and whatever GDAL puts next to it are made.
+class StagingFolder(ABC):
+    """A hidden folder in which one file, and whatever GDAL puts next to it, is made; ``path`` is that file."""
 
-    The folder is on the target's own file system, so that moving into place is a rename.
+    def __init__(self, name: str, parent: Path) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix=f".{name[:32]}.", dir=parent)).absolute()
+        self.path = self._folder / name
 
-    Raises
-    ------
-    OutputError : the target's folder does not exist or cannot be written.
-    """
-
-    def __init__(self, target: str) -> None:
-        if target.startswith("/vsi") or "://" in target:
-            raise OutputError(f"output {target!r} is not a local file; this version writes local files only")
-        self.target = Path(target)
-        if self.target.is_dir():
-            raise OutputError(f"output {target!r} is a folder; give a file name")
-        try:
-            folder = tempfile.mkdtemp(prefix=f".{self.target.name[:32]}.", dir=self.target.parent)
-        except OSError as error:
-            raise OutputError(
-                f"output {target!r} cannot be written: {error.strerror} ({str(self.target.parent)!r})"
-            ) from error
-        # The user function may change the working directory; and through a link it is the linked file that is written.
-        self.target = self.target.resolve()
-        self._folder = Path(folder).absolute()
-        self.path = self._folder / self.target.name
-
+    @abstractmethod
     def commit(self) -> None:
-        """Move everything into place, the file itself last; old sidecar files are removed."""
-        with explained(str(self.target)):
-            for sidecar in _SIDECARS:
-                Path(f"{self.target}{sidecar}").unlink(missing_ok=True)
-            others = [made for made in self._folder.iterdir() if made != self.path]
-            for made in [*others, self.path]:
-                made.replace(self.target.parent / made.name)
-        self.abort()
+        """Bring everything to its place, the file itself last."""
+
+    def others(self) -> list[Path]:
+        """Return what was made next to the file."""
+        return sorted(made for made in self._folder.iterdir() if made != self.path)
 
     def disk_is_full(self) -> bool:
         """Say whether not one block is free where the file is made."""
@@ -65,6 +46,42 @@ class StagedFile:
     def abort(self) -> None:
         """Remove the folder with everything in it."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class StagedFile(StagingFolder):
+    """A file that is made beside its target, on the same file system, so that moving into place is a rename.
+
+    Raises
+    ------
+    OutputError : the target's folder does not exist or cannot be written.
+    """
+
+    def __init__(self, target: str) -> None:
+        if target.startswith("/vsi") or "://" in target:
+            raise OutputError(
+                f"output {target!r} is not a local file; for an object in S3 write s3://bucket/folder/file"
+            )
+        self.target = Path(target)
+        if self.target.is_dir():
+            raise OutputError(f"output {target!r} is a folder; give a file name")
+        try:
+            super().__init__(self.target.name, self.target.parent)
+        except OSError as error:
+            raise OutputError(
+                f"output {target!r} cannot be written: {error.strerror} ({str(self.target.parent)!r})"
+            ) from error
+        # The user function may change the working directory; and through a link it is the linked file that is written.
+        self.target = self.target.resolve()
+        self.path = self.path.with_name(self.target.name)
+
+    def commit(self) -> None:
+        """Move everything into place; old sidecar files are removed."""
+        with explained(str(self.target)):
+            for sidecar in SIDECARS:
+                Path(f"{self.target}{sidecar}").unlink(missing_ok=True)
+            for made in [*self.others(), self.path]:
+                made.replace(self.target.parent / made.name)
+        self.abort()
 
 
 @contextlib.contextmanager
@@ -90,12 +107,20 @@ def _cause(error: OSError | RuntimeError, target: str) -> str:
     # GDAL reports a full disk as a failed write; asking the disk tells the difference.
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or (isinstance(error, RuntimeError) and _free_bytes(target) < 2**20):
+        if target.startswith(SCHEME):
+            return f"the disk is full; free some space in {tempfile.gettempdir()!r} or set TMPDIR"
         return "the disk is full; free some space or choose another folder"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return reason(error)
 
 
-def _free_bytes(target: str) -> int:
-    stats = os.statvfs(Path(target).parent)
+def _free_bytes(target: str) -> float:
+    folder = Path(tempfile.gettempdir()) if target.startswith(SCHEME) else Path(target).parent
+    try:
+        stats = os.statvfs(folder)
+    except (
+        FileNotFoundError
+    ):  # a worker on another machine, which has no such folder and writes nothing there
+        return math.inf
     return stats.f_bavail * stats.f_frsize

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 # From the top down; a module may import its own layer and those below it. Every module is in exactly one.
 LAYERS: list[tuple[str, list[str]]] = [
-    ("wiring", ["rios_batch.__main__", "rios_batch.cli"]),
+    ("wiring", ["rios_batch.__main__", "rios_batch.cli", "rios_batch.scriptjob", "rios_batch.worker"]),
     (
         "applier",
         [
@@ -22,6 +22,7 @@ LAYERS: list[tuple[str, list[str]]] = [
             "rios_batch.cuiprogress",
             "rios_batch.notyet",
             "rios_batch.pixelgrid",
+            "rios_batch.batch",
             "rios_batch.preparation",
             "rios_batch.result",
         ],
@@ -34,13 +35,18 @@ LAYERS: list[tuple[str, list[str]]] = [
         "pure",
         [
             "rios_batch.associations",
+            "rios_batch.creationoptions",
             "rios_batch.geotiff",
             "rios_batch.grid",
             "rios_batch.jobspec",
+            "rios_batch.jsonvalues",
             "rios_batch.otherargs",
             "rios_batch.plan",
             "rios_batch.protocols",
             "rios_batch.readerinfo",
+            "rios_batch.records",
+            "rios_batch.s3names",
+            "rios_batch.work",
             "rios_batch.workerconfig",
         ],
     ),
@@ -54,7 +60,13 @@ RESERVED = {
     "botocore": ["rios_batch.aws.*"],
     "tqdm": ["rios_batch.cuiprogress"],
     "cloudpickle": ["rios_batch.jobmanagers.*", "rios_batch.otherargs"],
-    "time": ["rios_batch.applier", "rios_batch.tile", "rios_batch.jobmanagers.*", "rios_batch.aws.*"],
+    "time": [
+        "rios_batch.applier",
+        "rios_batch.tile",
+        "rios_batch.worker",
+        "rios_batch.jobmanagers.*",
+        "rios_batch.aws.*",
+    ],
     "aws_cdk": [],
     "cdk_app": [],
 }

@@ -134,7 +134,7 @@ def format_of(case: Case) -> Any:
 
 
 def write_with_gdal(case: Case, folder: Path) -> Path:
-    options = format_of(case).creation_options
+    options = format_of(case).creation_options.texts
     return Path(make_raster(folder / "gdal.tif", case.pixels, nodata=case.nodata, options=options))
 
 

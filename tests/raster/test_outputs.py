@@ -62,7 +62,7 @@ def test_a_driver_that_was_set_goes_before_the_extension() -> None:
     chosen = choose_format("out.tif", "HFA", None, BLOCKS)
 
     assert chosen.driver == "HFA"
-    assert chosen.creation_options == DEFAULT_CREATION_OPTIONS["HFA"]
+    assert chosen.creation_options.texts == DEFAULT_CREATION_OPTIONS["HFA"]
     assert chosen.unit_blocks is None
     assert "HFA driver writes whole files only" in chosen.reason
 
@@ -85,7 +85,7 @@ def test_a_driver_that_only_copies_is_refused_with_what_to_do(path: str, driver:
 def test_the_defaults_are_rioss_for_geotiff_and_are_assembled() -> None:
     chosen = choose_format("out.tif", None, None, BLOCKS)
 
-    assert set(chosen.creation_options) == {
+    assert set(chosen.creation_options.texts) == {
         *DEFAULT_CREATION_OPTIONS["GTiff"],
         "BLOCKXSIZE=256",
         "BLOCKYSIZE=256",
@@ -96,7 +96,7 @@ def test_the_defaults_are_rioss_for_geotiff_and_are_assembled() -> None:
 def test_options_that_were_given_replace_the_defaults() -> None:
     chosen = choose_format("out.tif", None, ["COMPRESS=LZW", "TILED=YES", "BIGTIFF=NO"], BLOCKS)
 
-    assert set(chosen.creation_options) == {
+    assert set(chosen.creation_options.texts) == {
         "COMPRESS=LZW", "TILED=YES", "BIGTIFF=NO", "BLOCKXSIZE=256", "BLOCKYSIZE=256",
     }  # fmt: skip
 
@@ -104,8 +104,8 @@ def test_options_that_were_given_replace_the_defaults() -> None:
 def test_no_options_at_all_still_give_tiles_and_room_for_large_files() -> None:
     chosen = choose_format("out.tif", None, [], BLOCKS)
 
-    assert {"TILED=YES", "BIGTIFF=IF_SAFER"} <= set(chosen.creation_options)
-    assert not any(option.startswith("COMPRESS") for option in chosen.creation_options)
+    assert {"TILED=YES", "BIGTIFF=IF_SAFER"} <= set(chosen.creation_options.texts)
+    assert not any(option.startswith("COMPRESS") for option in chosen.creation_options.texts)
     assert chosen.unit_blocks == (1, 1)
 
 
@@ -127,7 +127,7 @@ def test_strips_are_left_to_gdal(options: list[str]) -> None:
 
     assert (chosen.driver, chosen.unit_blocks) == ("GTiff", None)
     assert "written in strips" in chosen.reason
-    assert set(options) <= set(chosen.creation_options)
+    assert set(options) <= set(chosen.creation_options.texts)
 
 
 @pytest.mark.parametrize("codec", ["JPEG", "WEBP", "CCITTFAX4"])
@@ -162,7 +162,7 @@ def test_block_sides_that_were_given_are_kept_and_the_unit_is_whole_blocks_of_th
     bx, by = 16 * bx16, 16 * by16
     chosen = choose_format("out.tif", None, [*TILED, f"BLOCKXSIZE={bx}", f"blockysize={by}"], BLOCKS)
 
-    named = {option.upper() for option in chosen.creation_options}
+    named = {option.upper() for option in chosen.creation_options.texts}
     assert {f"BLOCKXSIZE={bx}", f"BLOCKYSIZE={by}"} <= named
     assert sum(option.startswith("BLOCK") for option in named) == 2
     if chosen.unit_blocks is not None:

@@ -10,6 +10,7 @@ import pytest
 from osgeo import gdal
 
 from rios_batch import applier
+from rios_batch.creationoptions import CreationOptions
 from rios_batch.errors import OutputError, ParameterError, RiosBatchError
 from rios_batch.geotiff import parse_tiled_tiff
 from rios_batch.grid import PixelGridDefn
@@ -38,7 +39,7 @@ def output_to(path: Path, *, encoded_by_workers: bool, options: tuple[str, ...] 
         sequence=None,
         path=str(path),
         driver="GTiff",
-        creation_options=options,
+        creation_options=CreationOptions(options),
         nodata=0,
         thematic=False,
         layer_names=(),

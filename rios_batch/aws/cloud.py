@@ -1,0 +1,151 @@
+"""Finding the stack and checking that it can be used, before anything is submitted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+)
+
+from rios_batch import __version__
+from rios_batch.aws.clients import error_code, make_client
+from rios_batch.aws.exports import StackExports, read_exports
+from rios_batch.aws.objects import Bucket, make_s3_client
+from rios_batch.contract import DEFAULT_STACK_NAME, ENV_STACK, ENV_STACK_REGION
+from rios_batch.errors import JobMgrError, StackExportsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_batch import BatchClient
+    from mypy_boto3_sqs import SQSClient
+
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
+_BAD_CREDENTIALS = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "SignatureDoesNotMatch",
+    "AuthFailure",
+}
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A stack that can be used, and clients in its region."""
+
+    exports: StackExports
+    region: str
+    bucket: Bucket
+    sqs: SQSClient
+    batch: BatchClient
+
+    @classmethod
+    def connect(cls) -> Cloud:
+        """Find the stack that the environment names, and check all that a run needs of it.
+
+        Raises
+        ------
+        JobMgrError : region or credentials are missing, or something of the stack cannot be used; says what to do.
+        """
+        stack_name = os.environ.get(ENV_STACK) or DEFAULT_STACK_NAME
+        with explained(f"stack {stack_name}"):
+            region = os.environ.get(ENV_STACK_REGION) or boto3.session.Session().region_name
+            if not region:
+                raise NoRegionError
+            make_client("sts", region=region).get_caller_identity()
+            exports = read_exports(make_client("cloudformation", region=region), stack_name=stack_name)
+            if exports.version != __version__:
+                raise StackExportsError(
+                    f"stack {stack_name} runs rios_batch {exports.version}, this is {__version__}: deploy it again "
+                    "from this version (`npx cdk deploy`), or install that one here"
+                )
+            cloud = cls(
+                exports,
+                region,
+                Bucket(exports.bucket, make_s3_client(region=region)),
+                make_client("sqs", region=region),
+                make_client("batch", region=region),
+            )
+            cloud.bucket.check()
+            cloud.check_queue(exports.worker_queue)
+        return cloud
+
+    def check_queue(self, name: str) -> None:
+        """See that a Batch queue takes jobs.
+
+        Raises
+        ------
+        JobMgrError : it does not exist, or is disabled or invalid.
+        """
+        found = self.batch.describe_job_queues(jobQueues=[name])["jobQueues"]
+        advice = "deploy the stack again"
+        if not found:
+            raise JobMgrError(f"there is no Batch job queue {name} in {self.region}; {advice}")
+        state, status = found[0]["state"], found[0].get("status", "")
+        if state != "ENABLED" or status not in ("VALID", "UPDATING", ""):
+            reason = found[0].get("statusReason", "")
+            raise JobMgrError(
+                f"Batch job queue {name} takes no jobs, it is {state} and {status}{f' ({reason})' if reason else ''}; "
+                f"enable it, or {advice}"
+            )
+
+
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn what boto3 raises into one sentence.
+
+    Raises
+    ------
+    JobMgrError : whenever the body raises an error of boto3.
+    """
+    try:
+        yield
+    except NoRegionError as error:
+        raise JobMgrError(
+            f"no AWS region is set, so {what} cannot be found; set {ENV_STACK_REGION}, or AWS_REGION, or run "
+            "`aws configure`"
+        ) from error
+    except (
+        NoCredentialsError,
+        PartialCredentialsError,
+        CredentialRetrievalError,
+        SSOError,
+        ProfileNotFound,
+    ) as error:
+        raise JobMgrError(
+            f"{what} cannot be used without AWS credentials ({str(error).rstrip('.')}); run `aws configure` or "
+            "`aws sso login`, or set AWS_PROFILE"
+        ) from error
+    except ClientError as error:
+        raise _refused(error, what) from error
+    except BotoCoreError as error:
+        raise JobMgrError(f"AWS cannot be reached for {what}: {error}") from error
+
+
+def _refused(error: ClientError, what: str) -> JobMgrError:
+    code, message = error_code(error), error.response.get("Error", {}).get("Message", "").rstrip(".")
+    if code in _BAD_CREDENTIALS:
+        return JobMgrError(
+            f"{what} cannot be used, the AWS credentials are wrong or have expired ({message}); renew them "
+            "(`aws sso login`)"
+        )
+    if code in _DENIED:
+        return JobMgrError(
+            f"{what} cannot be used with these credentials ({message}); attach the policy that the stack's output "
+            "SubmitterPolicyArn names to your user or role"
+        )
+    return JobMgrError(f"{what} cannot be used: AWS answered {error.operation_name} with {code}: {message}")

@@ -1,0 +1,145 @@
+# ruff: noqa: N815 - RIOS's names
+"""Tiles on AWS Batch: main hands them out through a queue, and takes what the workers leave in S3.
+
+Main is only a coordinator. Its own share of the work is done by a worker beside it, a process of the same program that
+Batch starts elsewhere; so a run finishes with or without Batch, which only makes it faster.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import hashlib
+import logging
+import os
+import pickle
+import secrets
+import shlex
+import sys
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from rios_batch.aws.cloud import Cloud, explained
+from rios_batch.aws.jobs import LARGEST_ARRAY
+from rios_batch.aws.runs import Run, newest_run
+from rios_batch.errors import JobMgrError
+from rios_batch.jobmanagers.attempt import Attempt
+from rios_batch.jobmanagers.base import JobManager
+from rios_batch.jobmanagers.fingerprint import check_same, fingerprints
+from rios_batch.jobmanagers.pickling import dump_job, dump_other_args
+from rios_batch.jobmanagers.results import stays_in_s3
+from rios_batch.jobmanagers.versions import versions
+from rios_batch.plan import TilePlan
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from rios_batch.jobspec import TileJob, TileResult
+
+log = logging.getLogger("rios_batch")
+
+ENV_RESUME = "RIOS_AWSBATCH_RESUME"
+
+
+class AWSBatch(JobManager):
+    """``numThreads`` workers: one beside main, all others as one AWS Batch job."""
+
+    jobMgrType = "AWSBatch"
+
+    @functools.cached_property
+    def _cloud(self) -> Cloud:
+        return Cloud.connect()
+
+    @property
+    def num_processes(self) -> int:
+        """Return how many tiles are computed at a time.
+
+        Raises
+        ------
+        JobMgrError : the stack cannot be used, or so many workers are more than it may have.
+        """
+        exports = self._cloud.exports
+        most = min(LARGEST_ARRAY, exports.max_vcpus // exports.worker_vcpus) + 1
+        if self.numThreads > most:
+            raise JobMgrError(
+                f"setNumThreads({self.numThreads}) asks for {self.numThreads - 1} Batch workers of "
+                f"{exports.worker_vcpus} vCPUs; stack {exports.stack_name} may have {exports.max_vcpus} vCPUs, and an "
+                f"array job {LARGEST_ARRAY:,} workers: use at most setNumThreads({most}), or raise max_vcpus"
+            )
+        return self.numThreads * exports.worker_vcpus
+
+    def adopt(self, job: TileJob, other_args: Any) -> TileJob:
+        """Return the job, with the tile plan of the run that it resumes.
+
+        Raises
+        ------
+        JobMgrError : the run to resume does not exist, or something has changed since.
+        """
+        self._fingerprints = fingerprints(job, other_args)
+        with explained("the exchange bucket"):
+            resumed = self._run_to_resume(job)
+            if resumed is None:
+                self._run = Run(self._cloud.bucket, new_run_id(job))
+                return job
+            self._run = Run(self._cloud.bucket, resumed)
+            description = self._run.description()
+            check_same(description["fingerprints"], self._fingerprints, resumed)
+            self._run.forget_failures()
+        log.info("resuming run %s", resumed)
+        return replace(job, plan=TilePlan.from_description(description["plan"]))
+
+    def _run_to_resume(self, job: TileJob) -> str | None:
+        if isinstance(self.options.resume, str):
+            return self.options.resume
+        return newest_run(self._cloud.bucket, f"{_outputs_digest(job)}-") if self.options.resume else None
+
+    def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
+        pickled = pickle.dumps({"job": dump_job(job), "other_args": dump_other_args(other_args)})
+        description = {
+            "versions": versions(),
+            "plan": asdict(job.plan),
+            "fingerprints": self._fingerprints,
+        }
+        attempt = Attempt(self._cloud, self._run, job, self.numThreads, self.options)
+        try:
+            with explained(f"run {self._run.run_id}"):
+                self._run.put_description(description)
+                attempt.start(self._run.put_job(pickled))
+            yield from attempt.results()
+        except BaseException:  # GeneratorExit too: an output could not be written
+            attempt.stop("the run failed or was stopped")
+            self._say_how_to_resume(attempt)
+            raise
+        attempt.stop("the run is finished")
+        self._forget()
+
+    def _forget(self) -> None:
+        try:
+            self._run.delete()
+        except Exception as error:  # noqa: BLE001 - the outputs are in place; what is left expires
+            log.warning("run %s is finished, but its data was not removed: %s", self._run.run_id, error)
+
+    def _say_how_to_resume(self, attempt: Attempt) -> None:
+        if not attempt.finished_tiles:
+            self._forget()
+            return
+        command = shlex.join([os.path.basename(sys.executable), *sys.argv])  # noqa: PTH119 - a name for a person
+        log.warning(
+            "%d of %d tiles are finished and kept; to go on from there (with the function as it is):\n    %s=%s %s",
+            attempt.finished_tiles,
+            attempt.all_tiles,
+            ENV_RESUME,
+            self._run.run_id,
+            command,
+        )
+
+
+def new_run_id(job: TileJob) -> str:
+    """Return an id that no other run has; it begins with what tells the outputs and the time."""
+    return f"{_outputs_digest(job)}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _outputs_digest(job: TileJob) -> str:
+    """Return what tells runs with these outputs from all others."""
+    names = [o.path if stays_in_s3(o) else os.path.abspath(o.path) for o in job.outputs]  # noqa: PTH100 - not resolved
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:10]

@@ -1,0 +1,217 @@
+"""One worker process and the two ends of the pipe to it, for every manager that has processes."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import cloudpickle
+
+from rios_batch.errors import RiosBatchError, UnloadableJobError, UserFunctionError
+from rios_batch.jobmanagers import parcel
+from rios_batch.otherargs import ChangeDetector, pickle_or_none
+from rios_batch.raster.gdalapi import be_one_of, ensure_exceptions
+from rios_batch.tile import TileRunner, process_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import BaseContext
+    from multiprocessing.process import BaseProcess
+
+    from rios_batch.jobspec import TileJob, TileResult
+    from rios_batch.plan import Tile
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+_STOP_SECONDS = 5.0  # a worker that is inside a system call gets this long before it is killed
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """What a worker process is started with.
+
+    Attributes
+    ----------
+    job, other_args : pickled.
+    num_workers : how many share the machine.
+    place : where they run, for records and messages; empty on the person's own machine.
+    input_paths : where inputs lie for workers there, by the path that the job says.
+    """
+
+    job: bytes
+    other_args: bytes
+    num_workers: int
+    place: str = ""
+    input_paths: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def worker_name(self) -> str:
+        """Return the name of the process that asks."""
+        return f"{self.place}, {process_name()}" if self.place else process_name()
+
+
+@dataclass(frozen=True)
+class TileFailure:
+    """An exception on its way from a worker, with its cause if that can travel."""
+
+    error: bytes | None
+    cause: bytes | None
+    text: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> TileFailure:
+        return cls(_travelling(error), _travelling(error.__cause__), f"{type(error).__name__}: {error}")
+
+    def unwrap(self) -> TileResult:
+        """Raise the exception again."""
+        error = RiosBatchError(self.text) if self.error is None else cloudpickle.loads(self.error)
+        if isinstance(error, UserFunctionError):  # the cause has left its traceback in the worker
+            error.add_note(f"The traceback in the worker was:\n{error.traceback_text}")
+        try:
+            raise error from (None if self.cause is None else cloudpickle.loads(self.cause))
+        finally:
+            del (
+                error
+            )  # or the traceback would hold itself, and the tiles that were waiting, until they are collected
+
+
+def _travelling(error: BaseException | None) -> bytes | None:
+    """Pickle an exception, if it also comes out again: a class with its own __init__ may not."""
+    pickled = None if error is None else pickle_or_none(error)
+    try:
+        return pickled if pickled is None or cloudpickle.loads(pickled) is not None else None
+    except Exception:  # noqa: BLE001 - the user's class may raise anything; the text travels in its place
+        return None
+
+
+class Child:
+    """The starting side's end of one worker process."""
+
+    def __init__(self, process: BaseProcess, connection: Connection) -> None:
+        self._process, self.connection = process, connection
+        self._tile: Tile | None = None
+
+    @classmethod
+    def start(cls, context: BaseContext, order: WorkOrder, inherited: Sequence[Connection] = ()) -> Child:
+        """Start a process.
+
+        Parameters
+        ----------
+        inherited : connections of other children, which a forked process has copies of; left open they
+            would hide the end of whoever starts them.
+        """
+        mine, its = context.Pipe()
+        inherited = [*inherited, mine] if context.get_start_method() == "fork" else []
+        process = context.Process(  # type: ignore[attr-defined]  # every context has it
+            target=_serve, args=(its, inherited, order), name="rios_batch worker", daemon=True
+        )
+        process.start()
+        its.close()  # so that the pipe ends with the child
+        return cls(process, mine)
+
+    @property
+    def idle(self) -> bool:
+        return self._tile is None
+
+    @property
+    def tile(self) -> Tile:
+        assert self._tile is not None
+        return self._tile
+
+    def send(self, tile: Tile) -> None:
+        self._tile = tile
+        try:
+            self.connection.send(tile)
+        except OSError:  # it is dead already; receive() will say so
+            return
+
+    def receive(self) -> TileResult | TileFailure | None:
+        """Return the worker's reply, or None if it died."""
+        try:
+            reply: TileResult | TileFailure = parcel.receive(self.connection)
+        except (EOFError, OSError):
+            self._process.join()
+            return None
+        self._tile = None
+        return reply
+
+    def cause_of_death(self) -> str:
+        code = self._process.exitcode or 0
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+    def terminate(self) -> None:
+        """Ask it to end; ``receive`` in another thread then returns None."""
+        self._process.terminate()
+
+    def join(self) -> None:
+        """Wait for its end, or bring it about."""
+        self.connection.close()
+        self._process.join(_STOP_SECONDS)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._process.close()  # its descriptors, too
+
+
+def _serve(connection: Connection, inherited: Sequence[Connection], order: WorkOrder) -> None:
+    """Run tiles as they come, until the other side closes the pipe or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; main stops the workers
+    for other in inherited:
+        other.close()
+    keep_freed_memory()
+    main = os.getppid()
+    gone = (EOFError, ConnectionError)  # main has closed the pipe, or died
+    ensure_exceptions()
+    with contextlib.suppress(*gone):
+        try:
+            tile_job: TileJob = cloudpickle.loads(order.job)
+            detector = ChangeDetector(order.other_args)
+        except Exception as error:  # noqa: BLE001 - a module is missing, say; main raises it for the first tile
+            _refuse_tiles(connection, error)
+            return
+        tile_job = tile_job.with_inputs_at(order.input_paths)
+        be_one_of(order.num_workers, tile_job.input_cache_bytes)
+        runner = TileRunner(tile_job, order.worker_name, stopped=lambda: os.getppid() != main)
+        while True:
+            reply = _run(runner, detector, connection.recv())
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()  # the worker ends by a signal, which would lose what the function printed
+            parcel.send(connection, reply)
+
+
+def _refuse_tiles(connection: Connection, error: Exception) -> None:
+    reply = TileFailure.of(
+        UnloadableJobError(
+            f"the function cannot be loaded in a worker: {type(error).__name__}: {error}; a module that the worker's "
+            "image lacks comes into it with EXTRA_PACKAGES or PIP_PACKAGES (see docs/infrastructure.md)"
+        )
+    )
+    while True:
+        connection.recv()
+        parcel.send(connection, reply)
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep the memory that a block's arrays free, for those of the next block.
+
+    By default it goes back to the kernel after each block and is cleared page by page when it comes again:
+    measured at a tenth of all processor time of a light function. Nothing happens with another C library.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the largest that glibc takes; arrays above it are mapped
+        mallopt(_M_TRIM_THRESHOLD, 256 * 2**20)
+
+
+def _run(runner: TileRunner, detector: ChangeDetector, tile: Tile) -> TileResult | TileFailure:
+    try:
+        other_args = detector.fresh_copy()
+        result = runner.run(tile, other_args)
+        return replace(result, other_args=detector.changes(other_args))
+    except BaseException as error:  # noqa: BLE001 - whatever it is, SystemExit included, main raises it again
+        return TileFailure.of(error)

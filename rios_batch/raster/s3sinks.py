@@ -1,0 +1,169 @@
+"""Outputs in S3: a GeoTIFF put together there, or any file that is made here and then uploaded."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osgeo import gdal
+
+from rios_batch.aws.objects import SMALLEST_PART_BYTES, Bucket
+from rios_batch.errors import S3Error
+from rios_batch.geotiff import EncodedBlocks
+from rios_batch.jobspec import StoredBlocks
+from rios_batch.raster.assembly import BlockIndex, incomplete
+from rios_batch.raster.parts import PartStream
+from rios_batch.raster.staging import SIDECARS, StagingFolder, explained
+from rios_batch.s3names import S3Name
+
+if TYPE_CHECKING:
+    from rios_batch.aws.objects import MultipartUpload
+    from rios_batch.grid import PixelGridDefn
+    from rios_batch.jobspec import Layout, OutputSpec, TileOutput
+    from rios_batch.plan import Tile
+
+log = logging.getLogger("rios_batch")
+
+_ALIGNMENT_BYTES = 16
+
+
+class _Target:
+    """The object that an output becomes. Making one shows that it can be written.
+
+    Raises
+    ------
+    S3Error : the bucket does not exist or may not be written.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.name = S3Name.parse(path)
+        self.bucket = Bucket(self.name.bucket)
+        sidecars = {self.name.key + sidecar for sidecar in SIDECARS}
+        self._old_sidecars = [
+            found.key for found in self.bucket.list_objects(f"{self.name.key}.") if found.key in sidecars
+        ]
+        self.upload: MultipartUpload = self.bucket.multipart(self.name.key)
+
+    def key_beside(self, name: str) -> str:
+        """Return the key of a file next to the object."""
+        folder, slash, _ = self.name.key.rpartition("/")
+        return f"{folder}{slash}{name}"
+
+    def remove_old_sidecars(self) -> None:
+        """Delete what described an older object."""
+        self.bucket.delete(self._old_sidecars)
+
+    def forget_old_content(self) -> None:
+        """Have GDAL, which keeps parts of what it read, read the object anew."""
+        gdal.VSICurlPartialClearCache(self.name.gdal_name.rpartition("/")[0] + "/")
+
+    def abort(self) -> None:
+        """Remove what was uploaded and is not visible yet."""
+        try:
+            self.upload.abort()
+        except S3Error as error:  # another error may be on its way, and is the one to tell
+            log.warning("parts of %s are left in an unfinished upload: %s", self.name, error)
+
+
+class StagedObject(StagingFolder):
+    """A file that is made in a local temporary folder and uploaded when it is complete.
+
+    Raises
+    ------
+    OutputError : the bucket cannot be written.
+    """
+
+    def __init__(self, target: str) -> None:
+        with explained(target):
+            self._target = _Target(target)
+            self._target.abort()  # S3 takes an upload, that is all there was to find out
+            super().__init__(Path(self._target.name.key).name, Path(tempfile.gettempdir()))
+
+    def commit(self) -> None:
+        target = self._target
+        with explained(str(target.name)):
+            target.remove_old_sidecars()
+            for made in [*self.others(), self.path]:
+                target.bucket.upload(made, target.key_beside(made.name))
+        target.forget_old_content()
+        self.abort()
+
+
+class MultipartAssembler:
+    """Puts a GeoTIFF together in S3 out of encoded blocks, in memory or in S3; decodes none.
+
+    Header and directory come first in the file, where whoever opens it over the network looks first, and are
+    sent last, when the block index is known: part 1 of the upload, with the blocks' first bytes, since S3 wants
+    5 MiB. A file that is all part 1 is put at once.
+    """
+
+    def __init__(self, output: OutputSpec, grid: PixelGridDefn) -> None:
+        self._output, self._grid = output, grid
+        self._index: BlockIndex | None = None
+        self._parts: PartStream
+        self._blocks_at = self._position = 0
+        self._whole: bytes | None = None
+        with explained(output.path):
+            self._target = _Target(output.path)
+
+    @property
+    def relayed_bytes(self) -> int:
+        """Return how many bytes of blobs were fetched from S3 to be sent there again."""
+        return self._parts.relayed_bytes
+
+    def write(self, tile: Tile, output: TileOutput) -> None:
+        blocks = output.payload
+        assert isinstance(blocks, EncodedBlocks | StoredBlocks)
+        with explained(self._output.path):
+            index = self._index or self._start(output.layout)
+            index.place(tile, blocks.byte_counts, blocks.nbytes, self._position)
+            if isinstance(blocks, StoredBlocks):
+                self._parts.add(blocks.blob, blocks.shelf)
+            else:
+                self._parts.add(blocks.data.data)
+            self._position += blocks.nbytes
+
+    def _start(self, layout: Layout) -> BlockIndex:
+        index = self._index = BlockIndex(self._output, self._grid, layout)
+        end = index.header_bytes + index.directory_bytes
+        self._blocks_at = self._position = end + -end % _ALIGNMENT_BYTES
+        self._parts = PartStream(
+            self._target.upload,
+            lead_bytes=max(0, SMALLEST_PART_BYTES - self._blocks_at),
+            most_bytes=index.raw_bytes,
+        )
+        return index
+
+    def finish(self) -> None:
+        index = self._index
+        if index is None:
+            raise incomplete(self._output)
+        index.check(self._position)
+        with explained(self._output.path):
+            self._parts.finish()
+            head = index.header(index.header_bytes) + index.directory(index.header_bytes)
+            first = head.ljust(self._blocks_at, b"\0") + self._parts.lead
+            if self._parts.is_all_lead:
+                self._whole = first
+            else:
+                self._target.upload.put_part(1, first)
+
+    def commit(self) -> None:
+        assert self._index is not None
+        target = self._target
+        with explained(self._output.path):
+            target.remove_old_sidecars()
+            for name, content in self._index.sidecars.items():
+                target.bucket.put(target.key_beside(name), content)
+            if self._whole is None:
+                target.upload.complete()
+            else:
+                target.bucket.put(target.name.key, self._whole)
+        target.forget_old_content()
+
+    def abort(self) -> None:
+        if self._index is not None:
+            self._parts.abort()
+        self._target.abort()

@@ -1,0 +1,183 @@
+"""What travels through S3 from a worker to main: JSON and raw arrays, never pickles.
+
+A pickle runs code when it is read. Main trusts itself, so the job goes out as one; what comes back is data.
+
+One object holds all of a tile: ``MAGIC``, the lengths of two parts, the *head* (JSON, and the arrays that main needs in
+any case), and the *blobs* (each output's pixels, end to end). Writing it is the commit: S3 keeps the first of
+several writers (``If-None-Match: *``), and a tile is either there with everything or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rios_batch.errors import RiosBatchError
+from rios_batch.geotiff import EncodedBlocks
+from rios_batch.grid import PixelWindow
+from rios_batch.jobspec import Layout, TileOutput, TileRecord
+from rios_batch.jsonvalues import ArrayPile, decode_value, encode_value, read_arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rios_batch.jobspec import Array
+
+MAGIC = b"RBTILE01"
+_LENGTHS = struct.Struct("<QQ")  # of the JSON text, and of the whole head
+PREAMBLE_BYTES = len(MAGIC) + _LENGTHS.size
+
+
+class RecordError(RiosBatchError, ValueError):
+    """An object that should be a tile's record is something else, or is cut short."""
+
+
+@dataclass(frozen=True)
+class OutputPart:
+    """Where one output's pixels stand in a tile's object, counted from the object's beginning.
+
+    ``byte_counts`` are those of encoded TIFF blocks, or None for an array, which is stored compressed (zlib).
+    """
+
+    layout: Layout
+    start: int
+    size: int
+    byte_counts: Array | None
+
+    def output(self, data: bytes | memoryview, window: PixelWindow) -> TileOutput:
+        """Return the part as a local worker would have handed it over."""
+        if self.byte_counts is not None:
+            return TileOutput(self.layout, EncodedBlocks(np.frombuffer(data, np.uint8), self.byte_counts))
+        pixels = np.frombuffer(zlib.decompress(data), self.layout.dtype)
+        return TileOutput(self.layout, pixels.reshape(self.layout.nbands, window.height, window.width))
+
+
+@dataclass(frozen=True)
+class TileHead:
+    """What main reads of every tile.
+
+    ``other_args`` are the values of the attributes that the tile changed.
+    """
+
+    record: TileRecord
+    parts: tuple[OutputPart, ...]
+    other_args: Mapping[str, Any]
+
+
+def encode_tile(record: TileRecord, outputs: Sequence[TileOutput], other_args: Mapping[str, Any]) -> bytes:
+    """Return a tile's object.
+
+    Raises
+    ------
+    ParameterError : a changed attribute of otherArgs is of a type that does not travel; names it.
+    """
+    arrays = ArrayPile()
+    blobs: list[bytes | memoryview] = []
+    parts: list[dict[str, Any]] = []
+    for output in outputs:
+        payload = output.payload
+        if isinstance(payload, EncodedBlocks):
+            blob: bytes | memoryview = payload.data.data
+            counts = arrays.put(payload.byte_counts)
+        else:
+            assert isinstance(payload, np.ndarray)
+            blob, counts = zlib.compress(payload.tobytes(), level=1), None
+        blobs.append(blob)
+        parts.append({"layout": asdict(output.layout), "bytes": len(blob), "byte_counts": counts})
+    text = json.dumps(
+        {
+            "record": asdict(record),
+            "outputs": parts,
+            "other_args": {
+                name: encode_value(value, arrays, f"otherArgs.{name}") for name, value in other_args.items()
+            },
+            "arrays": arrays.index,
+        }
+    ).encode()
+    head = b"".join([text, *arrays.data])
+    return b"".join([MAGIC, _LENGTHS.pack(len(text), len(head)), head, *blobs])
+
+
+def head_size(beginning: bytes) -> int:
+    """Return how many bytes from an object's beginning hold its head.
+
+    Raises
+    ------
+    RecordError : it is not a tile's object.
+    """
+    if len(beginning) < PREAMBLE_BYTES or not beginning.startswith(MAGIC):
+        raise RecordError(f"not a tile's record: it begins with {beginning[:8]!r}")
+    return PREAMBLE_BYTES + int(_LENGTHS.unpack_from(beginning, len(MAGIC))[1])
+
+
+def decode_head(data: bytes) -> TileHead:
+    """Read the head from an object's beginning, which may be followed by some or all of the rest.
+
+    Raises
+    ------
+    RecordError : it is not a tile's object, or cut short.
+    """
+    size = head_size(data)
+    if len(data) < size:
+        raise RecordError(f"a tile's record is cut short: {len(data)} of {size} bytes")
+    text_bytes = _LENGTHS.unpack_from(data, len(MAGIC))[0]
+    text_end = PREAMBLE_BYTES + text_bytes
+    try:
+        content = json.loads(data[PREAMBLE_BYTES:text_end])
+        arrays = read_arrays(content["arrays"], memoryview(data)[text_end:size])
+        fields = content["record"]
+        window = PixelWindow(**fields.pop("window"))
+        parts, start = [], size
+        for part in content["outputs"]:
+            counts = None if part["byte_counts"] is None else arrays[part["byte_counts"]]
+            parts.append(OutputPart(Layout(**part["layout"]), start, part["bytes"], counts))
+            start += part["bytes"]
+        other_args = {name: decode_value(value, arrays) for name, value in content["other_args"].items()}
+        return TileHead(TileRecord(window=window, **fields), tuple(parts), other_args)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise RecordError(f"a tile's record cannot be read: {error!r}") from error
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that went wrong on a worker.
+
+    Attributes
+    ----------
+    tile : the tile it concerns; None when the worker could not start.
+    kind : qualified name of the exception's class.
+    message : what the person is told.
+    worker : who says it.
+    stops_run : trying again would give the same.
+    exception_type, traceback_text : of the user function's own exception.
+    """
+
+    tile: int | None
+    kind: str
+    message: str
+    worker: str
+    stops_run: bool
+    exception_type: str = ""
+    traceback_text: str = field(default="", repr=False)
+
+    def encode(self) -> bytes:
+        """Return it as JSON."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Failure:
+        """Read it.
+
+        Raises
+        ------
+        RecordError : it is something else.
+        """
+        try:
+            return cls(**json.loads(data))
+        except (TypeError, ValueError) as error:
+            raise RecordError(f"a failure's record cannot be read: {error!r}") from error

@@ -1,0 +1,120 @@
+"""``python -m rios_batch.worker``: computes tiles of one run until none is left. Wiring only.
+
+AWS Batch starts it with its settings in the environment; main starts one beside itself the same way.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rios_batch.aws.objects import Bucket, make_s3_client
+from rios_batch.aws.queue import WorkQueue
+from rios_batch.aws.runs import Run
+from rios_batch.errors import RiosBatchError, VersionMismatchError
+from rios_batch.jobmanagers.children import WorkOrder
+from rios_batch.jobmanagers.supervisor import Supervisor, Terminated, failure_of
+from rios_batch.jobmanagers.versions import mismatch, versions
+from rios_batch.plan import TilePlan
+from rios_batch.raster.gdalapi import gdal_exceptions
+from rios_batch.workerconfig import WorkerConfig, argument_parser
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from rios_batch.jobspec import TileRecord
+
+log = logging.getLogger("rios_batch")
+
+# AWS Batch and ECS send SIGTERM and 30 seconds later SIGKILL; a Spot machine gets two minutes. An upload that is under
+# way may still end.
+_LAST_SECONDS = 4.0
+TERMINATED = 128 + signal.SIGTERM
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a worker and return its exit status."""
+    parsed = argument_parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminate)
+    logging.basicConfig(format="%(levelname)s %(message)s")
+    try:
+        config = WorkerConfig.from_env(os.environ).with_arguments(parsed)
+        if parsed.with_main is not None:
+            _end_with(parsed.with_main)
+        with gdal_exceptions():
+            _work(config, beside_main=parsed.with_main is not None)
+    except Terminated:
+        return TERMINATED
+    except RiosBatchError as error:
+        log.error(error)  # noqa: TRY400 - the sentence is for a person
+        return 1
+    return 0
+
+
+def _work(config: WorkerConfig, *, beside_main: bool) -> None:
+    run = Run(Bucket(config.bucket, make_s3_client(region=config.region)), config.run_id)
+    name = "main" if beside_main else f"worker {config.array_index + 1} (job {config.batch_job_id or 'none'})"
+    description = run.description()
+    problem = mismatch(description["versions"], versions())
+    if problem:
+        error = VersionMismatchError(problem)
+        run.put_failure(failure_of(error, None, name, stops_run=True))
+        raise error
+    job = pickle.loads(run.job(config.job_sha256))  # noqa: S301 - its SHA-256 came with the job's environment
+    order = WorkOrder(
+        job=job["job"],
+        other_args=job["other_args"],
+        num_workers=config.processes,
+        place=name,
+        input_paths={} if beside_main else run.staged_inputs(),
+    )
+    work_queue = WorkQueue.attach(config.queue_url, region=config.region, lease_seconds=config.lease_seconds)
+    Supervisor(
+        run,
+        work_queue,
+        TilePlan.from_description(description["plan"]),
+        order,
+        name=name,
+        lease_seconds=config.lease_seconds,
+        on_tile=(lambda *_: None) if beside_main else _log_tile,
+    ).work()
+
+
+def _log_tile(record: TileRecord, seconds: float) -> None:
+    """Print one line of JSON, which CloudWatch can search."""
+    line: dict[str, Any] = {"event": "tile", **asdict(record), "seconds": round(seconds, 3)}
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Should an upload hang: the lease lapses, and another worker has the tile.
+    timer = threading.Timer(_LAST_SECONDS, os._exit, (TERMINATED,))
+    timer.daemon = True
+    timer.start()
+    raise Terminated
+
+
+def _end_with(main_pid: int) -> None:
+    """End this process when main is gone, however it went."""
+
+    def watch() -> None:
+        while os.getppid() == main_pid:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="rios_batch parent watch", daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

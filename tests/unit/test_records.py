@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from rios_batch.geotiff import EncodedBlocks
+from rios_batch.grid import PixelWindow
+from rios_batch.jobspec import Layout, TileOutput, TileRecord
+from rios_batch.records import (
+    Failure,
+    RecordError,
+    decode_head,
+    encode_tile,
+    head_size,
+)
+
+WINDOW = PixelWindow(32, 64, 16, 8)
+RECORD = TileRecord(7, WINDOW, "worker 2", 4, 0.5, 1.25, 0.125, 42)
+BLOCKS = TileOutput(
+    Layout("uint16", 2), EncodedBlocks(np.arange(42, dtype=np.uint8), np.array([20, 0, 22], np.uint64))
+)
+PIXELS = TileOutput(Layout("float32", 3), np.arange(3 * 8 * 16, dtype=np.float32).reshape(3, 8, 16))
+
+
+def test_head_and_pixels_come_back() -> None:
+    data = encode_tile(RECORD, [BLOCKS, PIXELS], {"count": 3, "histogram": np.arange(4)})
+
+    head = decode_head(data)
+
+    assert asdict(head.record) == asdict(RECORD)
+    assert head.other_args["count"] == 3
+    np.testing.assert_array_equal(head.other_args["histogram"], np.arange(4))
+    blocks, pixels = (part.output(data[part.start : part.start + part.size], WINDOW) for part in head.parts)
+    assert isinstance(blocks.payload, EncodedBlocks)
+    np.testing.assert_array_equal(blocks.payload.data, np.arange(42))
+    np.testing.assert_array_equal(blocks.payload.byte_counts, [20, 0, 22])
+    assert isinstance(pixels.payload, np.ndarray)
+    assert pixels.payload.tolist() == np.arange(3 * 8 * 16).reshape(3, 8, 16).tolist()
+    assert (blocks.layout, pixels.layout) == (BLOCKS.layout, PIXELS.layout)
+    assert head.parts[-1].start + head.parts[-1].size == len(data)
+
+
+def test_the_head_is_read_without_the_pixels() -> None:
+    data = encode_tile(RECORD, [BLOCKS], {})
+
+    assert decode_head(data[: head_size(data[:100])]).parts[0].size == 42
+
+
+@pytest.mark.parametrize("length", [0, 7, 23, 60])
+def test_what_is_cut_short_is_refused(length: int) -> None:
+    data = encode_tile(RECORD, [BLOCKS], {})
+
+    with pytest.raises(RecordError):
+        decode_head(data[:length])
+
+
+def test_something_else_is_refused() -> None:
+    with pytest.raises(RecordError, match="not a tile's record"):
+        decode_head(b"II*\0" + bytes(100))
+    data = bytearray(encode_tile(RECORD, [BLOCKS], {}))
+    data[30:34] = b"\xff\xff\xff\xff"
+    with pytest.raises(RecordError, match="cannot be read"):
+        decode_head(bytes(data))
+
+
+def test_a_failure_comes_back() -> None:
+    failure = Failure(3, "builtins.OSError", "no", "worker 1", stops_run=False, traceback_text="Traceback")
+
+    assert Failure.decode(failure.encode()) == failure
+    with pytest.raises(RecordError):
+        Failure.decode(b'{"tile": 3}')
