@@ -1,0 +1,96 @@
+"""pytest fixtures: the emulated AWS with the default stack deployed, shared by all tests of a session.
+
+A conftest.py imports everything of this module. Tests that use ``cloud`` may open sockets to this machine,
+all others stay without.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cdk_app.settings import DeploySettings
+from rios_batch.contract import RUNS_PREFIX, StackOutput
+from tests.cdk.variants import synthesize
+from tests.emulation.cloud import Emulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ENDED = ("SUCCEEDED", "FAILED")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "shared_cloud" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.allow_hosts(["127.0.0.1"]))
+
+
+@pytest.fixture(scope="session")
+def default_template() -> dict[str, Any]:
+    return synthesize(DeploySettings())
+
+
+@pytest.fixture(scope="session")
+def shared_cloud(default_template: dict[str, Any]) -> Iterator[Emulator]:
+    with Emulator.start(grace_seconds=2) as cloud:
+        cloud.bootstrap()
+        cloud.deploy(default_template, image_tags=pushed_tags(default_template))
+        yield cloud
+
+
+@pytest.fixture
+def cloud(shared_cloud: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """The shared server, seen through the environment, without faults; fails a test that leaves things behind.
+
+    A test that does so on purpose calls `clean_up` itself.
+    """
+    for name, value in shared_cloud.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_SESSION_TOKEN")
+    shared_cloud.forget_calls()
+    yield shared_cloud
+    shared_cloud.no_faults()
+    left = leftovers(shared_cloud)
+    clean_up(shared_cloud)
+    assert left == []
+
+
+def pushed_tags(template: dict[str, Any]) -> list[str]:
+    """Tags of the images that `cdk deploy` pushes before it creates the stack."""
+    resources = template["Resources"].values()
+    return [
+        resource["Properties"]["Tag"] for resource in resources if resource["Type"] == "Custom::PushedImage"
+    ]
+
+
+def leftovers(cloud: Emulator) -> list[str]:
+    """What a finished run must not leave: its queues, its objects, jobs."""
+    outputs = cloud.outputs()
+    s3, bucket = cloud.client("s3"), outputs[StackOutput.BUCKET]
+    queues = cloud.client("sqs").list_queues(QueueNamePrefix=outputs[StackOutput.RUN_QUEUE_PREFIX])
+    objects = s3.list_objects_v2(Bucket=bucket, Prefix=RUNS_PREFIX).get("Contents", [])
+    uploads = s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+    return [
+        *(f"queue {url}" for url in queues.get("QueueUrls", [])),
+        *(f"object {item['Key']}" for item in objects),
+        *(f"unfinished upload {upload['Key']}" for upload in uploads),
+        *(f"job {job.job_id}" for job in cloud.jobs() if job.status not in _ENDED),
+    ]
+
+
+def clean_up(cloud: Emulator) -> None:
+    """Delete what a run that died has left."""
+    outputs = cloud.outputs()
+    batch, sqs, s3 = cloud.client("batch"), cloud.client("sqs"), cloud.client("s3")
+    for job in cloud.jobs():
+        if job.status not in _ENDED:
+            batch.terminate_job(jobId=job.job_id, reason="cleaned up after a test")
+    for url in sqs.list_queues(QueueNamePrefix=outputs[StackOutput.RUN_QUEUE_PREFIX]).get("QueueUrls", []):
+        sqs.delete_queue(QueueUrl=url)
+    bucket = outputs[StackOutput.BUCKET]
+    for item in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
+        s3.delete_object(Bucket=bucket, Key=item["Key"])
+    for upload in s3.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
+        s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])

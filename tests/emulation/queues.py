@@ -1,0 +1,105 @@
+"""SQS: atomic and quick receives, and on wish the accidents of at-least-once delivery."""
+
+from __future__ import annotations
+
+import time
+from copy import deepcopy
+from typing import Any
+
+from moto.core.utils import unix_time_millis
+from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
+
+from tests.emulation.environment import ACCOUNT
+from tests.emulation.patching import replace
+
+_LOOK_AGAIN_S = 0.2  # messages that become visible again wake nobody
+
+
+class Accidents:
+    """What shall go wrong, as SQS says it may.
+
+    Attributes
+    ----------
+    duplicates : every message sent from now on is delivered twice.
+    """
+
+    duplicates = False
+
+
+def patch() -> None:
+    """Put these in place of moto's own."""
+    replace(SQSBackend, "receive_message", _receive)
+    delete = replace(Queue, "delete_message", None)
+
+    def delete_locked(queue: Queue, receipt_handle: str) -> None:
+        with queue._messages_lock:
+            delete(queue, receipt_handle)
+
+    Queue.delete_message = delete_locked  # type: ignore[method-assign]
+    add = replace(Queue, "add_message", None)
+
+    def add_maybe_twice(queue: Queue, message: Message) -> None:
+        add(queue, message)
+        if Accidents.duplicates:
+            add(queue, deepcopy(message))
+
+    Queue.add_message = add_maybe_twice  # type: ignore[method-assign]
+    replace(SQSBackend, "get_queue_attributes", _attributes)
+
+
+def lose_message(region: str, queue_name: str) -> str:
+    """Drop the oldest message that waits, and give its body."""
+    queue = sqs_backends[ACCOUNT][region].get_queue(queue_name)
+    with queue._messages_lock:
+        message = next(message for message in queue._messages if message.visible)
+        queue._messages.remove(message)
+    return message.body
+
+
+def _receive(
+    backend: SQSBackend,
+    queue_name: str,
+    count: int,
+    wait_seconds_timeout: int,
+    visibility_timeout: int,
+    _: list[str] | None = None,
+) -> list[Message]:
+    """Receive as moto does, for standard queues, but two at once never take the same message."""
+    deadline = time.monotonic() + wait_seconds_timeout
+    while True:
+        queue = backend.get_queue(queue_name)  # again each time: it may be deleted meanwhile
+        with queue._messages_lock:
+            taken = _take(queue, count, visibility_timeout)
+            left_s = deadline - time.monotonic()
+            if taken or left_s <= 0:
+                return taken
+            queue._messages_lock.wait(min(left_s, _LOOK_AGAIN_S))
+
+
+def _take(queue: Queue, count: int, visibility_timeout: int) -> list[Message]:
+    now, taken, dead = unix_time_millis(), [], []
+    for message in queue._messages:
+        if len(taken) == count:
+            break
+        if message.visible_at >= now or message.delayed_until > now:
+            continue
+        if (
+            queue.dead_letter_queue is not None
+            and message.approximate_receive_count >= queue.redrive_policy["maxReceiveCount"]
+        ):
+            dead.append(message)
+            continue
+        message.mark_received(visibility_timeout=visibility_timeout)
+        taken.append(deepcopy(message))
+    for message in dead:
+        queue._messages.remove(message)
+        assert queue.dead_letter_queue is not None
+        queue.dead_letter_queue.add_message(message)
+    return taken
+
+
+def _attributes(backend: SQSBackend, queue_name: str, attribute_names: list[str]) -> dict[str, Any]:
+    queue = backend.get_queue(queue_name)
+    attributes = queue.attributes  # moto computes them once for each name asked for
+    wanted = attributes if "All" in attribute_names else attribute_names
+    return {name: attributes[name] for name in wanted if attributes.get(name) is not None}
