@@ -106,7 +106,7 @@ class Emulator:
         Parameters
         ----------
         runner : ``process`` runs jobs as processes of this machine, ``container`` as containers.
-        host : address to listen at; ``0.0.0.0`` for containers.
+        host : address to listen at.
         port : 0 takes a free one.
         grace_seconds : from a job's SIGTERM to its SIGKILL.
         images : local images for those of job definitions, where the name is another.

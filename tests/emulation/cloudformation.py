@@ -154,7 +154,10 @@ def _create_all(stack: Stack) -> None:
 
 
 def _make(resource_map: ResourceMap, name: str) -> None:
-    """Make a resource, and remember what it was made from."""
+    """Make a resource, unless its condition is false, and remember what it was made from."""
+    condition = resource_map._resource_json_map[name].get("Condition")  # noqa: SLF001
+    if condition and not resource_map.lazy_condition_map[condition]:
+        return
     if resource_map[name] is None:
         raise NotImplementedError(f"moto does not know {resource_map._resource_json_map[name]['Type']}")
     _remember(resource_map, name)

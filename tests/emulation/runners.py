@@ -184,8 +184,10 @@ class ContainerRunner:
         variables = [part for key in task.environment for part in ("--env", key)]  # values: from our own
         process = subprocess.Popen(
             [
-                *(self._docker, "run", "--init", "--name", task.name, "--memory", f"{task.memory_mib}m"),
-                *("--memory-swap", f"{task.memory_mib}m", *variables, image, *task.command),
+                # The host's network, where the emulation is, so that it need listen nowhere else.
+                *(self._docker, "run", "--init", "--name", task.name, "--network", "host"),
+                *("--memory", f"{task.memory_mib}m", "--memory-swap", f"{task.memory_mib}m"),
+                *(*variables, image, *task.command),
             ],
             env={**os.environ, **task.environment},
             stdin=subprocess.DEVNULL,

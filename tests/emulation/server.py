@@ -32,9 +32,6 @@ from tests.emulation.runners import ContainerRunner, ProcessRunner
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Where containers find this machine, on Docker's default network.
-DOCKER_HOST = "172.17.0.1"
-
 
 class _Handler(MotoRequestHandler):
     protocol_version = "HTTP/1.1"  # connections stay open
@@ -61,9 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         runner=ContainerRunner(guardian, images=dict(options.image))
         if in_containers
         else ProcessRunner(guardian),
-        environment=aws_environment(
-            f"http://{DOCKER_HOST if in_containers else '127.0.0.1'}:{port}", options.region
-        ),
+        environment=aws_environment(f"http://127.0.0.1:{port}", options.region),
         grace_s=options.grace_seconds,
         logs_lock=door.service_lock("logs"),
     )
