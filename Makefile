@@ -8,10 +8,10 @@ BIN    := $(VENV)/bin
 CDK    := .venv-cdk
 
 # For Node.js, which may be in a virtual environment.
-pytest snapshot: export PATH := $(CURDIR)/$(BIN):$(PATH)
+pytest snapshot e2e: export PATH := $(CURDIR)/$(BIN):$(PATH)
 synth: export PATH := $(CURDIR)/$(CDK)/bin:$(PATH)
 
-.PHONY: help setup demo test lint typecheck pytest synth snapshot format bench clean
+.PHONY: help setup demo test lint typecheck pytest synth snapshot e2e format bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -76,6 +76,11 @@ synth: $(CDK)/.node node_modules/.package-lock.json  ## write the stack's templa
 
 node_modules/.package-lock.json: package.json package-lock.json | $(CDK)/.node
 	npm ci --silent
+
+# 77 is "skipped, because there can be no Docker engine"; why was said already.
+e2e: $(VENV)/.node node_modules/.package-lock.json  ## deploy with Docker and the CDK to an emulated AWS, run there, destroy
+	@scripts/docker-engine sh -c 'scripts/base-image bookworm && scripts/base-image trixie && exec $(BIN)/python -m pytest \
+		tests/e2e -m e2e -vv --exitfirst -p no:randomly --force-enable-socket --timeout 1200 --durations 0' || [ $$? -eq 77 ]
 
 snapshot: $(VENV)/.node  ## accept the template as it is now
 	UPDATE_SNAPSHOT=1 $(BIN)/python -m pytest tests/cdk -k reviewed
