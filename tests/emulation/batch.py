@@ -11,10 +11,10 @@ import re
 import signal
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from moto.batch import models
@@ -59,7 +59,7 @@ class Machines:
     grace_s: float
     logs_lock: Any
     limit_vcpus: float | None = None
-    _used: Counter[str] = field(default_factory=Counter)
+    _used: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _waiting: list[EmulatedJob] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -139,7 +139,7 @@ class EmulatedJob(models.Job):
         """Live: what the thread of the job does."""
         try:
             ended = self._wait_and_attempt()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a thread: the job has to end for those who wait
             _log.exception("job %s", self.job_id)
             ended = Ended(None, "", f"the emulation failed: {error!r}")
         self._end(ended)
@@ -414,12 +414,12 @@ def _listed(backend: models.BatchBackend, asked: dict[str, Any]) -> dict[str, An
         parent = backend.get_job_by_id(array)
         if parent is None:
             raise ClientException(f"Job {array} does not exist")
-        jobs = list(parent._child_jobs or [])
+        jobs = cast("list[EmulatedJob]", list(parent._child_jobs or []))
     else:
         queue = backend.get_job_queue(asked["jobQueue"])
         if queue is None:
             raise ClientException(f"JobQueue {asked['jobQueue']} does not exist")
-        jobs = [job for job in queue.jobs if ":" not in job.job_id]
+        jobs = [job for job in cast("list[EmulatedJob]", queue.jobs) if job.index is None]
     filters = asked.get("filters") or []
     for wanted in filters:
         if wanted["name"] != "JOB_NAME":

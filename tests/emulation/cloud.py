@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,20 +140,22 @@ class Emulator:
         """Variables that lead boto3, the CDK's command line and GDAL here, as the account's owner."""
         return aws_environment(self.endpoint, self.region)
 
-    def client(self, service: str, credentials: Mapping[str, str] | None = None) -> Any:
-        """Give a boto3 client of the emulation; as the account's owner unless credentials are given."""
-        if credentials is not None:
-            return self._make_client(service, credentials)
+    def client(
+        self, service: str, credentials: Mapping[str, str] | None = None, *, region: str | None = None
+    ) -> Any:
+        """Give a boto3 client; as the account's owner and in the server's region unless given."""
+        if credentials is not None or region is not None:
+            return self._make_client(service, credentials or self.environment(), region or self.region)
         if service not in self._clients:
-            self._clients[service] = self._make_client(service, self.environment())
+            self._clients[service] = self._make_client(service, self.environment(), self.region)
         return self._clients[service]
 
-    def _make_client(self, service: str, values: Mapping[str, str]) -> Any:
+    def _make_client(self, service: str, values: Mapping[str, str], region: str) -> Any:
         make: Callable[..., Any] = boto3.client
         return make(
             service,
             endpoint_url=self.endpoint,
-            region_name=self.region,
+            region_name=region,
             aws_access_key_id=values["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=values["AWS_SECRET_ACCESS_KEY"],
             aws_session_token=values.get("AWS_SESSION_TOKEN"),
@@ -167,10 +169,8 @@ class Emulator:
         ssm.put_parameter(
             Name=f"/cdk-bootstrap/{BOOTSTRAP}/version", Value="30", Type="String", Overwrite=True
         )
-        try:
+        with suppress(ecr.exceptions.RepositoryAlreadyExistsException):
             ecr.create_repository(repositoryName=self.asset_repository)
-        except ecr.exceptions.RepositoryAlreadyExistsException:
-            pass
 
     @property
     def asset_repository(self) -> str:

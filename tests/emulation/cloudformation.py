@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import defaultdict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from moto.cloudformation import models
 from moto.cloudformation.exceptions import AlreadyExistsException, ValidationError
-from moto.cloudformation.models import CloudFormationBackend, Stack
-from moto.cloudformation.parsing import OutputMap, ResourceMap, clean_json
+from moto.cloudformation.models import CloudFormationBackend, Event, Stack
+from moto.cloudformation.parsing import OutputMap, clean_json
+from moto.cloudformation.utils import generate_stack_id
 
 from tests.emulation import customresources, resources
 from tests.emulation.patching import replace
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _log = logging.getLogger(__name__)
+_made_from: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+"""By stack id and logical id: what each resource was made from."""
 _IN_SUB = re.compile(r"\$\{([^!}.]+)[^}]*\}")
 
 
@@ -40,8 +44,9 @@ def _create_stack(
 ) -> Stack:
     if any(stack.name == name for stack in backend.stacks.values()):
         raise AlreadyExistsException(f"Stack {name} already exists")
-    stack_id = models.generate_stack_id(name, backend.region_name, backend.account_id)
-    stack = Stack(
+    stack_id = generate_stack_id(name, backend.region_name, backend.account_id)
+    make: Callable[..., Stack] = Stack
+    stack = make(
         stack_id=stack_id,
         name=name,
         template=template,
@@ -94,7 +99,7 @@ def _delete_stack(backend: CloudFormationBackend, name_or_stack_id: str) -> None
     for stack in list(backend.stacks.values()):
         if name_or_stack_id in (stack.name, stack.stack_id):
             _event(stack, "DELETE_IN_PROGRESS")
-            if _attempt(stack, "DELETE_FAILED", lambda stack=stack: _delete_all(stack)):
+            if _attempt(stack, "DELETE_FAILED", _delete_all):
                 _event(stack, "DELETE_COMPLETE")
                 _forget_exports(backend, stack)
                 backend.deleted_stacks[stack.stack_id] = backend.stacks.pop(stack.stack_id)
@@ -102,26 +107,26 @@ def _delete_stack(backend: CloudFormationBackend, name_or_stack_id: str) -> None
 
 def _create(backend: CloudFormationBackend, stack: Stack) -> None:
     _event(stack, "CREATE_IN_PROGRESS")
-    if _attempt(stack, "ROLLBACK_IN_PROGRESS", lambda: _create_all(stack)):
+    if _attempt(stack, "ROLLBACK_IN_PROGRESS", _create_all):
         _event(stack, "CREATE_COMPLETE")
         _keep_exports(backend, stack)
-    elif _attempt(stack, "ROLLBACK_FAILED", lambda: _delete_all(stack)):
+    elif _attempt(stack, "ROLLBACK_FAILED", _delete_all):
         _event(stack, "ROLLBACK_COMPLETE")
 
 
 def _update(backend: CloudFormationBackend, stack: Stack, template: str, parameters: dict[str, Any]) -> None:
     _event(stack, "UPDATE_IN_PROGRESS")
-    if _attempt(stack, "UPDATE_ROLLBACK_FAILED", lambda: _update_all(stack, template, parameters)):
+    if _attempt(stack, "UPDATE_ROLLBACK_FAILED", _update_all, template, parameters):
         stack.output_map = stack._create_output_map()
         _event(stack, "UPDATE_COMPLETE")
         _forget_exports(backend, stack)
         _keep_exports(backend, stack)
 
 
-def _attempt(stack: Stack, status_if_not: str, work: Callable[[], None]) -> bool:
+def _attempt(stack: Stack, status_if_not: str, work: Callable[..., None], *arguments: Any) -> bool:
     try:
-        work()
-    except Exception as error:
+        work(stack, *arguments)
+    except Exception as error:  # noqa: BLE001
         # As AWS: whatever is wrong with a resource is told in the stack's events, not to the caller.
         _log.exception("stack %s", stack.name)
         _event(stack, status_if_not, reason=f"{type(error).__name__}: {error}")
@@ -148,70 +153,118 @@ def _forget_exports(backend: CloudFormationBackend, stack: Stack) -> None:
 
 
 def _create_all(stack: Stack) -> None:
-    resource_map = stack.resource_map
-    for name in creation_order(stack.template_dict["Resources"]):
-        _make(resource_map, name)
+    for name in creation_order(_wanted(stack)):
+        _make(stack, name)
 
 
-def _make(resource_map: ResourceMap, name: str) -> None:
-    """Make a resource, unless its condition is false, and remember what it was made from."""
-    condition = resource_map._resource_json_map[name].get("Condition")  # noqa: SLF001
-    if condition and not resource_map.lazy_condition_map[condition]:
-        return
-    if resource_map[name] is None:
-        raise NotImplementedError(f"moto does not know {resource_map._resource_json_map[name]['Type']}")
-    _remember(resource_map, name)
+def _wanted(stack: Stack) -> dict[str, Any]:
+    """Resources of the template, without those whose condition does not hold."""
+    conditions = stack.resource_map.lazy_condition_map
+    return {
+        name: part
+        for name, part in stack.template_dict["Resources"].items()
+        if "Condition" not in part or conditions[part["Condition"]]
+    }
 
 
-def _remember(resource_map: ResourceMap, name: str) -> None:
-    made_from = resource_map.__dict__.setdefault("made_from", {})
-    made_from[name] = clean_json(resource_map._resource_json_map[name], resource_map)
+def _make(stack: Stack, name: str) -> None:
+    """Make a resource, and remember what it was made from."""
+    kind = stack.template_dict["Resources"][name]["Type"]
+    with _told(stack, name, kind, "CREATE"):
+        if stack.resource_map[name] is None:
+            raise NotImplementedError(f"moto does not know {kind}")
+        _made_from[stack.stack_id][name] = _resolved(stack, name)
+
+
+def _delete(stack: Stack, name: str, resource: Any, made_from: dict[str, Any]) -> None:
+    with _told(stack, name, made_from["Type"], "DELETE"):
+        resources.delete(resource, made_from, stack.region_name)
+
+
+@contextmanager
+def _told(stack: Stack, name: str, kind: str, doing: str) -> Iterator[None]:
+    """Tell in the stack's events how it goes with one resource."""
+    try:
+        yield
+    except Exception as error:
+        _resource_event(stack, name, kind, f"{doing}_FAILED", reason=f"{type(error).__name__}: {error}")
+        raise
+    _resource_event(stack, name, kind, f"{doing}_COMPLETE")
+
+
+def _resource_event(stack: Stack, name: str, kind: str, status: str, reason: str | None = None) -> None:
+    resource = stack.resource_map._parsed_resources.get(name)
+    event = Event(
+        stack_id=stack.stack_id,
+        stack_name=stack.name,
+        logical_resource_id=name,
+        physical_resource_id=getattr(resource, "physical_resource_id", "") or "",
+        resource_type=kind,
+        resource_status=status,
+        resource_status_reason=reason,
+        resource_properties=None,
+    )
+    stack.events.append(event)
+
+
+def _resolved(stack: Stack, name: str) -> dict[str, Any]:
+    """Type and properties of a resource, references replaced; whatever else changes, it stays as it is."""
+    part = stack.template_dict["Resources"][name]
+    properties = clean_json(part.get("Properties", {}), stack.resource_map)
+    return {"Type": part["Type"], "Properties": properties}
 
 
 def _update_all(stack: Stack, template: str, parameters: dict[str, Any]) -> None:
-    resource_map = stack.resource_map
-    old = resource_map._resource_json_map
-    made_from: dict[str, Any] = resource_map.__dict__["made_from"]
-    stack.template, stack.parameters = template, parameters
-    stack._parse_template()
-    resource_map._template = stack.template_dict
-    resource_map.input_parameters = parameters
-    resource_map._resource_json_map = new = stack.template_dict["Resources"]
-    resource_map.load()
-    parsed = resource_map._parsed_resources
-    outdated: list[tuple[Any, dict[str, Any]]] = []
+    old, parsed = stack.resource_map._resource_json_map, stack.resource_map._parsed_resources
+    made_from = _made_from[stack.stack_id]
+    _take_template(stack, template, parameters)
+    new = _wanted(stack)
+    outdated: list[tuple[str, Any, dict[str, Any]]] = []
     for name in creation_order(new):
         if name not in parsed:
-            _make(resource_map, name)
-        elif (wanted := clean_json(new[name], resource_map)) != made_from[name]:
-            before = parsed[name]
-            was = made_from[name]
-            made = resources.change(before, wanted, was, stack.region_name)
-            if made is None:  # it cannot be changed: a new one takes its place, the old one goes at the end
-                del parsed[name]
-                _make(resource_map, name)
-            else:
-                parsed[name] = made
-            if made is None or made.physical_resource_id != before.physical_resource_id:
-                outdated.append((before, was))
-            _remember(resource_map, name)
+            _make(stack, name)
+        elif _resolved(stack, name) != made_from[name]:
+            outdated += _changed(stack, name)
     for name in reversed(creation_order(old)):
         if name not in new:
-            resources.delete(parsed.pop(name), made_from.pop(name), stack.region_name)
-    for resource, was in reversed(outdated):
-        resources.delete(resource, was, stack.region_name)
+            _delete(stack, name, parsed.pop(name), made_from.pop(name))
+    for name, resource, was in reversed(outdated):
+        _delete(stack, name, resource, was)
+
+
+def _take_template(stack: Stack, template: str, parameters: dict[str, Any]) -> None:
+    stack.template, stack.parameters = template, parameters
+    stack._parse_template()
+    resource_map = stack.resource_map
+    resource_map._template = stack.template_dict
+    resource_map._resource_json_map = stack.template_dict["Resources"]
+    resource_map.input_parameters = parameters
+    resource_map.load()
+
+
+def _changed(stack: Stack, name: str) -> list[tuple[str, Any, dict[str, Any]]]:
+    """Change or replace a resource; give the old one, with what it was made from, if it has to go."""
+    parsed, was = stack.resource_map._parsed_resources, _made_from[stack.stack_id][name]
+    before = parsed[name]
+    made = resources.change(before, _resolved(stack, name), was, stack.region_name)
+    if made is None:
+        del parsed[name]
+    else:
+        parsed[name] = made
+    _make(stack, name)
+    if parsed[name].physical_resource_id == before.physical_resource_id:
+        return []
+    return [(name, before, was)]
 
 
 def _delete_all(stack: Stack) -> None:
-    resource_map = stack.resource_map
+    resource_map, made_from = stack.resource_map, _made_from[stack.stack_id]
     templates = resource_map._resource_json_map
-    made_from: dict[str, Any] = resource_map.__dict__.get("made_from", {})
     for name in reversed(creation_order(templates)):
-        resource = resource_map._parsed_resources.get(name)
-        if resource is not None and templates[name].get("DeletionPolicy") != "Retain":
-            resources.delete(resource, made_from[name], stack.region_name)
-        resource_map._parsed_resources.pop(name, None)
-        made_from.pop(name, None)
+        if name in made_from and templates[name].get("DeletionPolicy") != "Retain":
+            _delete(stack, name, resource_map._parsed_resources[name], made_from[name])
+            del made_from[name]
+            del resource_map._parsed_resources[name]
     # Whoever asks about the deleted stack would make them again.
     resource_map._resource_json_map = {}
     stack.output_map = OutputMap(resource_map, {"Outputs": {}}, stack.stack_id)
@@ -239,17 +292,16 @@ def _references(value: Any) -> Iterator[str]:
         for item in value:
             yield from _references(item)
     elif isinstance(value, dict):
-        for key, item in value.items():
-            match key, item:
-                case "Ref", str():
-                    yield item
-                case "Fn::GetAtt", [str() as name, *_]:
-                    yield name
-                case "Fn::Sub", str():
-                    yield from _IN_SUB.findall(item)
-                case "DependsOn", str():
-                    yield item
-                case "DependsOn", list():
-                    yield from item
-                case _:
-                    yield from _references(item)
+        yield from _named(value)
+        for item in value.values():
+            yield from _references(item)
+
+
+def _named(value: dict[str, Any]) -> Iterator[str]:
+    match value:
+        case {"Ref": str() as name} | {"Fn::GetAtt": [str() as name, *_]} | {"DependsOn": str() as name}:
+            yield name
+        case {"DependsOn": list() as names}:
+            yield from names
+        case {"Fn::Sub": str() as text}:
+            yield from _IN_SUB.findall(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from moto.batch.models import batch_backends
 
@@ -77,4 +77,4 @@ class Control:
 
 def _jobs() -> Iterator[EmulatedJob]:
     for backend in list(batch_backends[ACCOUNT].values()):
-        yield from list(backend._jobs.values())
+        yield from cast("list[EmulatedJob]", list(backend._jobs.values()))

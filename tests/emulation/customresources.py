@@ -8,7 +8,7 @@ import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import boto3
@@ -19,6 +19,19 @@ from tests.emulation.batch import credentials
 from tests.emulation.patching import replace
 
 
+class EmulatedCustomResource(CustomModel):
+    """A custom resource, with what every request about it says."""
+
+    context: dict[str, str]
+    logical_resource_id: str
+    cf_resource_type: str
+
+    # moto leaves these abstract and never calls them.
+    cloudformation_name_type = staticmethod(lambda: "")
+    update_from_cloudformation_json = classmethod(lambda *_, **__: None)
+    delete_from_cloudformation_json = classmethod(lambda *_, **__: None)
+
+
 def patch() -> None:
     """Put this in place of moto's own, which needs Docker and forgets to delete."""
     replace(CustomModel, "create_from_cloudformation_json", staticmethod(_create))
@@ -26,9 +39,9 @@ def patch() -> None:
 
 def _create(
     resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str, **more: Any
-) -> CustomModel:
-    resource = CustomModel(region_name, str(uuid4()), more["LogicalId"], resource_name)
-    resource.__dict__["context"] = {
+) -> EmulatedCustomResource:
+    resource = EmulatedCustomResource(region_name, str(uuid4()), more["LogicalId"], resource_name)
+    resource.context = {
         "StackId": more["StackId"],
         "LogicalResourceId": more["LogicalId"],
         "ResourceType": more["ResourceType"],
@@ -40,8 +53,8 @@ def _create(
 
 
 def change(
-    resource: CustomModel, account_id: str, properties: dict[str, Any], was: dict[str, Any]
-) -> CustomModel:
+    resource: EmulatedCustomResource, account_id: str, properties: dict[str, Any], was: dict[str, Any]
+) -> EmulatedCustomResource:
     """Ask for an update; a new physical id in the answer is a new resource."""
     answer = _ask(
         resource,
@@ -51,21 +64,27 @@ def change(
         PhysicalResourceId=resource.resource_name,
         OldResourceProperties=was,
     )
-    changed = CustomModel(
+    changed = EmulatedCustomResource(
         resource.region_name, str(uuid4()), resource.logical_id, answer["PhysicalResourceId"]
     )
-    changed.__dict__["context"] = resource.__dict__["context"]
+    changed.context = resource.context
+    changed.logical_resource_id = resource.logical_resource_id
+    changed.cf_resource_type = resource.cf_resource_type
     changed.set_data(answer.get("Data", {}))
     return changed
 
 
-def delete(resource: CustomModel, account_id: str, properties: dict[str, Any]) -> None:
+def delete(resource: EmulatedCustomResource, account_id: str, properties: dict[str, Any]) -> None:
     """Ask for deletion."""
     _ask(resource, account_id, "Delete", properties, PhysicalResourceId=resource.resource_name)
 
 
 def _ask(
-    resource: CustomModel, account_id: str, request_type: str, properties: dict[str, Any], **more: Any
+    resource: EmulatedCustomResource,
+    account_id: str,
+    request_type: str,
+    properties: dict[str, Any],
+    **more: Any,
 ) -> dict[str, Any]:
     function = get_backend(account_id, resource.region_name).get_function(properties["ServiceToken"])
     with _AnswerBox() as box:
@@ -75,7 +94,7 @@ def _ask(
             "ResponseURL": box.url,
             "RequestId": str(uuid4()),
             "ResourceProperties": {key: _as_text(value) for key, value in properties.items()},
-            **resource.__dict__["context"],
+            **resource.context,
             **more,
         }
         _invoke(function, event, resource.region_name)
@@ -133,7 +152,7 @@ class _AnswerBox:
         self._server = HTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
 
-    def __enter__(self) -> _AnswerBox:
+    def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True).start()
         return self
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 _KINDS = ("group", "container", "folder")
 
@@ -57,10 +58,8 @@ def main() -> None:
             del watched[kind, name]
     for kind, name in reversed(watched):
         if kind == "group":
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(int(name), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         elif kind == "container":
             subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
         else:

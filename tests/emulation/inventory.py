@@ -111,23 +111,39 @@ def _ec2(client: Client) -> Iterator[str]:
                 yield f"ec2 instance {instance['InstanceId']}"
 
 
-def _others(client: Client) -> Iterator[str]:
-    for stack in _pages(client("cloudformation"), "describe_stacks", "Stacks"):
-        yield f"stack {stack['StackName']}"
-    for export in _pages(client("cloudformation"), "list_exports", "Exports"):
-        yield f"stack export {export['Name']}"
-    for function in _pages(client("lambda"), "list_functions", "Functions"):
-        yield f"lambda function {function['FunctionName']}"
-    clusters = list(_pages(client("ecs"), "list_clusters", "clusterArns"))
-    for cluster in client("ecs").describe_clusters(clusters=clusters)["clusters"]:
+def _ecs(client: Client) -> Iterator[str]:
+    ecs = client("ecs")
+    for cluster in ecs.describe_clusters(clusters=list(_pages(ecs, "list_clusters", "clusterArns")))[
+        "clusters"
+    ]:
         if cluster["status"] == "ACTIVE":  # AWS keeps the others listed for a while
             yield f"ecs cluster {cluster['clusterName']}"
-    for parameter in _pages(client("ssm"), "describe_parameters", "Parameters"):
-        yield f"ssm parameter {parameter['Name']}"
-    for dashboard in _pages(client("cloudwatch"), "list_dashboards", "DashboardEntries"):
-        yield f"dashboard {dashboard['DashboardName']}"
-    for rule in _pages(client("events"), "list_rules", "Rules"):
-        yield f"event rule {rule['Name']}"
 
 
-_LISTS: tuple[Callable[[Client], Iterator[str]], ...] = (_s3, _sqs, _batch, _ecr, _logs, _iam, _ec2, _others)
+_SIMPLE = (
+    ("cloudformation", "describe_stacks", "Stacks", "StackName"),
+    ("cloudformation", "list_exports", "Exports", "Name"),
+    ("lambda", "list_functions", "Functions", "FunctionName"),
+    ("ssm", "describe_parameters", "Parameters", "Name"),
+    ("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
+    ("events", "list_rules", "Rules", "Name"),
+)
+
+
+def _simple(client: Client) -> Iterator[str]:
+    for service, operation, key, name in _SIMPLE:
+        for thing in _pages(client(service), operation, key):
+            yield f"{service} {key.lower()} {thing[name]}"
+
+
+_LISTS: tuple[Callable[[Client], Iterator[str]], ...] = (
+    _s3,
+    _sqs,
+    _batch,
+    _ecr,
+    _logs,
+    _iam,
+    _ec2,
+    _ecs,
+    _simple,
+)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 
-def replace(owner: type, name: str, new: Any) -> Any:
-    """Put something in place of an attribute of moto's class, and give what was there.
+def replace(owner: type, name: str, new: Any) -> None:
+    """Put something in place of an attribute of moto's class.
 
     Raises
     ------
     AttributeError : there is no such attribute; another release of moto has renamed it.
     """
-    old = getattr(owner, name)
+    getattr(owner, name)
     setattr(owner, name, new)
-    return old
 
 
 def add(owner: type, name: str, new: Any) -> None:

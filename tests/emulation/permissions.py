@@ -14,7 +14,7 @@ from fnmatch import translate
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from moto.batch.models import batch_backends
 from moto.cloudformation.models import cloudformation_backends
@@ -84,7 +84,7 @@ def _s3(request: AwsRequest) -> Iterator[Need]:
         if source := request.headers.get("x-amz-copy-source"):
             yield Need(_READ, f"arn:aws:s3:::{unquote(source).lstrip('/').partition('?')[0]}")
     elif request.operation == "delete_objects":
-        for element in ElementTree.fromstring(request.body).iterfind("{*}Object"):
+        for element in ET.fromstring(request.body).iterfind("{*}Object"):
             version = element.find("{*}VersionId") is not None
             name = element.findtext("{*}Key")
             yield Need(

@@ -29,21 +29,19 @@ class Accidents:
 def patch() -> None:
     """Put these in place of moto's own."""
     replace(SQSBackend, "receive_message", _receive)
-    delete = replace(Queue, "delete_message", None)
+    delete, add = Queue.delete_message, Queue.add_message
 
     def delete_locked(queue: Queue, receipt_handle: str) -> None:
         with queue._messages_lock:
             delete(queue, receipt_handle)
-
-    Queue.delete_message = delete_locked  # type: ignore[method-assign]
-    add = replace(Queue, "add_message", None)
 
     def add_maybe_twice(queue: Queue, message: Message) -> None:
         add(queue, message)
         if Accidents.duplicates:
             add(queue, deepcopy(message))
 
-    Queue.add_message = add_maybe_twice  # type: ignore[method-assign]
+    replace(Queue, "delete_message", delete_locked)
+    replace(Queue, "add_message", add_maybe_twice)
     replace(SQSBackend, "get_queue_attributes", _attributes)
 
 
@@ -77,7 +75,9 @@ def _receive(
 
 
 def _take(queue: Queue, count: int, visibility_timeout: int) -> list[Message]:
-    now, taken, dead = unix_time_millis(), [], []
+    now = unix_time_millis()
+    taken: list[Message] = []
+    dead: list[Message] = []
     for message in queue._messages:
         if len(taken) == count:
             break
@@ -85,6 +85,7 @@ def _take(queue: Queue, count: int, visibility_timeout: int) -> list[Message]:
             continue
         if (
             queue.dead_letter_queue is not None
+            and queue.redrive_policy is not None
             and message.approximate_receive_count >= queue.redrive_policy["maxReceiveCount"]
         ):
             dead.append(message)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from moto.awslambda.models import LambdaFunction
 from moto.batch import models as batch
 from moto.batch.utils import lowercase_first_key
-from moto.cloudformation.custom_model import CustomModel
 from moto.core.common_models import CloudFormationModel
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.subnets import SubnetRouteTableAssociation
@@ -18,6 +17,7 @@ from moto.s3.models import FakeBucket, s3_backends
 from moto.utilities.utils import get_partition
 
 from tests.emulation import customresources
+from tests.emulation.customresources import EmulatedCustomResource
 from tests.emulation.environment import ACCOUNT
 from tests.emulation.patching import add, replace
 
@@ -96,7 +96,7 @@ def _make_definition(
         container_properties=lowercase_first_key(properties["ContainerProperties"]),
         node_properties=None,
         eks_properties=None,
-        timeout=lowercase_first_key(properties.get("Timeout", {})),  # type: ignore[arg-type]
+        timeout=lowercase_first_key(properties.get("Timeout", {})),
         platform_capabilities=properties.get("PlatformCapabilities", []),
         propagate_tags=properties.get("PropagateTags", False),
     )
@@ -140,7 +140,7 @@ class _BucketPolicy(_Recorded, CloudFormationModel):  # moto finds types among t
 
 
 def _associate(
-    resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str, **_: Any
+    _: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str, **__: Any
 ) -> _Recorded:
     properties = cloudformation_json["Properties"]
     backend = ec2_backends[account_id][region_name]
@@ -159,7 +159,7 @@ def change(resource: Any, wanted: dict[str, Any], was: dict[str, Any], region: s
     change_one = _CHANGE.get(was["Type"])
     if change_one is not None:
         return change_one(resource, wanted["Properties"], region)
-    if isinstance(resource, CustomModel):
+    if isinstance(resource, EmulatedCustomResource):
         return customresources.change(resource, ACCOUNT, wanted["Properties"], was["Properties"])
     update = type(resource).update_from_cloudformation_json
     if hasattr(update, "__isabstractmethod__"):
@@ -184,7 +184,6 @@ def _name(resource: Any, wanted: dict[str, Any]) -> str:
 
 def _change_definition(definition: batch.JobDefinition, properties: dict[str, Any], region: str) -> Any:
     changed = _make_definition(definition.name, {"Properties": properties}, ACCOUNT, region)
-    definition.deregister()
     return _same_place(definition, changed)
 
 
@@ -215,7 +214,7 @@ _CHANGE: dict[str, Callable[[Any, dict[str, Any], str], Any]] = {
 def delete(resource: Any, made_from: dict[str, Any], region: str) -> None:
     """Delete a resource as CloudFormation does, and fail where that would fail."""
     kind, properties = made_from["Type"], made_from["Properties"]
-    if isinstance(resource, CustomModel):
+    if isinstance(resource, EmulatedCustomResource):
         customresources.delete(resource, ACCOUNT, properties)
     elif kind in _DELETE:
         _DELETE[kind](resource, properties, region)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
@@ -153,10 +154,8 @@ class _Process:
 
     def finish(self) -> str:
         # As a container ends with its first process.
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._output.join()
         self._guardian.forget("group", self._process.pid)
         shutil.rmtree(self._folder, ignore_errors=True)

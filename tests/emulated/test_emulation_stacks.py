@@ -1,0 +1,113 @@
+"""The emulated CloudFormation makes, changes and deletes what the template says, in its order."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.emulation import EmulationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.emulation import Emulator
+
+
+@pytest.fixture
+def template(default_template: dict[str, Any], cloud: Emulator) -> Iterator[dict[str, Any]]:
+    """The default stack for a second deployment: with exports and an image of its own."""
+    other = copy.deepcopy(default_template)
+    for output in other["Outputs"].values():
+        output["Export"]["Name"] = output["Export"]["Name"].replace("RiosBatch-", "Second-")
+    of_type(other, "Custom::PushedImage")[0]["Tag"] = "old"
+    yield other
+    cloud.enforce_iam(False)
+    cloud.client("cloudformation").delete_stack(StackName="Second")  # where a test has not
+
+
+def of_type(template: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [part["Properties"] for part in template["Resources"].values() if part["Type"] == kind]
+
+
+def test_a_destroyed_stack_leaves_nothing_though_its_bucket_queues_and_image_were_in_use(
+    cloud: Emulator, template: dict[str, Any]
+) -> None:
+    before = cloud.inventory()
+    outputs = cloud.deploy(template, "Second", image_tags=["old"])
+    cloud.client("s3").put_object(Bucket=outputs["BatchBucket"], Key="runs/1/blob", Body=b"x")
+    cloud.client("sqs").create_queue(QueueName=f"{outputs['RunQueuePrefix']}dead")
+    cloud.push_image(outputs["BatchECRMain"].rpartition("/")[2], "latest")
+    cloud.client("batch").submit_job(
+        jobName="running",
+        jobQueue=outputs["BatchProcessingJobQueueName"],
+        jobDefinition=outputs["BatchProcessingJobDefinitionName"],
+        containerOverrides={"command": ["sleep", "600"]},
+    )
+    assert cloud.inventory() != before
+    cloud.enforce_iam(True)  # the clean-up function has its role's permissions and no others
+    cloud.destroy("Second")
+    assert cloud.inventory() == before
+
+
+def test_a_clean_up_that_is_denied_fails_the_deletion_and_can_be_repeated(
+    cloud: Emulator, template: dict[str, Any]
+) -> None:
+    cloud.deploy(template, "Second")
+    roles = cloud.client("iam").list_roles()["Roles"]
+    role = next(role["RoleName"] for role in roles if role["RoleName"].startswith("Second-CleanupRole"))
+    cloud.enforce_iam(True)
+    with (
+        cloud.without_action(role, "sqs:ListQueues"),
+        pytest.raises(EmulationError, match="DELETE_FAILED.*AccessDenied"),
+    ):
+        cloud.destroy("Second")
+    cloud.destroy("Second")
+    with pytest.raises(ClientError, match="does not exist"):
+        cloud.outputs("Second")
+
+
+def test_an_update_changes_in_place_what_aws_does_and_has_the_old_image_deleted(
+    cloud: Emulator, template: dict[str, Any]
+) -> None:
+    before = cloud.deploy(template, "Second", image_tags=["old"])
+    changed = copy.deepcopy(template)
+    changed["Outputs"]["BatchVCPUS"]["Value"] = "4"
+    of_type(changed, "Custom::PushedImage")[0]["Tag"] = "new"
+    for definition in of_type(changed, "AWS::Batch::JobDefinition"):
+        definition["ContainerProperties"]["ResourceRequirements"][1]["Value"] = "4"
+    cloud.push_image(cloud.asset_repository, "new")
+    cloud.client("cloudformation").update_stack(StackName="Second", TemplateBody=json.dumps(changed))
+    after = cloud.outputs("Second")
+    assert {key for key in after if after[key] != before[key]} == {"BatchVCPUS"}
+    (definition,) = cloud.client("batch").describe_job_definitions(
+        jobDefinitionName=after["BatchProcessingJobDefinitionName"], status="ACTIVE"
+    )["jobDefinitions"]
+    assert definition["revision"] == 2
+    assert {"type": "VCPU", "value": "4"} in definition["containerProperties"]["resourceRequirements"]
+    images = cloud.inventory()
+    assert f"ecr image {cloud.asset_repository}:new" in images
+    assert f"ecr image {cloud.asset_repository}:old" not in images
+
+
+def test_a_stack_that_cannot_be_made_is_rolled_back_and_says_why(
+    cloud: Emulator, template: dict[str, Any]
+) -> None:
+    of_type(template, "AWS::Batch::ComputeEnvironment")[0]["ComputeResources"]["InstanceTypes"] = ["c99"]
+    before = cloud.inventory()
+    with pytest.raises(EmulationError, match=r"ROLLBACK_COMPLETE.*c99 does not exist"):
+        cloud.deploy(template, "Second")
+    cloud.client("cloudformation").delete_stack(StackName="Second")
+    assert cloud.inventory() == before
+
+
+@pytest.mark.parametrize(("region", "constraint"), [("us-east-1", None), ("us-west-2", "us-west-2")])
+def test_only_us_east_1_has_no_location(cloud: Emulator, region: str, constraint: str | None) -> None:
+    s3 = cloud.client("s3", region=region)
+    configuration = {"CreateBucketConfiguration": {"LocationConstraint": constraint}} if constraint else {}
+    s3.create_bucket(Bucket="somewhere", **configuration)
+    assert s3.get_bucket_location(Bucket="somewhere")["LocationConstraint"] == constraint
+    s3.delete_bucket(Bucket="somewhere")
