@@ -13,8 +13,8 @@ from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from moto.cloudformation.exceptions import AlreadyExistsException, ValidationError
-from moto.cloudformation.models import CloudFormationBackend, Event, Stack
+from moto.cloudformation.exceptions import AlreadyExistsException, CloudFormationError, ValidationError
+from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Event, Stack
 from moto.cloudformation.parsing import OutputMap, clean_json
 from moto.cloudformation.utils import generate_stack_id
 
@@ -36,6 +36,8 @@ def patch() -> None:
     replace(CloudFormationBackend, "update_stack", _update_stack)
     replace(CloudFormationBackend, "delete_stack", _delete_stack)
     replace(CloudFormationBackend, "execute_change_set", _execute_change_set)
+    replace(CloudFormationBackend, "describe_change_set", _describe_change_set)
+    replace(CloudFormationBackend, "delete_change_set", _delete_change_set)
     customresources.patch()
 
 
@@ -79,9 +81,9 @@ def _update_stack(
 def _execute_change_set(
     backend: CloudFormationBackend, change_set_name: str, stack_name: str | None = None
 ) -> None:
-    found = backend.describe_change_set(change_set_name)
-    if found is None or (stack_name and stack_name not in (found.stack_name, found.stack_id)):
-        raise ValidationError(change_set_name)
+    found = _describe_change_set(backend, change_set_name)
+    if stack_name and stack_name not in (found.stack_name, found.stack_id):
+        raise _ChangeSetNotFoundError(change_set_name)
     stack = backend.stacks[found.stack_id]
     if found.change_set_type == "CREATE":
         stack.template, stack.parameters = found.template, found.parameters
@@ -91,8 +93,34 @@ def _execute_change_set(
         stack.output_map = stack._create_output_map()
         _create(backend, stack)
     else:
-        _update(backend, stack, found.template, found.parameters)
-    found.execution_status = "EXECUTE_COMPLETE"
+        # Previous values come as what they stood for, such as the content of an SSM parameter; not to be read again.
+        was = stack.stack_parameters
+        new = {key: value for key, value in found.parameters.items() if value != was.get(key)}
+        _update(backend, stack, found.template, {**stack.parameters, **new})
+    del backend.change_sets[found.change_set_id]  # as AWS does
+
+
+class _ChangeSetNotFoundError(CloudFormationError):
+    """What the CDK waits for before it makes another one of the same name; moto says that a stack is missing."""
+
+    code = "ChangeSetNotFound"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"ChangeSet [{name}] does not exist")
+
+
+def _describe_change_set(backend: CloudFormationBackend, change_set_name: str) -> ChangeSet:
+    for found in backend.change_sets.values():
+        if change_set_name in (found.change_set_id, found.change_set_name):
+            return found
+    raise _ChangeSetNotFoundError(change_set_name)
+
+
+def _delete_change_set(backend: CloudFormationBackend, change_set_name: str) -> None:
+    """Delete a change set; AWS does not mind if there is none."""
+    for found in list(backend.change_sets.values()):
+        if change_set_name in (found.change_set_id, found.change_set_name):
+            del backend.change_sets[found.change_set_id]
 
 
 def _delete_stack(backend: CloudFormationBackend, name_or_stack_id: str) -> None:
