@@ -76,6 +76,7 @@ def _work(config: WorkerConfig, *, beside_main: bool) -> None:
         num_workers=config.processes,
         place=name,
         input_paths={} if beside_main else run.staged_inputs(),
+        cloud_options=description["cloud_options"],
     )
     work_queue = WorkQueue.attach(config.queue_url, region=config.region, lease_seconds=config.lease_seconds)
     Supervisor(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.emulation.fixtures import *  # noqa: F403 - fixtures and a hook, by their names
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

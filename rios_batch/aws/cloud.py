@@ -66,8 +66,10 @@ class Cloud:
             region = os.environ.get(ENV_STACK_REGION) or boto3.session.Session().region_name
             if not region:
                 raise NoRegionError
-            make_client("sts", region=region).get_caller_identity()
-            exports = read_exports(make_client("cloudformation", region=region), stack_name=stack_name)
+            with contextlib.closing(make_client("sts", region=region)) as client:
+                client.get_caller_identity()
+            with contextlib.closing(make_client("cloudformation", region=region)) as client:
+                exports = read_exports(client, stack_name=stack_name)
             if exports.version != __version__:
                 raise StackExportsError(
                     f"stack {stack_name} runs rios_batch {exports.version}, this is {__version__}: deploy it again "
@@ -83,6 +85,11 @@ class Cloud:
             cloud.bucket.check()
             cloud.check_queue(exports.worker_queue)
         return cloud
+
+    def close(self) -> None:
+        """Close all connections; they open again when they are used."""
+        for client in (self.bucket.client, self.sqs, self.batch):
+            client.close()
 
     def check_queue(self, name: str) -> None:
         """See that a Batch queue takes jobs.

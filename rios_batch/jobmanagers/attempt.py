@@ -8,6 +8,7 @@ import secrets
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rios_batch.aws.jobs import WorkerJobs
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rios_batch.aws.objects import ObjectInfo
     from rios_batch.aws.runs import Run
     from rios_batch.jobspec import RunOptions, TileJob, TileResult
+    from rios_batch.records import Failure
 
 log = logging.getLogger("rios_batch")
 
@@ -184,17 +186,20 @@ class Attempt:
                 continue
             self._seen_failures.add(key)
             failure = self._run.failure(key)
-            if failure.tile in self._done:
-                continue
-            if failure.tile is not None:
-                self._failures[failure.tile] += 1
-            if failure.stops_run or self._failures[failure.tile or 0] >= MAX_FAILURES:
-                error = error_of(failure)
-                deaths = "" if failure.stops_run else self._jobs.deaths()
-                if deaths:
-                    error.add_note(deaths)
-                raise error
-            log.warning("a tile is done again: %s", failure.message)
+            if failure.stops_run:
+                raise error_of(failure)
+            if failure.tile is not None and failure.tile not in self._done:
+                self._count_failure(failure, failure.tile)
+
+    def _count_failure(self, failure: Failure, index: int) -> None:
+        self._failures[index] += 1
+        tile = f"tile {index} ({self._job.plan.tile(index).window})"
+        if self._failures[index] < MAX_FAILURES:
+            log.warning("%s is done again, it failed on %s: %s", tile, failure.worker, failure.message)
+            return
+        message = f"{tile} failed {MAX_FAILURES} times, the last time on {failure.worker}: {failure.message}"
+        deaths = self._jobs.deaths()
+        raise error_of(replace(failure, message=f"{message}\n{deaths}" if deaths else message))
 
     def _explain(self, now: float) -> None:
         """Say why workers are not there yet, and whether they have ended too early."""
@@ -233,7 +238,11 @@ class Attempt:
 
     def stop(self, reason: str) -> None:
         """End everything that was started; the run's data stays. Harmless when called again."""
-        undo = [*self._undo, ("its Batch job", lambda: self._end_jobs(reason))]
+        undo = [
+            ("connections", self._cloud.close),
+            *self._undo,
+            ("its Batch job", lambda: self._end_jobs(reason)),
+        ]
         self._undo.clear()
         for what, end in reversed(undo):
             try:

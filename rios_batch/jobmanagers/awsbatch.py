@@ -30,6 +30,7 @@ from rios_batch.jobmanagers.pickling import dump_job, dump_other_args
 from rios_batch.jobmanagers.results import stays_in_s3
 from rios_batch.jobmanagers.versions import versions
 from rios_batch.plan import TilePlan
+from rios_batch.raster.cloud import cloud_options
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -99,6 +100,7 @@ class AWSBatch(JobManager):
             "versions": versions(),
             "plan": asdict(job.plan),
             "fingerprints": self._fingerprints,
+            "cloud_options": cloud_options(job),
         }
         attempt = Attempt(self._cloud, self._run, job, self.numThreads, self.options)
         try:

@@ -15,6 +15,7 @@ import cloudpickle
 from rios_batch.errors import RiosBatchError, UnloadableJobError, UserFunctionError
 from rios_batch.jobmanagers import parcel
 from rios_batch.otherargs import ChangeDetector, pickle_or_none
+from rios_batch.raster.cloud import apply_cloud_options
 from rios_batch.raster.gdalapi import be_one_of, ensure_exceptions
 from rios_batch.tile import TileRunner, process_name
 
@@ -41,6 +42,7 @@ class WorkOrder:
     num_workers : how many share the machine.
     place : where they run, for records and messages; empty on the person's own machine.
     input_paths : where inputs lie for workers there, by the path that the job says.
+    cloud_options : GDAL's settings for the buckets of inputs (:func:`rios_batch.raster.cloud.cloud_options`).
     """
 
     job: bytes
@@ -48,6 +50,7 @@ class WorkOrder:
     num_workers: int
     place: str = ""
     input_paths: Mapping[str, str] = field(default_factory=dict)
+    cloud_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def worker_name(self) -> str:
@@ -175,6 +178,7 @@ def _serve(connection: Connection, inherited: Sequence[Connection], order: WorkO
             _refuse_tiles(connection, error)
             return
         tile_job = tile_job.with_inputs_at(order.input_paths)
+        apply_cloud_options(order.cloud_options)
         be_one_of(order.num_workers, tile_job.input_cache_bytes)
         runner = TileRunner(tile_job, order.worker_name, stopped=lambda: os.getppid() != main)
         while True:

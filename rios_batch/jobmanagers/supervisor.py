@@ -186,14 +186,9 @@ class Supervisor:
         child.join()
         self._children.remove(child)
         self._add_child()
+        advice = "most likely memory ran out: use a smaller window or tile (setTileSize), or deploy with more memory"
         self._tile_failed(
-            lease,
-            tile.index,
-            WorkerLostError(
-                f"tile {tile.index} ({tile.window}) ended its process on {self._name} by {child.cause_of_death()}; "
-                "most likely memory ran out: use a smaller window or tile (setTileSize), or give workers more "
-                "memory (`npx cdk deploy -c worker_memory_mib=...`)"
-            ),
+            lease, tile.index, WorkerLostError(f"its process ended by {child.cause_of_death()}; {advice}")
         )
 
     def _tile_failed(self, lease: Lease, index: int, error: BaseException) -> None:

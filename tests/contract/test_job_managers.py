@@ -43,7 +43,7 @@ from rios_batch.tile import TileRunner
 from tests.support import make_raster, read_raster, run_script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
 
     from rios_batch.applier import ApplierReturn
     from rios_batch.jobspec import Array, TileJob, TileResult
@@ -71,6 +71,12 @@ class Manager:
     survives_sigkill: bool  # the tile that kills its process is done again
     pickles: bool  # function and otherArgs must be picklable
     shares_other_args: bool  # every block sees the caller's own object
+    same_machine: bool = True  # exceptions and modules need not cross a network
+    tiles_at_a_time: int = 0  # if more than one for each of the threads
+
+    @property
+    def processes(self) -> int:
+        return self.tiles_at_a_time or self.threads
 
 
 MANAGERS = [
@@ -80,11 +86,33 @@ MANAGERS = [
     Manager("multiprocessing", 2, survives_sigkill=True, pickles=True, shares_other_args=False),
     Manager("multiprocessing", 5, survives_sigkill=True, pickles=True, shares_other_args=False),
     Manager("back-to-front", 2, survives_sigkill=False, pickles=False, shares_other_args=False),
+    # Two vCPUs for each worker; main has one worker's share.
+    Manager(
+        "AWSBatch",
+        2,
+        survives_sigkill=True,
+        pickles=True,
+        shares_other_args=False,
+        same_machine=False,
+        tiles_at_a_time=4,
+    ),
 ]
-each_manager = pytest.mark.parametrize("manager", MANAGERS, ids=lambda m: f"{m.type}-{m.threads}")
-each_surviving = pytest.mark.parametrize(
-    "manager", [m for m in MANAGERS if m.survives_sigkill], ids=lambda m: f"{m.type}-{m.threads}"
-)
+
+
+def each(managers: Iterable[Manager]) -> pytest.MarkDecorator:
+    """Run a test with each of these; those that need the emulated AWS may open sockets to this machine."""
+    loopback = pytest.mark.allow_hosts(["127.0.0.1"])
+    return pytest.mark.parametrize(
+        "manager",
+        [
+            pytest.param(m, id=f"{m.type}-{m.threads}", marks=[] if m.same_machine else [loopback])
+            for m in managers
+        ],
+    )
+
+
+each_manager = each(MANAGERS)
+each_surviving = each(m for m in MANAGERS if m.survives_sigkill)
 SCENE = np.random.default_rng(7).integers(1, 200, (2, 90, 70), np.uint8)
 
 
@@ -127,7 +155,10 @@ class Run:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path, request: pytest.FixtureRequest) -> Run:
+    manager = getattr(request.node, "callspec", None) and request.node.callspec.params.get("manager")
+    if manager is not None and not manager.same_machine:
+        request.getfixturevalue("quick_cloud")
     folder = tmp_path / "work"
     folder.mkdir()
     make_raster(folder / "scene.tif", SCENE)
@@ -184,7 +215,7 @@ def test_calls_the_function_once_for_every_block(run: Run, manager: Manager, tmp
     assert sorted(calls) == sorted(f"{(x, y)}" for x in range(5) for y in range(3))
     assert sum(record.blocks for record in result.tiles) == len(calls)
     assert [record.tile for record in result.tiles] == list(range(9))
-    assert len({record.worker for record in result.tiles}) <= manager.threads
+    assert len({record.worker for record in result.tiles}) <= manager.processes
 
 
 @each_manager
@@ -254,7 +285,7 @@ def test_an_exception_in_the_function_says_where_and_leaves_nothing(run: Run, ma
     assert "block (3, 1), columns 48-63, rows 32-63, of tile 4" in str(error)
     assert str(run.folder / "scene.tif") in str(error)
     assert error.exception_type == "builtins.LookupError"
-    assert isinstance(error.__cause__, LookupError)
+    assert isinstance(error.__cause__, LookupError if manager.same_machine else type(None))
     assert 'raise LookupError("no such class")' in error.traceback_text
     run.assert_nothing_left()
 
@@ -444,8 +475,10 @@ SLOW_SCRIPT = """
     # What a shell starts in the background, tests included, ignores SIGINT, and so would this script.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+    here = os.getcwd()
+
     def slow(info, inputs, outputs):
-        pathlib.Path(f"started-{os.getpid()}").touch()
+        pathlib.Path(here, f"started-{os.getpid()}").touch()
         time.sleep(0.05)
         outputs.result = inputs.image
 
@@ -472,7 +505,7 @@ def start_slow_script(run: Run, manager: Manager) -> tuple[subprocess.Popen[str]
         text=True,
         start_new_session=True,
     )
-    nprocesses = manager.threads if manager.pickles else 1
+    nprocesses = manager.processes if manager.pickles else 1
     wait_until(lambda: len(list(run.folder.glob("started-*"))) >= nprocesses)
     pids = [int(path.name.removeprefix("started-")) for path in run.folder.glob("started-*")]
     for path in (script, *run.folder.glob("started-*")):
@@ -492,9 +525,8 @@ def is_running(pid: int) -> bool:
         return False
 
 
-each_builtin = pytest.mark.parametrize(
-    "manager", [m for m in MANAGERS if m.threads <= 2 and m.type != "back-to-front"], ids=lambda m: m.type
-)
+each_builtin = each(m for m in MANAGERS if m.threads <= 2 and m.type != "back-to-front")
+each_here = each(m for m in MANAGERS if m.threads <= 2 and m.type != "back-to-front" and m.same_machine)
 
 
 @each_builtin
@@ -507,11 +539,11 @@ def test_ctrl_c_stops_everything_and_leaves_nothing(run: Run, manager: Manager) 
     assert process.returncode != 0
     assert stderr.count("Traceback") == 1, stderr  # workers keep quiet
     assert stderr.rstrip().endswith("KeyboardInterrupt")
-    assert not any(map(is_running, pids))
+    wait_until(lambda: not any(map(is_running, pids)))
     assert [p.name for p in run.folder.iterdir() if not p.name.startswith("started-")] == ["scene.tif"]
 
 
-@each_surviving
+@each(m for m in MANAGERS if m.survives_sigkill and m.same_machine)
 def test_workers_leave_when_main_is_killed(run: Run, manager: Manager) -> None:
     process, pids = start_slow_script(run, manager)
 
@@ -711,7 +743,7 @@ def test_gdal_threads_used_before_the_run_do_not_hang_the_workers(run: Run, mana
     np.testing.assert_array_equal(read_raster(run.target), np.tile(SCENE, (1, 8, 8)))
 
 
-@each_builtin
+@each_here
 def test_what_the_function_prints_arrives_in_a_file_too(run: Run, manager: Manager) -> None:
     (run.folder / "script.py").write_text(
         textwrap.dedent("""
@@ -745,7 +777,7 @@ def test_what_the_function_prints_arrives_in_a_file_too(run: Run, manager: Manag
     assert sorted(lines) == sorted(f"block {(x, y)}" for x in range(3) for y in range(3))
 
 
-@each_builtin
+@each_here
 def test_a_helper_module_that_cannot_travel_by_value_is_found_by_name(run: Run, manager: Manager) -> None:
     (run.folder / "my_locked_helper.py").write_text(
         "import threading\nLOCK = threading.Lock()\ndef triple(a):\n    return a.astype('u2') * 3\n"

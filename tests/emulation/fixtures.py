@@ -1,23 +1,23 @@
 """pytest fixtures: the emulated AWS with the default stack deployed, shared by all tests of a session.
 
-A conftest.py imports everything of this module. Tests that use ``cloud`` may open sockets to this machine,
+tests/conftest.py imports everything of this module. Tests that use ``cloud`` may open sockets to this machine,
 all others stay without.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cdk_app.settings import DeploySettings
 from rios_batch.contract import RUNS_PREFIX, StackOutput
-from tests.cdk.variants import synthesize
 from tests.emulation.cloud import Emulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_WAITS, _WAIT_S = 100, 0.1
 _ENDED = ("SUCCEEDED", "FAILED")
 
 
@@ -29,6 +29,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def default_template() -> dict[str, Any]:
+    # Loading the CDK takes seconds, which only tests of the stack need to spend.
+    from cdk_app.settings import DeploySettings  # noqa: PLC0415
+    from tests.cdk.variants import synthesize  # noqa: PLC0415
+
     return synthesize(DeploySettings())
 
 
@@ -52,9 +56,29 @@ def cloud(shared_cloud: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
     shared_cloud.forget_calls()
     yield shared_cloud
     shared_cloud.no_faults()
+    wait_for_jobs(shared_cloud)
     left = leftovers(shared_cloud)
     clean_up(shared_cloud)
     assert left == []
+
+
+@pytest.fixture
+def quick_cloud(cloud: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """Give the emulated AWS, and a main that looks often and has leases as short as they may be."""
+    from rios_batch.jobmanagers import attempt  # noqa: PLC0415 - loads GDAL
+
+    monkeypatch.setattr(attempt, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(attempt, "STALL_SECONDS", 3.0)
+    monkeypatch.setattr(attempt, "LEASE_SECONDS", 10)
+    return cloud
+
+
+def wait_for_jobs(cloud: Emulator) -> None:
+    """Let workers leave that have just learned that their run is over."""
+    for _ in range(_WAITS):
+        if all(job.status in _ENDED for job in cloud.jobs()):
+            return
+        time.sleep(_WAIT_S)
 
 
 def pushed_tags(template: dict[str, Any]) -> list[str]:
