@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.emulation.processes import is_alive
 from tests.emulation.runners import OUT_OF_MEMORY
 
 if TYPE_CHECKING:
@@ -64,14 +64,6 @@ class Batch:
 @pytest.fixture
 def batch(cloud: Emulator) -> Batch:
     return Batch(cloud)
-
-
-def is_alive(pid: str) -> bool:
-    """A zombie, which nobody may have fetched yet, is not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 FOREVER = "import time; print('up', flush=True); time.sleep(600)"

@@ -435,6 +435,21 @@ def _listed(backend: models.BatchBackend, asked: dict[str, Any]) -> dict[str, An
     return page
 
 
+def end_all_jobs() -> None:
+    """Kill what runs and start nothing more; returns when no job is left."""
+    EmulatedJob.machines.grace_s = 0
+    for job in (started := [job for job in all_jobs() if job.ident is not None]):
+        job.terminate("The emulation ends")
+    for job in started:
+        job.join()
+
+
+def all_jobs() -> list[EmulatedJob]:
+    """Jobs of all regions: parents, children and single ones."""
+    backends = list(models.batch_backends[ACCOUNT].values())
+    return [cast("EmulatedJob", job) for backend in backends for job in list(backend._jobs.values())]
+
+
 def _named(name: str, pattern: str) -> bool:
     name, pattern = name.lower(), pattern.lower()
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern

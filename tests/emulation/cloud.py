@@ -81,10 +81,11 @@ class Emulator:
     ----------
     endpoint : its address.
     region : of the clients and jobs.
+    server_pid : its process.
     """
 
     def __init__(self, process: subprocess.Popen[str], *, port: int, region: str) -> None:
-        self._process = process
+        self.server_pid = process.pid
         self.endpoint = f"http://127.0.0.1:{port}"
         self.region = region
         self._clients: dict[str, Any] = {}  # each takes a moment to make

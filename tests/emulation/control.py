@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
-
-from moto.batch.models import batch_backends
+from typing import TYPE_CHECKING, Any
 
 from tests.emulation import queues
-from tests.emulation.environment import ACCOUNT
+from tests.emulation.batch import all_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.emulation.batch import EmulatedJob, Machines
+    from tests.emulation.batch import Machines
     from tests.emulation.frontdoor import FrontDoor
 
 
@@ -65,16 +61,11 @@ class Control:
                 "status_reason": job.describe_short().get("statusReason", ""),
                 "handle": job.handle,
             }
-            for job in _jobs()
+            for job in all_jobs()
         ]
 
     def on_signal_job(self, job_id: str, number: int, group: bool, reason: str, status_reason: str) -> None:
-        job = next((job for job in _jobs() if job.job_id == job_id), None)
+        job = next((job for job in all_jobs() if job.job_id == job_id), None)
         if job is None:
             raise LookupError(f"there is no job {job_id}")
         job.signal(number, group=group, reason=reason, status_reason=status_reason)
-
-
-def _jobs() -> Iterator[EmulatedJob]:
-    for backend in list(batch_backends[ACCOUNT].values()):
-        yield from cast("list[EmulatedJob]", list(backend._jobs.values()))
