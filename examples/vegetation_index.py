@@ -38,7 +38,7 @@ def excess_green(info: Any, inputs: Any, outputs: Any) -> None:
     outputs.index = index[np.newaxis]
 
 
-def run(scene: Path, out: Path, workers: int) -> applier.ApplierReturn:
+def run(scene: Path, out: Path, workers: int, manager: str) -> applier.ApplierReturn:
     """Write the index of a scene whose first three bands are red, green and blue."""
     infiles = applier.FilenameAssociations()
     outfiles = applier.FilenameAssociations()
@@ -49,6 +49,7 @@ def run(scene: Path, out: Path, workers: int) -> applier.ApplierReturn:
     controls.setStatsIgnore(NODATA)
     controls.setLayerNames(["excess green"])
     controls.setNumThreads(workers)
+    controls.setJobManagerType(manager)
     controls.setProgress(cuiprogress.CUIProgressBar())
     return applier.apply(excess_green, infiles, outfiles, controls=controls)
 
@@ -73,13 +74,16 @@ def main() -> None:
     parser.add_argument(
         "--workers", type=int, default=max(2, os.cpu_count() or 2), help="default: one for each core"
     )
+    parser.add_argument(
+        "--manager", default="multiprocessing", help="who runs the tiles: 'AWSBatch' sends them there"
+    )
     arguments = parser.parse_args()
     picture = arguments.out.with_suffix(".png")
     print(
         f"Computing the excess green index of {arguments.scene} with {arguments.workers} workers.", flush=True
     )
     try:
-        result = run(arguments.scene, arguments.out, arguments.workers)
+        result = run(arguments.scene, arguments.out, arguments.workers, arguments.manager)
         low, high = write_quicklook(arguments.out, picture, shade=arguments.scene)
     except (RiosBatchError, RuntimeError, ValueError) as error:
         sys.exit(f"vegetation_index: {error}")

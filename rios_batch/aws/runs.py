@@ -38,7 +38,7 @@ class Run:
 
     @property
     def inputs_prefix(self) -> str:
-        return f"{self._prefix}inputs/"
+        return f"{self._prefix}inputs"
 
     # -- what the run is
 

@@ -19,6 +19,7 @@ from rios_batch.jobmanagers.ownworker import OwnWorker
 from rios_batch.jobmanagers.results import error_of, fetch, stays_in_s3
 from rios_batch.jobmanagers.shelf import Shelf
 from rios_batch.jobmanagers.supervisor import MAX_FAILURES
+from rios_batch.raster.localinputs import copy_local_inputs
 from rios_batch.work import ComputeTile, Stay
 from rios_batch.workerconfig import WorkerConfig
 
@@ -103,7 +104,9 @@ class Attempt:
         useful = -(-max(len(missing) - own_share, 0) // exports.worker_vcpus)
         self._count = min(self._num_workers - 1, useful)
         if self._count:
-            self._run.put_staged_inputs({})
+            self._run.put_staged_inputs(
+                copy_local_inputs(self._job, self._run.bucket, self._run.inputs_prefix)
+            )
             self._jobs.submit(f"rios-batch-{self._run.run_id}", self._count, config.run_env())
         now = time.monotonic()
         self._explain_at, self._look_for_lost_at = now + EXPLAIN_SECONDS, now + STALL_SECONDS

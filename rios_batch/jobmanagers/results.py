@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rios_batch.protocols import BlobShelf
     from rios_batch.records import Failure, OutputPart, TileHead
 
-_FIRST_BYTES = 64 * 1024  # holds the head of nearly every tile: a block's byte count takes eight
+_FIRST_BYTES = 8 * 1024  # holds the head of nearly every tile: some 600 bytes, and eight for each TIFF block
 
 
 def stays_in_s3(output: OutputSpec) -> bool:

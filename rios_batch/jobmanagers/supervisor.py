@@ -137,13 +137,12 @@ class Supervisor:
             match lease.work:
                 case ComputeTile(tile):
                     self._compute(lease, tile)
-                case MergeBlobs(number, blobs):
-                    self._run.merge(number, blobs)
-                    self._queue.finish(lease)
+                case MergeBlobs():
+                    merge_blobs(self._run, self._queue, lease, lease.work, self._name)
                 case Stay():  # main has died, or it would hold this one
                     self._queue.finish(lease)
         except Exception:
-            # The lease is left to lapse, so that the work is done again, here or elsewhere.
+            # AWS is out of reach even for a failure's record. The lease lapses, and the work is done again.
             log.exception("%s could not finish %s", self._name, lease.work)
         finally:
             self._keeper.release(lease)
@@ -171,11 +170,11 @@ class Supervisor:
                 name: None if pickled is None else cloudpickle.loads(pickled)
                 for name, pickled in result.other_args.items()
             }
-            data = encode_tile(result.record, result.outputs, values)
+            won = self._run.commit_tile(index, encode_tile(result.record, result.outputs, values))
         except BaseException as error:  # noqa: BLE001 - main raises it, SystemExit included
             self._tile_failed(lease, index, error)
             return
-        if self._run.commit_tile(index, data):
+        if won:
             self._on_tile(result.record, time.monotonic() - started)
         self._queue.finish(lease)
 
@@ -183,13 +182,12 @@ class Supervisor:
         if self._stopping:
             self._queue.give_back(lease)
             return
+        cause = child.cause_of_death()
         child.join()
         self._children.remove(child)
         self._add_child()
         advice = "most likely memory ran out: use a smaller window or tile (setTileSize), or deploy with more memory"
-        self._tile_failed(
-            lease, tile.index, WorkerLostError(f"its process ended by {child.cause_of_death()}; {advice}")
-        )
+        self._tile_failed(lease, tile.index, WorkerLostError(f"its process ended by {cause}; {advice}"))
 
     def _tile_failed(self, lease: Lease, index: int, error: BaseException) -> None:
         stops_run = not isinstance(error, _WORTH_ANOTHER_TRY)
@@ -206,6 +204,19 @@ class Supervisor:
         )
         self._run.put_failure(failure_of(error, index, self._name, stops_run=True))
         self._queue.finish(lease)
+
+
+def merge_blobs(run: Run, work_queue: WorkQueue, lease: Lease, work: MergeBlobs, worker: str) -> None:
+    """Do a merge, or leave a record of why it cannot be done."""
+    try:
+        run.merge(work.number, work.blobs)
+    except S3Error as error:
+        last_try = lease.received >= MAX_FAILURES
+        run.put_failure(failure_of(error, None, worker, stops_run=last_try))
+        if not last_try:
+            work_queue.give_back(lease, _RETRY_SECONDS)
+            return
+    work_queue.finish(lease)
 
 
 def failure_of(error: BaseException, tile: int | None, worker: str, *, stops_run: bool) -> Failure:

@@ -26,6 +26,8 @@ _FILE_SYSTEMS = (
     "/vsiswift/",
     "/vsiwebhdfs/",
 )
+# At the start of a name or within another (/vsizip//vsis3/..., NETCDF:"/vsis3/..."), but not a folder of that name.
+_REMOTE = re.compile(rf"(?<![\w.-])({'|'.join(_FILE_SYSTEMS)})")
 
 # They matter to the network only. Merging of neighbouring ranges and HTTP/2 multiplexing are on by default; VSI_CACHE
 # and GDAL_INGESTED_BYTES_AT_OPEN save no request once chunks are this large.
@@ -80,7 +82,7 @@ def gdal_name(name: str) -> str:
 
 def is_remote(path: str) -> bool:
     """Say whether GDAL reads this over the network, if only in part (``/vsizip//vsis3/...``)."""
-    return any(system in path for system in _FILE_SYSTEMS)
+    return _REMOTE.search(path) is not None
 
 
 def prepare_network() -> None:
@@ -117,7 +119,9 @@ def explain_failure(name: str, text: str) -> tuple[bool, str]:
     if code == _NO_BUCKET:
         bucket = gdal_name(name).split("/")[2]
         return True, f"does not exist: there is no bucket {bucket!r}; check its name"
-    if code == _ACCESS_DENIED or "response code: 403" in text:
+    if "response code: 403" in text:
+        return False, "may not be read: the server forbids it (HTTP 403)"
+    if code == _ACCESS_DENIED:
         return False, (
             f"may not be read ({text}): the credentials need s3:GetObject, and s3:ListBucket to tell a missing "
             "object from a forbidden one; for a requester-pays bucket set AWS_REQUEST_PAYER=requester, for a public "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from osgeo import gdal
 
 from rios_batch.aws.objects import SMALLEST_PART_BYTES, Bucket
-from rios_batch.errors import S3Error
+from rios_batch.errors import OutputError, S3Error
 from rios_batch.geotiff import EncodedBlocks
 from rios_batch.jobspec import StoredBlocks
 from rios_batch.raster.assembly import BlockIndex, incomplete
@@ -19,6 +19,8 @@ from rios_batch.raster.staging import SIDECARS, StagingFolder, explained
 from rios_batch.s3names import S3Name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rios_batch.aws.objects import MultipartUpload
     from rios_batch.grid import PixelGridDefn
     from rios_batch.jobspec import Layout, OutputSpec, TileOutput
@@ -35,15 +37,20 @@ class _Target:
     Raises
     ------
     S3Error : the bucket does not exist or may not be written.
+    OutputError : a side file of an older output is there.
     """
 
     def __init__(self, path: str) -> None:
         self.name = S3Name.parse(path)
         self.bucket = Bucket(self.name.bucket)
         sidecars = {self.name.key + sidecar for sidecar in SIDECARS}
-        self._old_sidecars = [
-            found.key for found in self.bucket.list_objects(f"{self.name.key}.") if found.key in sidecars
-        ]
+        found = {entry.key for entry in self.bucket.list_objects(f"{self.name.key}.")} & sidecars
+        self._had_metadata = self._metadata_key in found
+        if others := sorted(found - {self._metadata_key}):
+            raise OutputError(
+                f"{S3Name(self.name.bucket, others[0])} belongs to an older output {str(self.name)!r} and would be "
+                "taken for a part of the new one; delete it first, or give the output another name"
+            )
         self.upload: MultipartUpload = self.bucket.multipart(self.name.key)
 
     def key_beside(self, name: str) -> str:
@@ -51,9 +58,17 @@ class _Target:
         folder, slash, _ = self.name.key.rpartition("/")
         return f"{folder}{slash}{name}"
 
-    def remove_old_sidecars(self) -> None:
-        """Delete what described an older object."""
-        self.bucket.delete(self._old_sidecars)
+    @property
+    def _metadata_key(self) -> str:
+        return f"{self.name.key}.aux.xml"
+
+    def blank_old_metadata(self, made: Iterable[str]) -> None:
+        """Have an older .aux.xml say nothing of the new object, unless one of the ``made`` side files replaces it.
+
+        Nothing is deleted: the stack's roles may not delete people's outputs.
+        """
+        if self._had_metadata and self._metadata_key not in map(self.key_beside, made):
+            self.bucket.put(self._metadata_key, b"<PAMDataset />")
 
     def forget_old_content(self) -> None:
         """Have GDAL, which keeps parts of what it read, read the object anew."""
@@ -84,7 +99,7 @@ class StagedObject(StagingFolder):
     def commit(self) -> None:
         target = self._target
         with explained(str(target.name)):
-            target.remove_old_sidecars()
+            target.blank_old_metadata(made.name for made in self.others())
             for made in [*self.others(), self.path]:
                 target.bucket.upload(made, target.key_beside(made.name))
         target.forget_old_content()
@@ -154,7 +169,7 @@ class MultipartAssembler:
         assert self._index is not None
         target = self._target
         with explained(self._output.path):
-            target.remove_old_sidecars()
+            target.blank_old_metadata(self._index.sidecars)
             for name, content in self._index.sidecars.items():
                 target.bucket.put(target.key_beside(name), content)
             if self._whole is None:

@@ -63,12 +63,13 @@ class RasterFacts:
         return touched_px * nbands * np.dtype(self.dtype).itemsize
 
 
-def open_raster(name: str) -> gdal.Dataset:
+def open_raster(name: str, path: str | None = None) -> gdal.Dataset:
     """Open a raster for reading; GDAL's exceptions must be on.
 
     Parameters
     ----------
-    name : a file, a name of GDAL's own, or ``s3://``, ``gs://`` or ``https://``.
+    name : a file, a name of GDAL's own, or ``s3://``, ``gs://`` or ``https://``; errors speak of it.
+    path : what is to be opened if it is not to be found under that name.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def open_raster(name: str) -> gdal.Dataset:
     UnavailableError : it is a vector file.
     ImageOpenError : GDAL cannot open it; says why.
     """
-    path = gdal_name(name)
+    path = path or gdal_name(name)
     if is_file_name(path) and not Path(path).exists():
         raise MissingFileError(f"input file {name!r} does not exist")
     if is_remote(path):
@@ -178,7 +179,7 @@ class BlockReader:
 
     def _read_pixels(self, file: InputFile, window: PixelWindow) -> Array:
         try:
-            pixels: Any = self._dataset(file.path).ReadAsArray(
+            pixels: Any = self._dataset(file).ReadAsArray(
                 window.col,
                 window.row,
                 window.width,
@@ -195,7 +196,7 @@ class BlockReader:
         array: Array = pixels.reshape(len(file.layers), window.height, window.width)
         return array.view(file.dtype)
 
-    def _dataset(self, path: str) -> gdal.Dataset:
-        if path not in self._datasets:
-            self._datasets[path] = open_raster(path)
-        return self._datasets[path]
+    def _dataset(self, file: InputFile) -> gdal.Dataset:
+        if file.path not in self._datasets:
+            self._datasets[file.path] = open_raster(file.name, file.path)
+        return self._datasets[file.path]

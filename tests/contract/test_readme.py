@@ -39,7 +39,7 @@ def test_the_two_commands_come_first() -> None:
 
 
 def test_the_script_runs_as_it_stands(tmp_path: Path) -> None:
-    (script,) = code_blocks("python")
+    script, _ = code_blocks("python")
     scene = ramp(4, 300, 280)
     make_raster(tmp_path / "scene.tif", scene)
 
@@ -47,6 +47,21 @@ def test_the_script_runs_as_it_stands(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "walltime" in done.stdout
+    red, nir = scene[2].astype("f4"), scene[3].astype("f4")
+    np.testing.assert_array_equal(read_raster(tmp_path / "ndvi.tif")[0], (nir - red) / (nir + red))
+
+
+@pytest.mark.usefixtures("cloud")
+def test_the_two_lines_send_the_script_to_aws_batch(tmp_path: Path) -> None:
+    script, two_lines = code_blocks("python")
+    apply = "result = applier.apply("
+    assert apply in script
+    scene = ramp(4, 300, 280)
+    make_raster(tmp_path / "scene.tif", scene)
+
+    done = run_script(tmp_path, script.replace(apply, f"{two_lines.replace('51', '3')}{apply}"))
+
+    assert done.returncode == 0, done.stderr
     red, nir = scene[2].astype("f4"), scene[3].astype("f4")
     np.testing.assert_array_equal(read_raster(tmp_path / "ndvi.tif")[0], (nir - red) / (nir + red))
 

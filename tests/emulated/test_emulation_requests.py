@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -175,7 +176,7 @@ class TestPermissions:
         batch.terminate_job(jobId=own, reason="mine")
         cloud.client("batch").terminate_job(jobId=nobodys, reason="the owner may")
         while any(job.handle for job in cloud.jobs()):
-            pass
+            time.sleep(0.05)
 
     def test_an_action_can_be_taken_away_and_comes_back(
         self, cloud: Emulator, person: dict[str, str]

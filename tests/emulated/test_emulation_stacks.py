@@ -104,6 +104,24 @@ def test_a_stack_that_cannot_be_made_is_rolled_back_and_says_why(
     assert cloud.inventory() == before
 
 
+def test_an_update_that_fails_is_taken_back(cloud: Emulator, template: dict[str, Any]) -> None:
+    before = cloud.deploy(template, "Second", image_tags=["old"])
+    changed = copy.deepcopy(template)
+    changed["Outputs"]["BatchVCPUS"]["Value"] = "4"
+    of_type(changed, "Custom::PushedImage")[0]["Tag"] = "new"
+    network = [name for name, part in changed["Resources"].items() if part["Type"] == "AWS::EC2::Subnet"]
+    changed["Resources"]["Later"] = {"Type": "AWS::Logs::LogGroup", "DependsOn": network}
+    for subnet in of_type(changed, "AWS::EC2::Subnet"):
+        subnet["CidrBlock"] = "10.0.0.0/19"  # overlaps the one that it is to replace, as on AWS
+    formation = cloud.client("cloudformation")
+    formation.update_stack(StackName="Second", TemplateBody=json.dumps(changed))
+    (stack,) = formation.describe_stacks(StackName="Second")["Stacks"]
+    assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert cloud.outputs("Second") == before
+    assert f"ecr image {cloud.asset_repository}:old" in cloud.inventory()
+    cloud.destroy("Second")
+
+
 @pytest.mark.parametrize(("region", "constraint"), [("us-east-1", None), ("us-west-2", "us-west-2")])
 def test_only_us_east_1_has_no_location(cloud: Emulator, region: str, constraint: str | None) -> None:
     s3 = cloud.client("s3", region=region)

@@ -35,6 +35,7 @@ with `resources` and `customresources` the stacks, `queues` is SQS, `control` an
 ends what a killed server leaves.
 """
 
-from tests.emulation.cloud import Call, EmulationError, Emulator, Job
+from tests.emulation.cloud import EmulationError, Emulator
+from tests.emulation.records import Call, Job
 
 __all__ = ["Call", "EmulationError", "Emulator", "Job"]

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -17,6 +16,7 @@ import boto3
 from tests.emulation.environment import ACCOUNT, aws_environment
 from tests.emulation.existence import missing
 from tests.emulation.inventory import inventory
+from tests.emulation.records import Call, Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,51 +27,6 @@ BOOTSTRAP = "hnb659fds"  # CDK's qualifier
 
 class EmulationError(Exception):
     """The emulation was asked for what it cannot do, or AWS would have failed."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request that the server answered.
-
-    Attributes
-    ----------
-    service, operation : boto3's names; the operation is empty where nobody knows it.
-    caller : ``root``, ``user/NAME``, ``role/NAME``, ``anonymous`` or ``unknown/KEY``.
-    status : of HTTP.
-    bytes_in, bytes_out : lengths of the bodies.
-    actions, resources : what IAM asked for, side by side.
-    when : seconds on the server's clock.
-    """
-
-    service: str
-    operation: str
-    caller: str
-    status: int
-    bytes_in: int
-    bytes_out: int
-    actions: tuple[str, ...]
-    resources: tuple[str, ...]
-    when: float
-
-
-@dataclass(frozen=True)
-class Job:
-    """A Batch job as the server sees it.
-
-    Attributes
-    ----------
-    job_id : with ``:index`` for a child of an array.
-    index : of a child; None for other jobs.
-    status, status_reason : Batch's.
-    handle : process id or container name while it runs, else None.
-    """
-
-    job_id: str
-    name: str
-    index: int | None
-    status: str
-    status_reason: str
-    handle: str | None
 
 
 class Emulator:

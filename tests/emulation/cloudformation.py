@@ -83,7 +83,7 @@ def _execute_change_set(
 ) -> None:
     found = _describe_change_set(backend, change_set_name)
     if stack_name and stack_name not in (found.stack_name, found.stack_id):
-        raise _ChangeSetNotFoundError(change_set_name)
+        raise ChangeSetNotFoundError(f"ChangeSet [{change_set_name}] is not of stack {stack_name}")
     stack = backend.stacks[found.stack_id]
     if found.change_set_type == "CREATE":
         stack.template, stack.parameters = found.template, found.parameters
@@ -93,34 +93,26 @@ def _execute_change_set(
         stack.output_map = stack._create_output_map()
         _create(backend, stack)
     else:
-        # Previous values come as what they stood for, such as the content of an SSM parameter; not to be read again.
-        was = stack.stack_parameters
-        new = {key: value for key, value in found.parameters.items() if value != was.get(key)}
-        _update(backend, stack, found.template, {**stack.parameters, **new})
-    del backend.change_sets[found.change_set_id]  # as AWS does
+        _update(backend, stack, found.template, found.parameters)
+    found.execution_status = "EXECUTE_COMPLETE"
 
 
-class _ChangeSetNotFoundError(CloudFormationError):
-    """What the CDK waits for before it makes another one of the same name; moto says that a stack is missing."""
-
-    code = "ChangeSetNotFound"
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"ChangeSet [{name}] does not exist")
+class ChangeSetNotFoundError(CloudFormationError):
+    code = "ChangeSetNotFound"  # the CDK's command line waits for it after a deletion
 
 
 def _describe_change_set(backend: CloudFormationBackend, change_set_name: str) -> ChangeSet:
-    for found in backend.change_sets.values():
-        if change_set_name in (found.change_set_id, found.change_set_name):
+    for change_set_id, found in reversed(backend.change_sets.items()):
+        if change_set_name in (change_set_id, found.change_set_name):
             return found
-    raise _ChangeSetNotFoundError(change_set_name)
+    raise ChangeSetNotFoundError(f"ChangeSet [{change_set_name}] does not exist")
 
 
 def _delete_change_set(backend: CloudFormationBackend, change_set_name: str) -> None:
-    """Delete a change set; AWS does not mind if there is none."""
-    for found in list(backend.change_sets.values()):
-        if change_set_name in (found.change_set_id, found.change_set_name):
-            del backend.change_sets[found.change_set_id]
+    """Delete it; none by this name is no failure."""
+    for change_set_id, found in list(backend.change_sets.items()):
+        if change_set_name in (change_set_id, found.change_set_name):
+            del backend.change_sets[change_set_id]
 
 
 def _delete_stack(backend: CloudFormationBackend, name_or_stack_id: str) -> None:
@@ -144,11 +136,26 @@ def _create(backend: CloudFormationBackend, stack: Stack) -> None:
 
 def _update(backend: CloudFormationBackend, stack: Stack, template: str, parameters: dict[str, Any]) -> None:
     _event(stack, "UPDATE_IN_PROGRESS")
-    if _attempt(stack, "UPDATE_ROLLBACK_FAILED", _update_all, template, parameters):
-        stack.output_map = stack._create_output_map()
-        _event(stack, "UPDATE_COMPLETE")
-        _forget_exports(backend, stack)
-        _keep_exports(backend, stack)
+    before = stack.template, stack.parameters
+    outdated: list[tuple[str, Any, dict[str, Any]]] = []
+    status = "UPDATE_COMPLETE"
+    if not _attempt(stack, "UPDATE_ROLLBACK_IN_PROGRESS", _update_all, template, parameters, outdated):
+        # What was replaced already is replaced once more; AWS would go back to the old one.
+        if not _attempt(stack, "UPDATE_ROLLBACK_FAILED", _update_all, *before, outdated):
+            return
+        status = "UPDATE_ROLLBACK_COMPLETE"
+    _delete_outdated(stack, outdated)
+    stack.output_map = stack._create_output_map()
+    _event(stack, status)
+    _forget_exports(backend, stack)
+    _keep_exports(backend, stack)
+
+
+def _delete_outdated(stack: Stack, outdated: list[tuple[str, Any, dict[str, Any]]]) -> None:
+    parsed = stack.resource_map._parsed_resources
+    for name, resource, was in reversed(outdated):
+        if name not in parsed or parsed[name].physical_resource_id != resource.physical_resource_id:
+            _delete(stack, name, resource, was)
 
 
 def _attempt(stack: Stack, status_if_not: str, work: Callable[..., None], *arguments: Any) -> bool:
@@ -242,28 +249,34 @@ def _resolved(stack: Stack, name: str) -> dict[str, Any]:
     return {"Type": part["Type"], "Properties": properties}
 
 
-def _update_all(stack: Stack, template: str, parameters: dict[str, Any]) -> None:
+def _update_all(
+    stack: Stack,
+    template: str,
+    parameters: dict[str, Any],
+    outdated: list[tuple[str, Any, dict[str, Any]]],
+) -> None:
+    """Make the stack what a template says; resources to delete at the end are added to the list."""
     old, parsed = stack.resource_map._resource_json_map, stack.resource_map._parsed_resources
     made_from = _made_from[stack.stack_id]
     _take_template(stack, template, parameters)
     new = _wanted(stack)
-    outdated: list[tuple[str, Any, dict[str, Any]]] = []
     for name in creation_order(new):
         if name not in parsed:
             _make(stack, name)
         elif _resolved(stack, name) != made_from[name]:
             outdated += _changed(stack, name)
     for name in reversed(creation_order(old)):
-        if name not in new:
+        if name not in new and name in made_from:
             _delete(stack, name, parsed.pop(name), made_from.pop(name))
-    for name, resource, was in reversed(outdated):
-        _delete(stack, name, resource, was)
 
 
 def _take_template(stack: Stack, template: str, parameters: dict[str, Any]) -> None:
+    resource_map = stack.resource_map
+    # "As before" reaches us as the value that moto found in SSM, and would be taken for a name there.
+    before = resource_map.resolved_parameters
+    parameters = {key: value for key, value in parameters.items() if value != before.get(key)}
     stack.template, stack.parameters = template, parameters
     stack._parse_template()
-    resource_map = stack.resource_map
     resource_map._template = stack.template_dict
     resource_map._resource_json_map = stack.template_dict["Resources"]
     resource_map.input_parameters = parameters
@@ -279,7 +292,11 @@ def _changed(stack: Stack, name: str) -> list[tuple[str, Any, dict[str, Any]]]:
         del parsed[name]
     else:
         parsed[name] = made
-    _make(stack, name)
+    try:
+        _make(stack, name)
+    except Exception:
+        parsed[name] = before
+        raise
     if parsed[name].physical_resource_id == before.physical_resource_id:
         return []
     return [(name, before, was)]

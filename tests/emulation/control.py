@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tests.emulation import queues
 from tests.emulation.batch import all_jobs
+from tests.emulation.records import Job
 
 if TYPE_CHECKING:
     from tests.emulation.batch import Machines
@@ -53,14 +55,16 @@ class Control:
 
     def on_jobs(self) -> list[dict[str, Any]]:
         return [
-            {
-                "job_id": job.job_id,
-                "name": job.job_name,
-                "index": job.index,
-                "status": job.state,
-                "status_reason": job.describe_short().get("statusReason", ""),
-                "handle": job.handle,
-            }
+            asdict(
+                Job(
+                    job_id=job.job_id,
+                    name=job.job_name,
+                    index=job.index,
+                    status=job.state,
+                    status_reason=job.describe_short().get("statusReason", ""),
+                    handle=job.handle,
+                )
+            )
             for job in all_jobs()
         ]
 

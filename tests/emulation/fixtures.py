@@ -90,15 +90,16 @@ def pushed_tags(template: dict[str, Any]) -> list[str]:
 
 
 def leftovers(cloud: Emulator) -> list[str]:
-    """What a finished run must not leave: its queues, its objects, jobs."""
+    """What an ended run must not leave: queues, jobs, uploads, and objects that no run can be resumed from."""
     outputs = cloud.outputs()
     s3, bucket = cloud.client("s3"), outputs[StackOutput.BUCKET]
     queues = cloud.client("sqs").list_queues(QueueNamePrefix=outputs[StackOutput.RUN_QUEUE_PREFIX])
-    objects = s3.list_objects_v2(Bucket=bucket, Prefix=RUNS_PREFIX).get("Contents", [])
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket, Prefix=RUNS_PREFIX).get("Contents", [])]
+    kept = tuple(key.removesuffix("run.json") for key in keys if key.endswith("/run.json"))
     uploads = s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
     return [
         *(f"queue {url}" for url in queues.get("QueueUrls", [])),
-        *(f"object {item['Key']}" for item in objects),
+        *(f"object {key}" for key in keys if not key.startswith(kept)),
         *(f"unfinished upload {upload['Key']}" for upload in uploads),
         *(f"job {job.job_id}" for job in cloud.jobs() if job.status not in _ENDED),
     ]

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from osgeo import gdal
 
+from tests.s3server import _running_s3, bucket, s3_server
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["_running_s3", "bucket", "s3_server"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,165 @@
+"""Copying a job's local inputs to S3, where workers on other machines find them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from osgeo import gdal
+
+from rios_batch.errors import ImageOpenError, ParameterError
+from rios_batch.raster.cloud import is_remote
+from rios_batch.raster.gdalapi import reason
+from rios_batch.raster.sources import is_file_name
+from rios_batch.s3names import S3Name
+
+if TYPE_CHECKING:
+    from rios_batch.aws.objects import Bucket
+    from rios_batch.jobspec import InputFile, TileJob
+
+_UPLOADS_AT_ONCE = 8
+_HASH = "sha256"  # the name under which an object's metadata keeps it
+
+
+@dataclass(frozen=True)
+class _Dataset:
+    """A local input: the part of its GDAL name that is a file, as an absolute path too, and all files it needs."""
+
+    path: str
+    file: str
+    main: Path
+    files: frozenset[Path]
+
+
+def copy_local_inputs(job: TileJob, bucket: Bucket, prefix: str) -> dict[str, str]:
+    """Copy every local input to S3 with all the files it consists of, each once.
+
+    What is there already with the same content is not sent again. Files keep their places relative to each
+    other, so that one finds the others by relative names, as a VRT does.
+
+    Parameters
+    ----------
+    prefix : the folder within the bucket, without a slash at its end.
+
+    Returns
+    -------
+    For each local ``InputFile.path`` the name under which GDAL opens the copy.
+
+    Raises
+    ------
+    ParameterError : an input cannot be copied: a VRT with absolute names, something in this process's memory.
+    S3Error : a file cannot be uploaded.
+    """
+    inputs = {file.path: file for spec in job.inputs for file in spec.files}
+    found = [_local_dataset(file) for file in inputs.values()]
+    datasets = [dataset for dataset in found if dataset is not None]
+    if not datasets:
+        return {}
+    files = set[Path]().union(*(dataset.files for dataset in datasets))
+    top = Path(os.path.commonpath([path.parent for path in [*files, *(one.main for one in datasets)]]))
+
+    def name_of(path: Path) -> S3Name:
+        return S3Name(bucket.name, f"{prefix}/{path.relative_to(top).as_posix()}")
+
+    with ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="rios_batch-s3") as pool:
+        for _ in pool.map(lambda path: _upload(path, bucket, name_of(path).key), sorted(files)):
+            pass
+    return {one.path: one.path.replace(one.file, name_of(one.main).gdal_name) for one in datasets}
+
+
+def _upload(path: Path, bucket: Bucket, key: str) -> None:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, _HASH).hexdigest()
+    there = bucket.head(key)
+    if there is None or there.size != path.stat().st_size or there.metadata.get(_HASH) != digest:
+        bucket.upload(path, key, metadata={_HASH: digest})
+
+
+def _local_dataset(file: InputFile) -> _Dataset | None:
+    """Find an input's files; None if a worker can open it as it is, wherever it runs."""
+    path = file.path
+    if is_remote(path) and not path.startswith("<"):
+        return None
+    if path.startswith("<"):
+        raise ParameterError(
+            f"input {file.name!r} is a VRT given as text, which workers on other machines cannot use; write it to "
+            "a .vrt file beside its sources"
+        )
+    if path.startswith("/vsi"):
+        raise ParameterError(
+            f"input {file.name!r} is in a file system of GDAL's that workers on other machines do not have; give a "
+            "local file, or s3://bucket/key"
+        )
+    files = _files_of(path)
+    if is_file_name(path):
+        # Where a driver does not say, the file itself; a folder (an ESRI grid) is its files.
+        itself = {path} if Path(path).is_file() else set()
+        return _Dataset(path, path, Path(path), _with_nested(files | itself, file.name))
+    if not files:
+        return None  # a database or a web service
+    # A subdataset: NETCDF:"/data/x.nc":band. GDAL repeats the file as it stands in the name.
+    named = next((name for name in files if name in path), None)
+    if named is None:
+        raise ParameterError(
+            f"input {file.name!r} consists of local files ({min(files)!r}) that do not stand in its name, so they "
+            "cannot be copied to workers on other machines; convert it to one file with gdal_translate"
+        )
+    return _Dataset(path, named, _absolute(named), _with_nested(files, file.name))
+
+
+def _files_of(name: str) -> set[str]:
+    """Return the local files that GDAL says a dataset consists of."""
+    try:
+        dataset = gdal.OpenEx(name, gdal.OF_RASTER | gdal.OF_VECTOR)
+    except RuntimeError as error:
+        raise ImageOpenError(f"input {name!r} cannot be opened: {reason(error)}") from error
+    return {path for path in dataset.GetFileList() or [] if Path(path).is_file()}
+
+
+def _with_nested(names: set[str], called: str) -> frozenset[Path]:
+    """Return the files, and those that VRTs among them consist of.
+
+    Raises
+    ------
+    ParameterError : a VRT names a file in a way that means nothing elsewhere.
+    """
+    done: set[Path] = set()
+    waiting = set(map(_absolute, names))
+    while waiting:
+        path = waiting.pop()
+        done.add(path)
+        if _is_vrt(path):
+            _check_sources(path, called)
+            waiting |= set(map(_absolute, _files_of(str(path)))) - done
+    return frozenset(done)
+
+
+def _absolute(name: str) -> Path:
+    return Path(name).absolute()
+
+
+def _is_vrt(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<VRTDataset")
+
+
+def _check_sources(vrt: Path, called: str) -> None:
+    for element in ET.parse(vrt).iter():  # noqa: S314 - the user's own file, which GDAL reads as well
+        if element.tag not in ("SourceFilename", "SourceDataset"):
+            continue
+        source = (element.text or "").strip()
+        # GDAL itself writes relativeToVRT and relativetoVRT.
+        relative = {name.lower(): value for name, value in element.items()}.get("relativetovrt") == "1"
+        # A name with ".." would not be the one that the request to S3 was signed for.
+        below = relative and ".." not in Path(source).parts
+        if not below and not is_remote(source):
+            raise ParameterError(
+                f"input {called!r} cannot be copied to workers on other machines: {str(vrt)!r} names its source "
+                f"{source!r}, which is not a relative name in or below its own folder; move the VRT above its "
+                "sources and build it again with gdalbuildvrt and relative names"
+            )

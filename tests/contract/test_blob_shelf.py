@@ -1,0 +1,144 @@
+"""What every blob shelf does; another one takes part by a row in the table."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rios_batch.aws.clients import make_client
+from rios_batch.aws.queue import QueueGoneError, WorkQueue
+from rios_batch.aws.runs import Run
+from rios_batch.errors import RiosBatchError
+from rios_batch.jobmanagers.results import error_of
+from rios_batch.jobmanagers.shelf import Shelf
+from rios_batch.jobmanagers.supervisor import merge_blobs
+from rios_batch.jobspec import Blob
+from rios_batch.work import MergeBlobs
+from tests.s3server import ON_LOOPBACK
+from tests.shelf import BucketShelf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from rios_batch.aws.objects import Bucket
+    from rios_batch.protocols import BlobShelf
+
+pytestmark = ON_LOOPBACK
+
+
+@contextmanager
+def shelf_of_a_run(bucket: Bucket) -> Iterator[BlobShelf]:
+    """Give the shelf of AWSBatch, and have a thread do what a worker does."""
+    run = Run(bucket, "a-run")
+    with closing(make_client("sqs")) as client:
+        queue = WorkQueue.create(client, "a-run", lease_seconds=10)
+
+        def work() -> None:
+            with suppress(QueueGoneError):
+                while True:
+                    for lease in queue.receive(1, wait_seconds=1):
+                        assert isinstance(lease.work, MergeBlobs)
+                        merge_blobs(run, queue, lease, lease.work, "a worker")
+
+        def wait() -> None:
+            time.sleep(0.02)
+            own.look()
+            for key in run.failures():
+                raise error_of(run.failure(key))
+
+        own = Shelf(run, queue, wait)
+        with ThreadPoolExecutor(1) as executor:
+            worker = executor.submit(work)
+            yield own
+            queue.delete()
+            worker.result()
+
+
+# From a bucket to a shelf whose merges are done by somebody while the context lasts.
+SHELVES: dict[str, Callable[[Bucket], AbstractContextManager[BlobShelf]]] = {
+    "the tests' own": lambda bucket: nullcontext(BucketShelf(bucket)),
+    "that of a run": shelf_of_a_run,
+}
+
+
+@pytest.fixture(params=SHELVES)
+def shelf(request: pytest.FixtureRequest, bucket: Bucket) -> Iterator[BlobShelf]:
+    with SHELVES[request.param](bucket) as shelf:
+        yield shelf
+
+
+def put(bucket: Bucket, key: str, data: bytes, start: int = 0, size: int | None = None) -> Blob:
+    etag = bucket.put(key, data)
+    return Blob(bucket.name, key, etag, start, len(data) if size is None else size)
+
+
+def content(bucket: Bucket, blob: Blob) -> bytes:
+    return bucket.get(blob.key, start=blob.start, size=blob.size, etag=blob.etag)
+
+
+def test_a_blob_is_read_from_its_start_for_its_size(bucket: Bucket, shelf: BlobShelf) -> None:
+    assert shelf.read(put(bucket, "b", b"0123456789", 2, 5)) == b"23456"
+
+
+def test_a_blob_that_was_replaced_is_not_read(bucket: Bucket, shelf: BlobShelf) -> None:
+    blob = put(bucket, "b", b"old")
+    bucket.put("b", b"new")
+
+    with pytest.raises(RiosBatchError):
+        shelf.read(blob)
+
+
+def test_merged_blobs_stand_end_to_end_in_the_order_asked_for(bucket: Bucket, shelf: BlobShelf) -> None:
+    blobs = [put(bucket, "z", b"first"), put(bucket, "a", b"--second--", 2, 6), put(bucket, "m", b"third")]
+
+    merged = shelf.merge(blobs).result()
+
+    assert merged.size == 16
+    assert content(bucket, merged) == b"firstsecondthird"
+
+
+def test_parts_of_one_object_are_merged(bucket: Bucket, shelf: BlobShelf) -> None:
+    whole = put(bucket, "o", b"abcdef")
+    parts = [Blob(whole.bucket, whole.key, whole.etag, start, 2) for start in (4, 0)]
+
+    assert content(bucket, shelf.merge(parts).result()) == b"efab"
+
+
+def test_several_merges_wait_for_each_other_in_any_order(bucket: Bucket, shelf: BlobShelf) -> None:
+    pending = [shelf.merge([put(bucket, f"{i}{j}", f"{i}{j}".encode()) for j in "ab"]) for i in range(5)]
+
+    results = [merge.result() for merge in reversed(pending)]
+
+    assert [content(bucket, blob) for blob in reversed(results)] == [f"{i}a{i}b".encode() for i in range(5)]
+    assert len({(blob.key, blob.start) for blob in results}) == 5
+
+
+def test_a_result_may_be_asked_for_again(bucket: Bucket, shelf: BlobShelf) -> None:
+    pending = shelf.merge([put(bucket, "a", b"a"), put(bucket, "b", b"b")])
+
+    assert content(bucket, pending.result()) == content(bucket, pending.result()) == b"ab"
+
+
+def test_a_merge_of_a_blob_that_is_gone_fails_when_its_result_is_wanted(
+    bucket: Bucket, shelf: BlobShelf
+) -> None:
+    blobs = [put(bucket, "a", b"a"), put(bucket, "b", b"b")]
+    bucket.delete(["b"])
+
+    pending = shelf.merge(blobs)
+
+    with pytest.raises(RiosBatchError):
+        pending.result()
+
+
+def test_sources_are_left_as_they_are(bucket: Bucket, shelf: BlobShelf) -> None:
+    blobs = [put(bucket, "a", b"a"), put(bucket, "b", b"b")]
+
+    shelf.merge(blobs).result()
+
+    assert [shelf.read(blob) for blob in blobs] == [b"a", b"b"]

@@ -1,0 +1,97 @@
+"""Inputs and outputs on S3: pixels go from the workers to the output without passing through main."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests.support import make_raster, read_raster, run_script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.emulation.cloud import Emulator
+    from tests.emulation.records import Call
+
+TILE_PX = 384
+COLUMNS = 20
+MIB = 2**20
+DATA = "somebodys-data"
+
+SCRIPT = """
+    import json, sys
+    import numpy as np
+    from rios_batch import applier
+
+    def invert(info, inputs, outputs):
+        outputs.result = 255 - inputs.image
+
+    infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+    infiles.image, outfiles.result = sys.argv[1:3]
+    controls = applier.ApplierControls()
+    controls.setWindowSize(384, 384)
+    controls.setTileSize(384, 384)
+    controls.setCreationOptions(["TILED=YES", "BLOCKXSIZE=384", "BLOCKYSIZE=384", "COMPRESS=DEFLATE"])
+    controls.setNumThreads(5)
+    controls.setJobManagerType("AWSBatch")
+    controls.setCoordinateOnly(True)  # so that all that main reads and sends is seen
+    result = applier.apply(invert, infiles, outfiles, controls=controls)
+    # What getrusage says begins with the size of the process that started this one.
+    peak_kib = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    print(json.dumps({"tiles": len(result.tiles), "peak_mib": int(peak_kib) / 1024}))
+"""
+
+
+@pytest.fixture
+def data(quick_cloud: Emulator) -> Iterator[str]:
+    """Give a bucket of the user's own."""
+    s3 = quick_cloud.client("s3")
+    s3.create_bucket(Bucket=DATA, CreateBucketConfiguration={"LocationConstraint": quick_cloud.region})
+    yield DATA
+    for item in s3.list_objects_v2(Bucket=DATA).get("Contents", []):
+        s3.delete_object(Bucket=DATA, Key=item["Key"])
+    s3.delete_bucket(Bucket=DATA)
+
+
+def noise(rows: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Return pixels that no codec makes smaller, ``rows`` tiles high."""
+    return np.random.default_rng(rows).integers(1, 250, (2, rows * TILE_PX, COLUMNS * TILE_PX), np.uint8)
+
+
+def test_pixels_do_not_pass_through_main(tmp_path: Path, quick_cloud: Emulator, data: str) -> None:
+    s3 = quick_cloud.client("s3")
+    peak_mib, read_by_main, sent_by_main = {}, {}, {}
+    for rows in (3, 10):
+        pixels = noise(rows)
+        scene = make_raster(
+            tmp_path / "scene.tif", pixels, options=["TILED=YES", "BLOCKXSIZE=384", "BLOCKYSIZE=384"]
+        )
+        s3.upload_file(scene, data, "scene.tif")
+        quick_cloud.forget_calls()
+
+        done = run_script(tmp_path, SCRIPT, f"s3://{data}/scene.tif", f"s3://{data}/out.tif")
+
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        by_main = [call for call in quick_cloud.calls() if call.caller == "root" and call.service == "s3"]
+        ntiles = found["tiles"]
+        assert ntiles == rows * COLUMNS
+        peak_mib[ntiles] = found["peak_mib"]
+        read_by_main[ntiles] = sum_of(by_main, "get_object", "bytes_out")
+        sent_by_main[ntiles] = sum_of(by_main, "upload_part", "bytes_in")
+        s3.download_file(data, "out.tif", str(tmp_path / "out.tif"))
+        np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), 255 - pixels)
+
+    few, many = sorted(peak_mib)
+    # The tiles that are more weigh 40 MiB; the head of each is 8 KiB.
+    assert peak_mib[many] - peak_mib[few] < 10
+    assert read_by_main[many] - read_by_main[few] < (many - few) * 8 * 1024 + 8 * MIB
+    assert sent_by_main[many] < 16 * MIB
+
+
+def sum_of(calls: list[Call], operation: str, what: str) -> int:
+    return sum(getattr(call, what) for call in calls if call.operation == operation)

@@ -1,0 +1,121 @@
+"""``rios-batch submit``: a script that runs as main on AWS Batch, and what its submitter sees."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from rios_batch import cli
+from rios_batch.aws import scripts
+from rios_batch.contract import SCRIPTS_PREFIX, StackOutput
+from tests.emulation.fixtures import wait_for_jobs
+from tests.support import make_raster, read_raster
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.emulation.cloud import Emulator
+
+pytestmark = pytest.mark.usefixtures("quick_cloud")
+
+MAIN = """
+    import sys
+    import numpy as np
+    from rios_batch import applier
+    from my_helpers import triple
+
+    def work(info, inputs, outputs):
+        outputs.result = triple(inputs.image)
+
+    infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+    infiles.image, outfiles.result = sys.argv[1:]
+    controls = applier.ApplierControls()
+    controls.setWindowSize(256, 256)
+    controls.setTileSize(256, 256)
+    controls.setNumThreads(2)
+    controls.setJobManagerType("AWSBatch")
+    result = applier.apply(work, infiles, outfiles, controls=controls)
+    print(len(result.tiles), "tiles")
+"""
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scripts, "_POLL_SECONDS", 0.2)
+
+
+def write(folder: Path, name: str, source: str) -> str:
+    (folder / name).write_text(textwrap.dedent(source))
+    return str(folder / name)
+
+
+def test_a_script_runs_as_main_and_its_output_is_printed(
+    tmp_path: Path, quick_cloud: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    s3, bucket = quick_cloud.client("s3"), quick_cloud.outputs()[StackOutput.BUCKET]
+    pixels = np.random.default_rng(1).integers(0, 80, (1, 512, 768), np.uint8)
+    s3.upload_file(make_raster(tmp_path / "scene.tif", pixels), bucket, "data/scene.tif")
+    helper = write(tmp_path, "my_helpers.py", "def triple(a):\n    return a * 3\n")
+    script = write(tmp_path, "main.py", MAIN)
+
+    status = cli.main(
+        ["submit", "--with", helper, script, f"s3://{bucket}/data/scene.tif", f"s3://{bucket}/data/out.tif"]
+    )
+
+    printed = capsys.readouterr().out
+    assert status == 0, printed
+    assert "6 tiles" in printed.splitlines()
+    assert ": SUCCEEDED]" in printed
+    s3.download_file(bucket, "data/out.tif", str(tmp_path / "out.tif"))
+    np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), pixels * 3)
+
+
+def test_a_failing_script_gives_its_status_and_its_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = write(tmp_path, "main.py", "import sys\nprint('so far')\nsys.exit('no such band')\n")
+
+    status = cli.main(["submit", script])
+
+    printed = capsys.readouterr().out
+    assert status == 1
+    assert "so far" in printed
+    assert "no such band" in printed
+    assert ": FAILED" in printed
+
+
+def test_a_detached_script_is_followed_and_terminated_by_its_id(
+    tmp_path: Path, quick_cloud: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = write(tmp_path, "main.py", "import time\nprint('begun', flush=True)\ntime.sleep(100)\n")
+
+    assert cli.main(["submit", "--detach", script]) == 0
+    job_id = capsys.readouterr().out.strip()
+    assert cli.main(["terminate", job_id]) == 0
+    wait_for_jobs(quick_cloud)
+    status = cli.main(["follow", job_id])
+
+    assert status != 0
+    assert f"[job {job_id}: FAILED (ended by rios-batch terminate)]" in capsys.readouterr().out
+
+
+def test_what_cannot_be_submitted_is_said_in_a_sentence(
+    tmp_path: Path, quick_cloud: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = write(tmp_path, "main.py", "")
+    (tmp_path / "other").mkdir()
+    same_name = write(tmp_path / "other", "main.py", "")
+
+    for arguments, said in (
+        (["submit", str(tmp_path / "absent.py")], "absent.py is not a file"),
+        (["submit", "--with", same_name, script], "two of the files are called main.py"),
+        (["follow", "no-such-job"], "there is no job no-such-job in us-west-2"),
+    ):
+        assert cli.main(arguments) == 1
+        assert said in capsys.readouterr().err
+    assert not any(call.operation == "submit_job" for call in quick_cloud.calls())
+    bucket = quick_cloud.outputs()[StackOutput.BUCKET]
+    assert "Contents" not in quick_cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix=SCRIPTS_PREFIX)
