@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 SCRIPTS = ROOT / "tests" / "e2e" / "scripts"
+SCRIPT = (sys.executable, str(SCRIPTS / "brightest.py"))
 PYTHONS = {"bookworm": (3, 11), "trixie": (3, 13)}
 LIKE_HERE = next((suite for suite, python in PYTHONS.items() if python == sys.version_info[:2]), "bookworm")
 UNLIKE_HERE = next(suite for suite in PYTHONS if suite != LIKE_HERE)
@@ -59,17 +60,21 @@ def person(cloud: Emulator, *policies: StackOutput) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def brightest(tmp_path_factory: pytest.TempPathFactory, commands: Commands) -> Array:
-    """What the script makes of the scene with one worker and without AWS; the scene is in a bucket afterwards."""
+def scene(tmp_path_factory: pytest.TempPathFactory, cloud: Emulator) -> str:
+    """Give a scene on this machine; the same is in a bucket of the user's own."""
+    path = make_raster(tmp_path_factory.mktemp("scene") / "scene.tif", ramp(1, 1500, 2500))
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": cloud.region})
+    s3.upload_file(path, BUCKET, "scene.tif")
+    return path
+
+
+@pytest.fixture(scope="module")
+def brightest(scene: str, commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Array:
+    """Give what the script makes of the scene in one process."""
     folder = tmp_path_factory.mktemp("in-process")
-    scene = make_raster(folder / "scene.tif", ramp(1, 1500, 2500))
-    done = commands.run(
-        *(sys.executable, str(SCRIPTS / "brightest.py"), scene, "out.tif", "--workers", "1"), folder=folder
-    )
+    done = commands.run(*SCRIPT, scene, "out.tif", "--workers", "1", folder=folder)
     assert done.returncode == 0, done.stdout
-    s3 = commands.cloud.client("s3")
-    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": commands.cloud.region})
-    s3.upload_file(scene, BUCKET, "scene.tif")
     return read_raster(folder / "out.tif")
 
 
@@ -104,12 +109,10 @@ def test_deploy_builds_the_image_and_makes_what_the_runtime_looks_for(
 
 @pytest.mark.skipif(PYTHONS[LIKE_HERE] != sys.version_info[:2], reason="no base image here has this Python")
 def test_a_script_here_and_workers_in_containers_give_the_pixels_of_one_process(
-    brightest: Array, commands: Commands, cloud: Emulator, tmp_path: Path
+    scene: str, brightest: Array, commands: Commands, cloud: Emulator, tmp_path: Path
 ) -> None:
     with person(cloud, StackOutput.SUBMITTER_POLICY) as user:
-        done = commands.run(
-            sys.executable, str(SCRIPTS / "brightest.py"), SCENE, "out.tif", environment=user, folder=tmp_path
-        )
+        done = commands.run(*SCRIPT, scene, "out.tif", environment=user, folder=tmp_path)
 
     assert done.returncode == 0, done.stdout
     np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), brightest)
@@ -128,11 +131,9 @@ def test_deploying_with_another_base_takes_the_old_image_away(commands: Commands
 
 
 def test_a_script_here_learns_that_workers_have_another_python(
-    brightest: Array, commands: Commands, tmp_path: Path
+    scene: str, commands: Commands, tmp_path: Path
 ) -> None:
-    del brightest
-
-    done = commands.run(sys.executable, str(SCRIPTS / "brightest.py"), SCENE, "out.tif", folder=tmp_path)
+    done = commands.run(*SCRIPT, scene, "out.tif", folder=tmp_path)
 
     assert done.returncode == 1
     here, there = (".".join(map(str, python)) for python in (sys.version_info[:2], PYTHONS[UNLIKE_HERE]))
@@ -166,17 +167,9 @@ def test_the_same_script_submitted_as_main_gives_the_same_pixels(
     brightest: Array, commands: Commands, cloud: Emulator, tmp_path: Path
 ) -> None:
     with person(cloud, StackOutput.SUBMITTER_POLICY) as user:
-        done = commands.run(
-            *(
-                "rios-batch",
-                "submit",
-                "--with",
-                str(SCRIPTS / "neighbours.py"),
-                str(SCRIPTS / "brightest.py"),
-            ),
-            *(SCENE, OUT),
-            environment=user,
-        )
+        beside = ("--with", str(SCRIPTS / "neighbours.py"))
+        submit = ("rios-batch", "submit", *beside, str(SCRIPTS / "brightest.py"), SCENE, OUT)
+        done = commands.run(*submit, environment=user)
 
     assert done.returncode == 0, done.stdout
     assert "computed by" in done.stdout
