@@ -68,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _submit(parsed: argparse.Namespace) -> int:
-    from rios_batch.aws.cloud import Cloud, explained  # noqa: PLC0415
+    from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
+    from rios_batch.aws.faults import explained  # noqa: PLC0415
     from rios_batch.aws.scripts import ScriptJob, send_script, submit_script  # noqa: PLC0415
 
     files = [parsed.script, *parsed.beside]
@@ -76,8 +77,8 @@ def _submit(parsed: argparse.Namespace) -> int:
     cloud = Cloud.connect()
     with explained("the script job"):
         cloud.check_queue(cloud.exports.main_queue)
-        prefix = send_script(cloud.bucket, files)
-        job = ScriptJob(cloud, submit_script(cloud, prefix, parsed.script.name, parsed.arguments))
+        sent = send_script(cloud.bucket, files)
+        job = ScriptJob(cloud, submit_script(cloud, sent, parsed.script.name, parsed.arguments))
     if parsed.detach:
         print(job.job_id)  # noqa: T201 - the command's result
         return 0
@@ -104,7 +105,8 @@ def _follow(parsed: argparse.Namespace) -> int:
 
 
 def _terminate(parsed: argparse.Namespace) -> int:
-    from rios_batch.aws.cloud import Cloud, explained  # noqa: PLC0415
+    from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
+    from rios_batch.aws.faults import explained  # noqa: PLC0415
     from rios_batch.aws.scripts import ScriptJob  # noqa: PLC0415
 
     job = ScriptJob(Cloud.connect(), parsed.job)
@@ -115,7 +117,7 @@ def _terminate(parsed: argparse.Namespace) -> int:
 
 
 def _print_until_the_end(job: ScriptJob) -> int:
-    from rios_batch.aws.cloud import explained  # noqa: PLC0415
+    from rios_batch.aws.faults import explained  # noqa: PLC0415
 
     try:
         with explained(f"job {job.job_id}"):

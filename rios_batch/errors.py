@@ -119,8 +119,28 @@ class StackExportsError(JobMgrError):
     """The deployed stack is missing, is being changed, or does not say what the runtime needs."""
 
 
+class AWSError(JobMgrError):
+    """AWS refused a request or could not be reached; says what for and what to do."""
+
+
+class AWSUnavailableError(AWSError):
+    """AWS could not be reached, or asked to come back later, for longer than boto3 tries."""
+
+
+class DeniedError(AWSError, PermissionError):
+    """AWS forbids a call that the run needs; says which action is missing."""
+
+
 class S3Error(RiosBatchError, OSError):
     """S3 refused a request or could not be reached; says which object and what to do."""
+
+
+class S3UnavailableError(S3Error):
+    """S3 could not be reached, or asked to come back later, for longer than boto3 tries."""
+
+
+class S3DeniedError(S3Error, PermissionError):
+    """S3 forbids a request; says which action is missing."""
 
 
 class MissingObjectError(S3Error, FileNotFoundError):

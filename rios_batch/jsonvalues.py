@@ -7,6 +7,7 @@ was, NaN and tuples included.
 from __future__ import annotations
 
 import base64
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,8 @@ _SCALARS: dict[type, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
 }
 _FROM_SCALAR = {key: back for key, _, back in _SCALARS.values()}
 _COLLECTIONS: tuple[type, ...] = (list, tuple, set, frozenset)
+_MAPPINGS: tuple[type, ...] = (dict, Counter, OrderedDict)
+_TO_MAPPING = {f"${kind.__name__}": kind for kind in _MAPPINGS}
 _TO_COLLECTION: dict[str, type] = {f"${kind.__name__}": kind for kind in _COLLECTIONS}
 
 
@@ -79,12 +82,13 @@ def encode_value(value: Any, arrays: ArrayPile, name: str) -> Any:
     if kind in _SCALARS:
         key, encode, _ = _SCALARS[kind]
         return {key: encode(value)}
-    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in _ARRAY_KINDS:
-        return {"$array" if isinstance(value, np.ndarray) else "$scalar": arrays.put(np.asarray(value))}
+    # Subclasses of arrays carry more, such as a mask.
+    if (kind is np.ndarray or isinstance(value, np.generic)) and value.dtype.kind in _ARRAY_KINDS:
+        return {"$array" if kind is np.ndarray else "$scalar": arrays.put(np.asarray(value))}
     if kind in _COLLECTIONS:
         return {f"${kind.__name__}": [encode_value(v, arrays, f"{name}[{i}]") for i, v in enumerate(value)]}
-    if kind is dict:
-        return {"$dict": [_encode_item(item, arrays, name) for item in value.items()]}
+    if kind in _MAPPINGS:
+        return {f"${kind.__name__}": [_encode_item(item, arrays, name) for item in value.items()]}
     raise ParameterError(
         f"{name} is a {kind.__module__}.{kind.__qualname__}, which does not come back from a worker on another "
         "machine; None, numbers, text, bytes, numpy arrays, and lists, tuples, sets and dicts of these do"
@@ -110,8 +114,8 @@ def decode_value(value: Any, arrays: Sequence[Array]) -> Any:
         return _FROM_SCALAR[key](content)
     if key in _TO_COLLECTION:
         return _TO_COLLECTION[key](decode_value(item, arrays) for item in content)
-    if key == "$dict":
-        return {decode_value(k, arrays): decode_value(v, arrays) for k, v in content}
+    if key in _TO_MAPPING:
+        return _TO_MAPPING[key]({decode_value(k, arrays): decode_value(v, arrays) for k, v in content})
     if key not in ("$array", "$scalar"):
         raise ValueError(f"a value of unknown kind {key!r}")
     return arrays[content] if key == "$array" else arrays[content][()]

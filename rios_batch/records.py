@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rios_batch.errors import RiosBatchError
+from rios_batch.errors import ParameterError, RiosBatchError
 from rios_batch.geotiff import EncodedBlocks
 from rios_batch.grid import PixelWindow
 from rios_batch.jobspec import Layout, TileOutput, TileRecord
@@ -72,9 +72,8 @@ class TileHead:
 def encode_tile(record: TileRecord, outputs: Sequence[TileOutput], other_args: Mapping[str, Any]) -> bytes:
     """Return a tile's object.
 
-    Raises
-    ------
-    ParameterError : a changed attribute of otherArgs is of a type that does not travel; names it.
+    A changed attribute of otherArgs that is not data (see :mod:`rios_batch.jsonvalues`) is given as None, as one that
+    cannot be pickled is elsewhere.
     """
     arrays = ArrayPile()
     blobs: list[bytes | memoryview] = []
@@ -93,9 +92,7 @@ def encode_tile(record: TileRecord, outputs: Sequence[TileOutput], other_args: M
         {
             "record": asdict(record),
             "outputs": parts,
-            "other_args": {
-                name: encode_value(value, arrays, f"otherArgs.{name}") for name, value in other_args.items()
-            },
+            "other_args": {name: _encoded_or_none(value, arrays) for name, value in other_args.items()},
             "arrays": arrays.index,
         }
     ).encode()
@@ -141,6 +138,13 @@ def decode_head(data: bytes) -> TileHead:
         return TileHead(TileRecord(window=window, **fields), tuple(parts), other_args)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise RecordError(f"a tile's record cannot be read: {error!r}") from error
+
+
+def _encoded_or_none(value: Any, arrays: ArrayPile) -> Any:
+    try:
+        return encode_value(value, arrays, "the value")
+    except ParameterError:
+        return None
 
 
 @dataclass(frozen=True)

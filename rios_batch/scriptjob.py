@@ -1,4 +1,4 @@
-"""``python -m rios_batch.scriptjob s3://bucket/prefix/ script.py ...``: runs a submitted script as main."""
+"""``python -m rios_batch.scriptjob s3://bucket/prefix/ SHA256 script.py ...``: runs a submitted script as main."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Fetch the script and run it in a folder of its own."""
     # So that a run is ended in good order when Batch ends this job.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    location, script, *script_arguments = sys.argv[1:] if arguments is None else arguments
+    location, sha256, script, *script_arguments = sys.argv[1:] if arguments is None else arguments
     bucket, _, prefix = location.removeprefix("s3://").partition("/")
     with tempfile.TemporaryDirectory(prefix="rios_batch-") as folder:
         fetch_script(
-            Bucket(bucket, make_s3_client(region=os.environ.get(ENV_STACK_REGION))), prefix, Path(folder)
+            Bucket(bucket, make_s3_client(region=os.environ.get(ENV_STACK_REGION))),
+            prefix,
+            sha256,
+            Path(folder),
         )
         path = str(Path(folder) / script)
         sys.argv = [path, *script_arguments]

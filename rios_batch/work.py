@@ -3,44 +3,39 @@
 from __future__ import annotations
 
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from rios_batch.errors import RiosBatchError
-from rios_batch.jobspec import Blob
 
 
 @dataclass(frozen=True)
 class ComputeTile:
-    """Compute a tile and leave its record."""
+    """Compute a tile and leave its record; ``again`` if the tile was asked for before."""
 
     tile: int
+    again: bool = False
 
 
 @dataclass(frozen=True)
 class MergeBlobs:
-    """Put blobs end to end into one object: what is too small to be a part of a multipart upload."""
+    """Put blobs end to end into one object: what is too small to be a part of a multipart upload.
+
+    Which ones is written in the run's folder (`rios_batch.aws.runs.Run.put_merge`): there may be thousands.
+    """
 
     number: int
-    blobs: tuple[Blob, ...]
 
 
-@dataclass(frozen=True)
-class Stay:
-    """Nothing to do. Main holds this one while more work may come; when main has died it falls to a worker."""
-
-
-Work = ComputeTile | MergeBlobs | Stay
+Work = ComputeTile | MergeBlobs
 
 
 def encode_work(work: Work) -> str:
     """Return the text of a message."""
     match work:
-        case ComputeTile(tile):
-            return json.dumps({"tile": tile})
-        case MergeBlobs(number, blobs):
-            return json.dumps({"merge": number, "blobs": [astuple(blob) for blob in blobs]})
-        case Stay():
-            return json.dumps({"stay": True})
+        case ComputeTile(tile, again):
+            return json.dumps({"tile": tile, "again": again})
+        case MergeBlobs(number):
+            return json.dumps({"merge": number})
 
 
 def decode_work(text: str) -> Work:
@@ -52,12 +47,10 @@ def decode_work(text: str) -> Work:
     """
     try:
         match json.loads(text):
-            case {"tile": int(tile)}:
-                return ComputeTile(tile)
-            case {"merge": int(number), "blobs": [*blobs]}:
-                return MergeBlobs(number, tuple(Blob(*blob) for blob in blobs))
-            case {"stay": True}:
-                return Stay()
-    except (ValueError, TypeError):
+            case {"tile": int(tile), "again": bool(again)}:
+                return ComputeTile(tile, again)
+            case {"merge": int(number)}:
+                return MergeBlobs(number)
+    except ValueError:
         pass
     raise RiosBatchError(f"the queue holds a message that is not of this run: {text[:100]!r}")

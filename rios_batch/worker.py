@@ -16,12 +16,13 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rios_batch.aws.faults import explained
 from rios_batch.aws.objects import Bucket, make_s3_client
 from rios_batch.aws.queue import WorkQueue
 from rios_batch.aws.runs import Run
-from rios_batch.errors import RiosBatchError, VersionMismatchError
+from rios_batch.errors import DeniedError, RiosBatchError, S3DeniedError, VersionMismatchError
 from rios_batch.jobmanagers.children import WorkOrder
-from rios_batch.jobmanagers.supervisor import Supervisor, Terminated, failure_of
+from rios_batch.jobmanagers.supervisor import Patience, Supervisor, Terminated, failure_of
 from rios_batch.jobmanagers.versions import mismatch, versions
 from rios_batch.plan import TilePlan
 from rios_batch.raster.gdalapi import gdal_exceptions
@@ -63,12 +64,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _work(config: WorkerConfig, *, beside_main: bool) -> None:
     run = Run(Bucket(config.bucket, make_s3_client(region=config.region)), config.run_id)
     name = "main" if beside_main else f"worker {config.array_index + 1} (job {config.batch_job_id or 'none'})"
+    try:
+        with explained(f"run {config.run_id}"):
+            _work_on(run, config, name, beside_main=beside_main)
+    except (DeniedError, S3DeniedError, VersionMismatchError) as error:
+        # Other workers would fare no better, so main is to raise it.
+        run.put_failure(failure_of(error, None, name, stops_run=True))
+        raise
+
+
+def _work_on(run: Run, config: WorkerConfig, name: str, *, beside_main: bool) -> None:
     description = run.description()
     problem = mismatch(description["versions"], versions())
     if problem:
-        error = VersionMismatchError(problem)
-        run.put_failure(failure_of(error, None, name, stops_run=True))
-        raise error
+        raise VersionMismatchError(problem)
     job = pickle.loads(run.job(config.job_sha256))  # noqa: S301 - its SHA-256 came with the job's environment
     order = WorkOrder(
         job=job["job"],
@@ -86,8 +95,15 @@ def _work(config: WorkerConfig, *, beside_main: bool) -> None:
         order,
         name=name,
         lease_seconds=config.lease_seconds,
+        patience=_patience(config, beside_main=beside_main),
         on_tile=(lambda *_: None) if beside_main else _log_tile,
     ).work()
+
+
+def _patience(config: WorkerConfig, *, beside_main: bool) -> Patience:
+    if beside_main:
+        return Patience.ENDLESS
+    return Patience.LAST if config.array_index == 0 else Patience.BRIEF
 
 
 def _log_tile(record: TileRecord, seconds: float) -> None:

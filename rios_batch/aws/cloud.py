@@ -8,39 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import boto3
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    NoCredentialsError,
-    NoRegionError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    SSOError,
-)
+from botocore.exceptions import NoRegionError
 
 from rios_batch import __version__
-from rios_batch.aws.clients import error_code, make_client
+from rios_batch.aws.clients import make_client
 from rios_batch.aws.exports import StackExports, read_exports
+from rios_batch.aws.faults import explained
 from rios_batch.aws.objects import Bucket, make_s3_client
 from rios_batch.contract import DEFAULT_STACK_NAME, ENV_STACK, ENV_STACK_REGION
 from rios_batch.errors import JobMgrError, StackExportsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mypy_boto3_batch import BatchClient
     from mypy_boto3_sqs import SQSClient
-
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
-_BAD_CREDENTIALS = {
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidClientTokenId",
-    "UnrecognizedClientException",
-    "SignatureDoesNotMatch",
-    "AuthFailure",
-}
 
 
 @dataclass(frozen=True)
@@ -109,50 +89,3 @@ class Cloud:
                 f"Batch job queue {name} takes no jobs, it is {state} and {status}{f' ({reason})' if reason else ''}; "
                 f"enable it, or {advice}"
             )
-
-
-@contextlib.contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turn what boto3 raises into one sentence.
-
-    Raises
-    ------
-    JobMgrError : whenever the body raises an error of boto3.
-    """
-    try:
-        yield
-    except NoRegionError as error:
-        raise JobMgrError(
-            f"no AWS region is set, so {what} cannot be found; set {ENV_STACK_REGION}, or AWS_REGION, or run "
-            "`aws configure`"
-        ) from error
-    except (
-        NoCredentialsError,
-        PartialCredentialsError,
-        CredentialRetrievalError,
-        SSOError,
-        ProfileNotFound,
-    ) as error:
-        raise JobMgrError(
-            f"{what} cannot be used without AWS credentials ({str(error).rstrip('.')}); run `aws configure` or "
-            "`aws sso login`, or set AWS_PROFILE"
-        ) from error
-    except ClientError as error:
-        raise _refused(error, what) from error
-    except BotoCoreError as error:
-        raise JobMgrError(f"AWS cannot be reached for {what}: {error}") from error
-
-
-def _refused(error: ClientError, what: str) -> JobMgrError:
-    code, message = error_code(error), error.response.get("Error", {}).get("Message", "").rstrip(".")
-    if code in _BAD_CREDENTIALS:
-        return JobMgrError(
-            f"{what} cannot be used, the AWS credentials are wrong or have expired ({message}); renew them "
-            "(`aws sso login`)"
-        )
-    if code in _DENIED:
-        return JobMgrError(
-            f"{what} cannot be used with these credentials ({message}); attach the policy that the stack's output "
-            "SubmitterPolicyArn names to your user or role"
-        )
-    return JobMgrError(f"{what} cannot be used: AWS answered {error.operation_name} with {code}: {message}")

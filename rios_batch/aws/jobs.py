@@ -5,10 +5,16 @@ Whether tiles are done is never read from Batch; it is only asked why workers wa
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from botocore.exceptions import ClientError
+
+from rios_batch.aws.clients import error_code, make_client
+from rios_batch.aws.faults import explained
 from rios_batch.contract import JOB_TAG
+from rios_batch.errors import AWSError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
     from rios_batch.aws.exports import StackExports
 
 LARGEST_ARRAY = 10_000  # AWS Batch's limit
+_ENDED = ("SUCCEEDED", "FAILED")
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class JobReport:
 
     @property
     def all_ended(self) -> bool:
-        return not self.counts.keys() - {"SUCCEEDED", "FAILED"}
+        return not self.counts.keys() - set(_ENDED)
 
     def __str__(self) -> str:
         states = ", ".join(f"{count} {state}" for state, count in self.counts.items())
@@ -53,20 +60,22 @@ class JobReport:
 
 
 class WorkerJobs:
-    """The workers of one attempt of a run: an array job, a plain job for one worker, nothing for none."""
+    """The workers of one attempt of a run: an array job, a plain job for one worker, nothing for none.
 
-    def __init__(self, client: BatchClient, exports: StackExports) -> None:
-        self._client, self._exports = client, exports
-        self.job_id = ""
-        self._array = False
+    Parameters
+    ----------
+    name : of the job; no other has it.
+    """
 
-    def submit(self, name: str, count: int, environment: Mapping[str, str]) -> None:
+    def __init__(self, client: BatchClient, exports: StackExports, name: str) -> None:
+        self._client, self._exports, self.name = client, exports, name
+        self._job_id = ""
+        self._count = 0
+
+    def submit(self, count: int, environment: Mapping[str, str]) -> None:
         """Submit ``count`` workers with one request."""
-        if not count:
-            return
-        self._array = count > 1
         request: SubmitJobRequestTypeDef = {
-            "jobName": name,
+            "jobName": self.name,
             "jobQueue": self._exports.worker_queue,
             "jobDefinition": self._exports.worker_definition,
             "containerOverrides": {
@@ -74,42 +83,81 @@ class WorkerJobs:
             },
             "tags": {JOB_TAG: self._exports.stack_name},
         }
-        if self._array:
+        if count > 1:
             request["arrayProperties"] = {"size": count}
-        self.job_id = self._client.submit_job(**request)["jobId"]
+        self._count = count
+        with explained("the workers' job"):
+            self._job_id = self._client.submit_job(**request)["jobId"]
 
     def terminate(self, reason: str) -> None:
-        """End all workers, whatever they do; harmless when they have ended."""
-        if self.job_id:
-            self._client.terminate_job(jobId=self.job_id, reason=reason)
+        """End all workers, whatever they do; harmless when they have ended.
+
+        By name too: a request whose answer was lost, or that was interrupted, may have made a job all the same.
+        """
+        with explained("the workers' job"):
+            # With a filter Batch gives jobs of all states, whose names begin so if the value ends in *.
+            pages = self._client.get_paginator("list_jobs").paginate(
+                jobQueue=self._exports.worker_queue, filters=[{"name": "JOB_NAME", "values": [self.name]}]
+            )
+            found = {
+                job["jobId"]
+                for page in pages
+                for job in page["jobSummaryList"]
+                if job["jobName"] == self.name and job.get("status") not in _ENDED
+            }
+            for job_id in found | ({self._job_id} - {""}):
+                self._client.terminate_job(jobId=job_id, reason=reason)
 
     def report(self) -> JobReport:
         """Ask how the workers are."""
-        if not self.job_id:
-            return JobReport({}, "")
-        job = self._describe(self.job_id)
-        summary = job.get("arrayProperties", {}).get("statusSummary", {}) if self._array else {}
+        job = self._describe(self._job_id)
+        summary = job.get("arrayProperties", {}).get("statusSummary", {})
         counts = {state: count for state, count in summary.items() if count} or {job["status"]: 1}
-        return JobReport(counts, job.get("statusReason", ""))
+        reason = job.get("statusReason", "")
+        if self._count > 1 and "RUNNABLE" in counts:
+            child = self._first_child("RUNNABLE")
+            reason = (child or job).get("statusReason", "")
+        return JobReport(counts, reason)
 
     def deaths(self) -> str:
         """Say in Batch's words how workers ended that failed; empty if none did."""
-        if not self.job_id:
+        if not self._job_id:
             return ""
-        job_id = self.job_id
-        if self._array:
-            failed = self._client.list_jobs(arrayJobId=job_id, jobStatus="FAILED", maxResults=1)
-            if not failed["jobSummaryList"]:
-                return ""
-            job_id = failed["jobSummaryList"][0]["jobId"]
-        job = self._describe(job_id)
-        if job["status"] != "FAILED":
+        job = self._first_child("FAILED") if self._count > 1 else self._describe(self._job_id)
+        if job is None or job["status"] != "FAILED":
             return ""
         container = job.get("container", {})
         said = [container.get("reason", ""), job.get("statusReason", "")]
         if "exitCode" in container:
             said.append(f"exit code {container['exitCode']}")
-        return f"Batch job {job_id}: {'; '.join(filter(None, said)) or 'no reason given'}"
+        if stream := container.get("logStreamName"):
+            said.append(self._last_words(stream))
+        return f"Batch job {job['jobId']}: {'; '.join(filter(None, said)) or 'no reason given'}"
+
+    def _first_child(self, status: Literal["RUNNABLE", "FAILED"]) -> JobDetailTypeDef | None:
+        """Return a child of the array in this state, if there is one: an array itself has no reasons."""
+        with explained("the workers' job"):
+            found = self._client.list_jobs(arrayJobId=self._job_id, jobStatus=status, maxResults=1)
+        if not found["jobSummaryList"]:
+            return None
+        return self._describe(found["jobSummaryList"][0]["jobId"])
+
+    def _last_words(self, stream: str) -> str:
+        """Return the end of a log: a worker that may not even leave a record in S3 has said why there."""
+        try:
+            with contextlib.closing(make_client("logs", region=self._client.meta.region_name)) as client:
+                reply = client.get_log_events(
+                    logGroupName=self._exports.log_group, logStreamName=stream, limit=1
+                )
+        except ClientError as error:
+            if error_code(error) == "ResourceNotFoundException":  # nothing has been printed
+                return ""
+            return f"its log cannot be read: {error}"
+        return "".join(f"it said last: {event['message']} (log stream {stream})" for event in reply["events"])
 
     def _describe(self, job_id: str) -> JobDetailTypeDef:
-        return self._client.describe_jobs(jobs=[job_id])["jobs"][0]
+        with explained("the workers' job"):
+            found = self._client.describe_jobs(jobs=[job_id])["jobs"]
+        if not found:
+            raise AWSError(f"AWS Batch does not know job {job_id}")
+        return found[0]

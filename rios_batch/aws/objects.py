@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +15,22 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     CredentialRetrievalError,
+    IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
+    ReadTimeoutError,
+    ResponseStreamingError,
     SSOError,
 )
 
 from rios_batch.aws.calls import CALLS
-from rios_batch.aws.clients import make_client
-from rios_batch.errors import MissingObjectError, S3Error
+from rios_batch.aws.clients import error_code, make_client
+from rios_batch.aws.faults import BAD_CREDENTIALS, is_passing
+from rios_batch.errors import MissingObjectError, RiosBatchError, S3DeniedError, S3Error, S3UnavailableError
 from rios_batch.s3names import S3Name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
@@ -38,6 +43,7 @@ MIB = 2**20
 SMALLEST_PART_BYTES, LARGEST_PART_BYTES, MOST_PARTS = 5 * MIB, 5 * 2**30, 10_000
 _KEYS_PER_DELETION = 1000
 _CONFLICT_ATTEMPTS = 10
+_BODY_ATTEMPTS = 5
 
 
 def make_s3_client(*, region: str | None = None) -> S3Client:
@@ -98,7 +104,7 @@ class Bucket:
                     )
                     return reply["ETag"]
                 except ClientError as error:
-                    code = _code(error)
+                    code = error_code(error)
                     if code == "PreconditionFailed":
                         return None
                     # Another request for this key is being worked on; S3 asks to try again.
@@ -126,7 +132,15 @@ class Bucket:
         if etag is not None:
             more["IfMatch"] = etag
         with _explained("get_object", self.name, key):
-            data = self.client.get_object(Bucket=self.name, Key=key, **more)["Body"].read()
+            for attempt in itertools.count(1):
+                try:
+                    data = self.client.get_object(Bucket=self.name, Key=key, **more)["Body"].read()
+                    break
+                # boto3 tries again until the answer begins, not when it breaks off.
+                except (ResponseStreamingError, IncompleteReadError, ReadTimeoutError):
+                    if attempt == _BODY_ATTEMPTS:
+                        raise
+                    time.sleep(2.0**attempt / 4)
         if size is not None and len(data) != size:
             raise S3Error(f"{S3Name(self.name, key)} ends {size - len(data):,} bytes too early")
         return data
@@ -170,11 +184,23 @@ class Bucket:
                 f"{S3Name(self.name, refused[0].get('Key', ''))}: {refused[0].get('Message', 'no reason given')}"
             )
 
-    def upload(self, path: Path, key: str, *, metadata: Mapping[str, str] | None = None) -> None:
+    def upload(
+        self,
+        path: Path,
+        key: str,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Store a local file, a large one in several parts at once.
+
+        Parameters
+        ----------
+        stopped : asked during the upload; once it says True the upload is broken off.
 
         Raises
         ------
+        UploadStoppedError : it was broken off.
         OSError : the file cannot be read.
         """
         with _explained("put_object", self.name, key):
@@ -183,12 +209,22 @@ class Bucket:
                 self.name,
                 key,
                 ExtraArgs={"Metadata": dict(metadata or {})},
+                Callback=lambda _: _check_not(stopped),
                 Config=TransferConfig(multipart_threshold=16 * MIB, multipart_chunksize=16 * MIB),
             )
 
     def multipart(self, key: str) -> MultipartUpload:
         """Begin an object that is put together from parts."""
         return MultipartUpload(self, key)
+
+
+class UploadStoppedError(RiosBatchError):
+    """An upload was broken off because it is no longer wanted."""
+
+
+def _check_not(stopped: Callable[[], bool]) -> None:
+    if stopped():
+        raise UploadStoppedError("the upload was broken off")
 
 
 class MultipartUpload:
@@ -310,49 +346,42 @@ def _explained(operation: str, bucket: str, key: str = "", source: S3Name | None
             "`aws sso login`, or set AWS_PROFILE"
         ) from error
     except BotoCoreError as error:
-        raise S3Error(f"S3 cannot be reached for {what}: {error}") from error
-
-
-def _code(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "")
+        raise S3UnavailableError(f"S3 cannot be reached for {what}: {error}") from error
 
 
 def _refused(error: ClientError, operation: str, bucket: str, key: str, what: str) -> S3Error:
     """Return the error for what S3 answered. The answer to HEAD has no body, so its code is the HTTP status."""
-    code, message = _code(error), error.response.get("Error", {}).get("Message", "").rstrip(".")
+    code, message = error_code(error), error.response.get("Error", {}).get("Message", "").rstrip(".")
     said = f" (S3 says: {message})" if message else ""
     if code == "NoSuchBucket" or (code == "404" and operation == "head_bucket"):
         return S3Error(f"there is no bucket {bucket!r}; check its name" + (f" in {what}" if key else ""))
     if code in ("NoSuchKey", "404"):
         return MissingObjectError(f"{what} does not exist")
-    if code in ("PreconditionFailed", "412"):
-        advice = "is no longer what it was: another object is there by now"
-    elif code in ("AccessDenied", "403", "AllAccessDisabled"):
+    if code in ("AccessDenied", "403", "AllAccessDisabled"):
         needed = sorted({action for call in CALLS if call.operation == operation for action in call.actions})
-        advice = (
-            f"may not be used with these credentials: they need {' and '.join(needed)}, and the bucket's policy "
+        return S3DeniedError(
+            f"{what} may not be used with these credentials: they need {' and '.join(needed)}, and the bucket's policy "
             f"must not forbid it{said}"
         )
+    if code in ("PreconditionFailed", "412"):
+        advice = "is no longer what it was: another object is there by now"
     elif code in _BAD_CREDENTIALS:
         advice = f"cannot be used, the AWS credentials are wrong or have expired{said}; renew them (`aws sso login`)"
     elif code in _WRONG_REGION:
         advice = f"is in another region; set AWS_REGION to the bucket's{said}"
     else:
         advice = f"cannot be used: S3 answered {operation} with {code}{said}"
-    return S3Error(f"{what} {advice}")
+    return (S3UnavailableError if is_passing(error) else S3Error)(f"{what} {advice}")
 
 
-_BAD_CREDENTIALS = frozenset(
-    {
-        "ExpiredToken",
-        "InvalidAccessKeyId",
-        "InvalidToken",
-        "SignatureDoesNotMatch",
-        "TokenRefreshRequired",
-        "RequestTimeTooSkewed",
-        "400",  # what HEAD gets for an expired token
-    }
-)
+# A HEAD is answered without a body: 400 is an expired token.
+_BAD_CREDENTIALS = BAD_CREDENTIALS | {
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "TokenRefreshRequired",
+    "RequestTimeTooSkewed",
+    "400",
+}
 _WRONG_REGION = frozenset(
     {"PermanentRedirect", "301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 )

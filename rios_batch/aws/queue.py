@@ -6,24 +6,28 @@ back. SQS delivers at least once, so the same work may be done twice; the record
 
 from __future__ import annotations
 
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import ClientError
 
 from rios_batch.aws.clients import error_code, make_client
-from rios_batch.errors import JobMgrError
+from rios_batch.aws.faults import explained
+from rios_batch.errors import AWSError, JobMgrError
 from rios_batch.work import Work, decode_work, encode_work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from mypy_boto3_sqs import SQSClient
 
 T = TypeVar("T")
 _BATCH = 10  # messages in one request, SQS's limit
+_SENDERS, _SENDS = 8, 5  # requests at a time; tries of one
 _KEPT_SECONDS = 14 * 24 * 3600  # the longest that SQS keeps a message
-# The lease has lapsed, and another may hold it. Whoever comes second finds the work's record and stops.
+# The lease has lapsed, and another may hold it. The first to write the tile's record wins.
 _LAPSED = {
     "ReceiptHandleIsInvalid",
     "InvalidParameterValue",
@@ -71,17 +75,30 @@ class WorkQueue:
         return cls(make_client("sqs", region=region), url, lease_seconds)
 
     def send(self, works: Sequence[Work]) -> None:
-        """Put work in.
+        """Put work in, many requests at a time: a run may have thousands of tiles, and main be far away.
 
         Raises
         ------
-        JobMgrError : SQS refuses a message.
+        AWSError : SQS refuses a message.
         """
-        for some in _batches(works):
-            entries = [{"Id": str(i), "MessageBody": encode_work(work)} for i, work in enumerate(some)]
-            reply = self._client.send_message_batch(QueueUrl=self.url, Entries=entries)  # type: ignore[arg-type]
-            for failed in reply.get("Failed", []):
-                raise JobMgrError(f"SQS did not take a message: {failed.get('Message', failed['Code'])}")
+        with ThreadPoolExecutor(_SENDERS) as executor:
+            for _ in executor.map(self._send, _batches(works)):
+                pass
+
+    def _send(self, works: Sequence[Work]) -> None:
+        waiting = {str(i): encode_work(work) for i, work in enumerate(works)}
+        for _ in range(_SENDS):
+            entries = [{"Id": i, "MessageBody": body} for i, body in waiting.items()]
+            with explained(f"queue {self.url}"):
+                reply = self._client.send_message_batch(QueueUrl=self.url, Entries=entries)  # type: ignore[arg-type]
+            failed = reply.get("Failed", [])
+            if not failed:
+                return
+            # A request may succeed in part, which boto3 does not try again.
+            waiting = {entry["Id"]: waiting[entry["Id"]] for entry in failed if not entry["SenderFault"]}
+            if len(waiting) < len(failed):
+                break
+        raise AWSError(f"SQS did not take a message: {failed[0].get('Message', failed[0]['Code'])}")
 
     def receive(self, at_most: int, wait_seconds: int) -> list[Lease]:
         """Lease some work, or none if there is none within the time.
@@ -90,15 +107,13 @@ class WorkQueue:
         ------
         QueueGoneError : the run is over.
         """
-        try:
+        with self._explained():
             reply = self._client.receive_message(
                 QueueUrl=self.url,
                 MaxNumberOfMessages=min(at_most, _BATCH),
                 WaitTimeSeconds=min(wait_seconds, LONGEST_WAIT_SECONDS),
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
             )
-        except ClientError as error:
-            raise self._explained(error) from error
         return [
             Lease(
                 decode_work(message["Body"]),
@@ -115,28 +130,20 @@ class WorkQueue:
                 {"Id": str(i), "ReceiptHandle": lease.receipt, "VisibilityTimeout": self._lease_seconds}
                 for i, lease in enumerate(some)
             ]
-            try:
+            with self._explained():
                 self._client.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)  # type: ignore[arg-type]
-            except ClientError as error:
-                raise self._explained(error) from error
 
     def give_back(self, lease: Lease, delay_seconds: int = 0) -> None:
         """Let others have the work, at once or after a delay."""
-        try:
+        with self._explained(ignoring=_LAPSED | _GONE):
             self._client.change_message_visibility(
                 QueueUrl=self.url, ReceiptHandle=lease.receipt, VisibilityTimeout=delay_seconds
             )
-        except ClientError as error:
-            if error_code(error) not in _LAPSED | _GONE:
-                raise
 
     def finish(self, lease: Lease) -> None:
         """Take the work out for good."""
-        try:
+        with self._explained(ignoring=_LAPSED | _GONE):
             self._client.delete_message(QueueUrl=self.url, ReceiptHandle=lease.receipt)
-        except ClientError as error:
-            if error_code(error) not in _LAPSED | _GONE:
-                raise
 
     def sizes(self) -> tuple[int, int]:
         """Return how many messages wait and how many are leased, about.
@@ -145,26 +152,31 @@ class WorkQueue:
         ------
         QueueGoneError : the run is over.
         """
-        try:
+        with self._explained():
             reply = self._client.get_queue_attributes(
                 QueueUrl=self.url,
                 AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
             )
-        except ClientError as error:
-            raise self._explained(error) from error
         found = reply["Attributes"]
         return int(found["ApproximateNumberOfMessages"]), int(found["ApproximateNumberOfMessagesNotVisible"])
 
     def delete(self) -> None:
         """Remove the queue, if it is still there; workers that ask it learn that the run is over."""
-        try:
+        with self._explained(ignoring=_GONE):
             self._client.delete_queue(QueueUrl=self.url)
-        except ClientError as error:
-            if error_code(error) not in _GONE:
-                raise
 
-    def _explained(self, error: ClientError) -> Exception:
-        return QueueGoneError(f"queue {self.url} is gone") if error_code(error) in _GONE else error
+    @contextlib.contextmanager
+    def _explained(self, ignoring: Container[str] = ()) -> Iterator[None]:
+        try:
+            with explained(f"queue {self.url}"):
+                yield
+        except AWSError as error:
+            code = error_code(error.__cause__) if isinstance(error.__cause__, ClientError) else ""
+            if code in ignoring:
+                return
+            if code in _GONE:
+                raise QueueGoneError(f"queue {self.url} is gone") from error
+            raise
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -14,6 +14,8 @@ import hashlib
 import json
 import re
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.contract import RUNS_PREFIX
@@ -22,11 +24,12 @@ from rios_batch.jobspec import Blob
 from rios_batch.records import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rios_batch.aws.objects import Bucket, ObjectInfo
 
 _DIGITS = 7
+_FETCHES = 8  # at a time
 
 
 class Run:
@@ -90,7 +93,27 @@ class Run:
         found: dict[str, str] = json.loads(self.bucket.get(f"{self._prefix}inputs.json"))
         return found
 
+    # -- attempts
+
+    def put_attempt(self, queue_url: str, job_name: str) -> None:
+        """Say what has been started for the run, so that a later attempt can end it."""
+        self.bucket.put(
+            f"{self._prefix}attempt.json", json.dumps({"queue_url": queue_url, "job_name": job_name}).encode()
+        )
+
+    def last_attempt(self) -> tuple[str, str] | None:
+        """Return queue URL and job name of the last attempt, if there was one."""
+        try:
+            found = json.loads(self.bucket.get(f"{self._prefix}attempt.json"))
+        except MissingObjectError:
+            return None
+        return found["queue_url"], found["job_name"]
+
     # -- tiles
+
+    def has_tile(self, index: int) -> bool:
+        """Say whether a tile is finished."""
+        return self.bucket.head(self._tile_key(index)) is not None
 
     def commit_tile(self, index: int, data: bytes) -> bool:
         """Store a finished tile; False if another worker was first."""
@@ -107,12 +130,21 @@ class Run:
 
     # -- merged blobs
 
-    def merge(self, number: int, blobs: tuple[Blob, ...]) -> None:
-        """Put blobs end to end into one object."""
-        data = b"".join(
-            self.bucket.get(blob.key, start=blob.start, size=blob.size, etag=blob.etag) for blob in blobs
-        )
+    def put_merge(self, number: int, blobs: Sequence[Blob]) -> None:
+        """Say which blobs a merge is made of."""
+        listed = [astuple(blob) for blob in blobs]
+        self.bucket.put(f"{self._prefix}merges/{number:0{_DIGITS}d}.json", json.dumps(listed).encode())
+
+    def merge(self, number: int) -> None:
+        """Put the blobs of a merge end to end into one object."""
+        listed = json.loads(self.bucket.get(f"{self._prefix}merges/{number:0{_DIGITS}d}.json"))
+        with ThreadPoolExecutor(_FETCHES) as executor:
+            pieces = executor.map(self._fetch, (Blob(*fields) for fields in listed))
+            data = b"".join(pieces)
         self.bucket.put_new(f"{self._prefix}merged/{number:0{_DIGITS}d}", data)
+
+    def _fetch(self, blob: Blob) -> bytes:
+        return self.bucket.get(blob.key, start=blob.start, size=blob.size, etag=blob.etag)
 
     def merged(self) -> dict[int, Blob]:
         """Return the merged blobs that are there, by number."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from rios_batch.aws.clients import error_code, make_client
 from rios_batch.contract import JOB_TAG, SCRIPT_COMMAND, SCRIPTS_PREFIX
-from rios_batch.errors import JobMgrError
+from rios_batch.errors import JobMgrError, MissingObjectError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from mypy_boto3_batch.type_defs import JobDetailTypeDef
 
@@ -23,43 +25,68 @@ if TYPE_CHECKING:
     from rios_batch.aws.objects import Bucket
 
 _POLL_SECONDS = 2.0
+_LAST_LOOKS = 4
+_LIST = "files.json"
 _ENDED = ("SUCCEEDED", "FAILED")
 
 
-def send_script(bucket: Bucket, files: Sequence[Path]) -> str:
-    """Put a script and what it needs beside it into the exchange bucket; return the prefix they have in common."""
+@dataclass(frozen=True)
+class SentScript:
+    """A script in the exchange bucket, and what it needs beside it.
+
+    Attributes
+    ----------
+    location : ``s3://bucket/prefix/``.
+    sha256 : of the list of its files, which holds theirs. Workers may write into that bucket, and the script runs with
+        more rights than theirs.
+    """
+
+    location: str
+    sha256: str
+
+
+def send_script(bucket: Bucket, files: Sequence[Path]) -> SentScript:
+    """Put a script and what it needs beside it into the exchange bucket."""
     prefix = f"{SCRIPTS_PREFIX}{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}/"
+    digests = {}
     for file in files:
-        bucket.upload(file, prefix + file.name)
-    return prefix
+        data = file.read_bytes()
+        digests[file.name] = hashlib.sha256(data).hexdigest()
+        bucket.put(prefix + file.name, data)
+    listed = json.dumps(digests).encode()
+    bucket.put(prefix + _LIST, listed)
+    return SentScript(f"s3://{bucket.name}/{prefix}", hashlib.sha256(listed).hexdigest())
 
 
-def fetch_script(bucket: Bucket, prefix: str, folder: Path) -> None:
+def fetch_script(bucket: Bucket, prefix: str, sha256: str, folder: Path) -> None:
     """Get what `send_script` put there.
 
     Raises
     ------
-    JobMgrError : there is nothing any more.
+    JobMgrError : it is not there any more, or not what was sent.
     """
-    found = list(bucket.list_objects(prefix))
-    if not found:
-        raise JobMgrError(
-            f"there is no script at s3://{bucket.name}/{prefix}; it has expired, submit it again"
-        )
-    for entry in found:
-        (folder / entry.key.removeprefix(prefix)).write_bytes(bucket.get(entry.key))
+    try:
+        listed = _checked(bucket.get(prefix + _LIST), sha256)
+        for name, digest in json.loads(listed).items():
+            (folder / Path(name).name).write_bytes(_checked(bucket.get(prefix + name), digest))
+    except MissingObjectError as error:
+        raise JobMgrError(f"the script is no longer there ({error}); submit it again") from error
 
 
-def submit_script(cloud: Cloud, prefix: str, script: str, arguments: Sequence[str]) -> str:
+def _checked(data: bytes, sha256: str) -> bytes:
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise JobMgrError("a file of the script is not what was submitted; it is not run")
+    return data
+
+
+def submit_script(cloud: Cloud, sent: SentScript, script: str, arguments: Sequence[str]) -> str:
     """Submit a main job that runs a sent script; return its id."""
     exports = cloud.exports
     reply = cloud.batch.submit_job(
-        jobName=f"rios-batch-main-{prefix.removeprefix(SCRIPTS_PREFIX).strip('/')}",
+        jobName=f"rios-batch-main-{sent.location.strip('/').rpartition('/')[2]}",
         jobQueue=exports.main_queue,
         jobDefinition=exports.script_definition,
-        containerOverrides={
-            "command": [*SCRIPT_COMMAND, f"s3://{exports.bucket}/{prefix}", script, *arguments]
-        },
+        containerOverrides={"command": [*SCRIPT_COMMAND, sent.location, sent.sha256, script, *arguments]},
         tags={JOB_TAG: exports.stack_name},
     )
     return reply["jobId"]
@@ -106,7 +133,10 @@ class ScriptJob:
             if status in _ENDED:
                 break
             time.sleep(_POLL_SECONDS)
-        yield from log.new_lines(job.get("container", {}).get("logStreamName", ""))
+        # The last lines reach CloudWatch some seconds after the job's end.
+        for _ in range(_LAST_LOOKS):
+            yield from log.new_lines(job.get("container", {}).get("logStreamName", ""))
+            time.sleep(_POLL_SECONDS)
         self.exit_status = job.get("container", {}).get("exitCode", 0 if status == "SUCCEEDED" else 1)
 
 
@@ -135,5 +165,5 @@ class _JobLog:
                 raise
             yield from (event["message"] for event in reply["events"])
             token, self._token = self._token, reply["nextForwardToken"]
-            if token == self._token or not reply["events"]:
+            if token == self._token:  # the end for now; a page may be empty before it
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -12,15 +13,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rios_batch.aws.jobs import WorkerJobs
-from rios_batch.aws.queue import LONGEST_WAIT_SECONDS, WorkQueue
-from rios_batch.errors import JobMgrError
-from rios_batch.jobmanagers.leases import LeaseKeeper
+from rios_batch.aws.queue import WorkQueue
+from rios_batch.errors import AWSUnavailableError, JobMgrError, RiosBatchError, S3UnavailableError
 from rios_batch.jobmanagers.ownworker import OwnWorker
 from rios_batch.jobmanagers.results import error_of, fetch, stays_in_s3
 from rios_batch.jobmanagers.shelf import Shelf
-from rios_batch.jobmanagers.supervisor import MAX_FAILURES
+from rios_batch.jobmanagers.supervisor import AWS_PATIENCE_SECONDS, MAX_FAILURES
 from rios_batch.raster.localinputs import copy_local_inputs
-from rios_batch.work import ComputeTile, Stay
+from rios_batch.work import ComputeTile
 from rios_batch.workerconfig import WorkerConfig
 
 if TYPE_CHECKING:
@@ -38,10 +38,12 @@ log = logging.getLogger("rios_batch")
 LEASE_SECONDS = 60
 POLL_SECONDS = 1.0
 EXPLAIN_SECONDS = 60.0  # between questions to Batch how the workers are
-STALL_SECONDS = 30.0  # without work in the queue before what is missing is put in again
-_HELD = 1  # messages that main itself has leased
+# Without news before main looks whether work has been lost; SQS's counts need up to a minute to be right.
+STALL_SECONDS = 90.0
 _FETCHES = 4  # at a time
 _AHEAD_TILES, _AHEAD_BYTES = 8, 256 * 2**20  # finished tiles that main holds before their turn
+# So many failures of different tiles, and more than tiles that were finished, mean that nothing will come of it.
+_HOPELESS_FAILURES = 10
 
 
 class Attempt:
@@ -55,9 +57,11 @@ class Attempt:
     def __init__(self, cloud: Cloud, run: Run, job: TileJob, num_workers: int, options: RunOptions) -> None:
         self._cloud, self._run, self._job, self._num_workers = cloud, run, job, num_workers
         self._options = options
-        self._jobs = WorkerJobs(cloud.batch, cloud.exports)
+        self._suffix = secrets.token_hex(2)
+        self._jobs = WorkerJobs(cloud.batch, cloud.exports, f"rios-batch-{run.run_id}-{self._suffix}")
         self._count = 0
-        self._undo: list[tuple[str, Callable[[], None]]] = []
+        self._undo: list[tuple[str, Callable[[], None]]] = [("connections", cloud.close)]
+        self._stopping = threading.Event()
         self._own_worker: OwnWorker | None = None
         self._found: dict[int, ObjectInfo] = {}  # finished, and not handed over yet
         self._done: set[int] = set()
@@ -66,8 +70,11 @@ class Attempt:
         self._failures: Counter[int] = Counter()
         self._queue: WorkQueue
         self._shelf: Shelf
-        self._look_at = self._explain_at = self._look_for_lost_at = 0.0
-        self._dismissed = self._said_that_workers_ended = False
+        now = time.monotonic()
+        self._look_at, self._answered_at = 0.0, now
+        self._explain_at, self._look_for_lost_at = now + EXPLAIN_SECONDS, now + STALL_SECONDS
+        self._was_empty = self._dismissed = self._said_that_workers_ended = False
+        self._said = ""
 
     @property
     def finished_tiles(self) -> int:
@@ -77,16 +84,22 @@ class Attempt:
     def all_tiles(self) -> int:
         return len(self._job.plan)
 
+    @property
+    def _all_finished(self) -> bool:
+        return self.finished_tiles == self.all_tiles
+
     def start(self, job_sha256: str) -> None:
-        """Make the queue, start the worker beside main, stage local inputs, submit all other workers."""
+        """Make the queue, start the worker beside main, copy local inputs to S3, submit all other workers."""
+        self._end_last_attempt()
         self._note_finished()
         missing = [ComputeTile(index) for index in range(self.all_tiles) if index not in self._done]
         exports = self._cloud.exports
-        name = f"{exports.run_queue_prefix}{self._run.run_id}-{secrets.token_hex(2)}"
+        name = f"{exports.run_queue_prefix}{self._run.run_id}-{self._suffix}"
         self._queue = WorkQueue.create(self._cloud.sqs, name, LEASE_SECONDS)
         self._undo.append(("its queue", self._queue.delete))
+        self._queue.sizes()  # seen now whether it is allowed; it is needed only when something is wrong
+        self._run.put_attempt(self._queue.url, self._jobs.name)
         self._shelf = Shelf(self._run, self._queue, self._wait)
-        self._hold_workers()
         config = WorkerConfig(
             bucket=exports.bucket,
             region=self._cloud.region,
@@ -96,35 +109,45 @@ class Attempt:
             queue_url=self._queue.url,
             lease_seconds=LEASE_SECONDS,
         )
-        if not self._options.coordinate_only:
+        own_share = 0 if self._options.coordinate_only else config.processes
+        useful = -(-max(len(missing) - own_share, 0) // exports.worker_vcpus)
+        self._count = min(self._num_workers - 1, useful)
+        # Somebody must merge blobs, also where all tiles were finished before.
+        if not self._options.coordinate_only or not self._count:
             self._own_worker = OwnWorker(config)
             self._undo.append(("main's own worker", self._own_worker.stop))
         self._queue.send(missing)
-        own_share = 0 if self._own_worker is None else config.processes
-        useful = -(-max(len(missing) - own_share, 0) // exports.worker_vcpus)
-        self._count = min(self._num_workers - 1, useful)
         if self._count:
-            self._run.put_staged_inputs(
-                copy_local_inputs(self._job, self._run.bucket, self._run.inputs_prefix)
-            )
-            self._jobs.submit(f"rios-batch-{self._run.run_id}", self._count, config.run_env())
-        now = time.monotonic()
-        self._explain_at, self._look_for_lost_at = now + EXPLAIN_SECONDS, now + STALL_SECONDS
+            self._copy_inputs()
+            self._undo.append(("its Batch job", self._end_jobs))
+            self._jobs.submit(self._count, config.run_env())
 
-    def _hold_workers(self) -> None:
-        """Keep workers from leaving while more work may come: they stay while a message is leased."""
-        keeper = LeaseKeeper(self._queue, LEASE_SECONDS)
-        self._queue.send([Stay()])
-        leases = self._queue.receive(1, LONGEST_WAIT_SECONDS)
-        while not leases:
-            leases = self._queue.receive(1, LONGEST_WAIT_SECONDS)
-        keeper.hold(leases[0])
-        keeper.start()
-        self._undo.append(("its lease", keeper.stop))
+    def _end_last_attempt(self) -> None:
+        """End what a main that was killed has left: workers that do the same tiles, and their queue."""
+        last = self._run.last_attempt()
+        if last is not None:
+            url, job_name = last
+            WorkerJobs(self._cloud.batch, self._cloud.exports, job_name).terminate("its run is resumed")
+            WorkQueue(self._cloud.sqs, url, LEASE_SECONDS).delete()
+
+    def _copy_inputs(self) -> None:
+        """Copy local inputs to S3 while main's own worker computes; what goes wrong there ends this."""
+        with ThreadPoolExecutor(1, "rios_batch copy") as executor:
+            copying = executor.submit(
+                copy_local_inputs, self._job, self._run.bucket, self._run.inputs_prefix, self._stopping.is_set
+            )
+            try:
+                while not copying.done():
+                    self._wait()
+            except BaseException:
+                self._stopping.set()
+                raise
+        self._run.put_staged_inputs(copying.result())
 
     def results(self) -> Generator[TileResult, None, None]:
         """Yield all tiles in order, a few fetched ahead."""
-        with ThreadPoolExecutor(_FETCHES, "rios_batch fetch") as executor:
+        executor = ThreadPoolExecutor(_FETCHES, "rios_batch fetch")
+        try:
             coming: dict[int, Future[TileResult]] = {}
             for index in range(self.all_tiles):
                 while index not in self._found:
@@ -134,6 +157,9 @@ class Attempt:
                 result = coming.pop(index).result()
                 del self._found[index]
                 yield result
+        finally:
+            # Whatever is on its way is of no use any more, and must not keep workers running.
+            executor.shutdown(wait=False, cancel_futures=True)
 
     def _fetch_ahead(
         self, first: int, coming: dict[int, Future[TileResult]], executor: ThreadPoolExecutor
@@ -141,7 +167,7 @@ class Attempt:
         ahead_bytes = 0
         for index in range(first, first + _AHEAD_TILES):
             found = self._found.get(index)
-            if found is None or (ahead_bytes > _AHEAD_BYTES):
+            if found is None or ahead_bytes > _AHEAD_BYTES:
                 return
             ahead_bytes += found.size
             if index not in coming:
@@ -150,7 +176,7 @@ class Attempt:
     # -- waiting
 
     def _wait(self) -> None:
-        time.sleep(max(0.0, self._look_at - time.monotonic()))
+        time.sleep(max(0.01, min(POLL_SECONDS, self._look_at - time.monotonic())))
         self._look()
 
     def _look(self) -> None:
@@ -164,14 +190,25 @@ class Attempt:
         if now < self._look_at or self._dismissed:
             return
         self._look_at = now + POLL_SECONDS
+        try:
+            self._take_in(now)
+        except (AWSUnavailableError, S3UnavailableError) as error:
+            # Workers go on meanwhile; a laptop's network may be gone for a while.
+            if now > self._answered_at + AWS_PATIENCE_SECONDS:
+                raise
+            log.warning("main goes on trying: %s", error)
+        else:
+            self._answered_at = time.monotonic()
+
+    def _take_in(self, now: float) -> None:
         progress = self._note_finished()
         progress = self._shelf.look() or progress
         self._note_failures()
         if self._own_worker is not None:
             self._own_worker.check()
         self._explain(now)
-        self._refill(now, progress=progress)
-        self._dismiss_idle_workers()
+        self._send_lost_work(now, progress=progress)
+        self._dismiss_workers()
 
     def _note_finished(self) -> bool:
         before = len(self._done)
@@ -187,8 +224,8 @@ class Attempt:
         for key in self._run.failures():
             if key in self._seen_failures:
                 continue
-            self._seen_failures.add(key)
             failure = self._run.failure(key)
+            self._seen_failures.add(key)
             if failure.stops_run:
                 raise error_of(failure)
             if failure.tile is not None and failure.tile not in self._done:
@@ -197,69 +234,87 @@ class Attempt:
     def _count_failure(self, failure: Failure, index: int) -> None:
         self._failures[index] += 1
         tile = f"tile {index} ({self._job.plan.tile(index).window})"
-        if self._failures[index] < MAX_FAILURES:
+        if self._failures[index] >= MAX_FAILURES:
+            said = f"{tile} failed {MAX_FAILURES} times, the last time on {failure.worker}: {failure.message}"
+        elif len(self._failures) > max(_HOPELESS_FAILURES, self.finished_tiles):
+            said = f"{len(self._failures)} tiles failed, the last one, {tile}, on {failure.worker}: {failure.message}"
+        else:
             log.warning("%s is done again, it failed on %s: %s", tile, failure.worker, failure.message)
             return
-        message = f"{tile} failed {MAX_FAILURES} times, the last time on {failure.worker}: {failure.message}"
-        deaths = self._jobs.deaths()
-        raise error_of(replace(failure, message=f"{message}\n{deaths}" if deaths else message))
+        raise error_of(replace(failure, message="\n".join(filter(None, [said, self._deaths()]))))
+
+    def _deaths(self) -> str:
+        """Ask Batch how workers ended; that it cannot be asked must not hide what is explained by it."""
+        try:
+            return self._jobs.deaths()
+        except RiosBatchError as error:
+            return f"(AWS Batch could not be asked how workers ended: {error})"
 
     def _explain(self, now: float) -> None:
         """Say why workers are not there yet, and whether they have ended too early."""
-        if not self._count or self._said_that_workers_ended or now < self._explain_at:
+        if not self._count or self._said_that_workers_ended or self._all_finished or now < self._explain_at:
             return
         self._explain_at = now + EXPLAIN_SECONDS
         report = self._jobs.report()
         if not report.all_ended:
-            if report.running < self._count:
-                log.info("workers on AWS Batch: %s", report)
+            said = "" if report.running == self._count else f"workers on AWS Batch: {report}"
+            if said != self._said:  # news only
+                log.warning("%s", said or "all workers on AWS Batch are running")
+                self._said = said
             return
         self._said_that_workers_ended = True
-        message = f"all workers on AWS Batch have ended before the run: {self._jobs.deaths() or report}"
+        message = f"all workers on AWS Batch have ended before the run: {self._deaths() or report}"
         if self._own_worker is None:
             raise JobMgrError(f"{message}; nobody is left to go on")
         log.warning("%s; main's own worker goes on alone", message)
 
-    def _refill(self, now: float, *, progress: bool) -> None:
+    def _send_lost_work(self, now: float, *, progress: bool) -> None:
         """Put work in again that is missing while nobody has it: SQS may lose a message, and a worker be wrong."""
         if progress:
+            self._was_empty = False
             self._look_for_lost_at = now + STALL_SECONDS
         if now < self._look_for_lost_at:
             return
         self._look_for_lost_at = now + STALL_SECONDS
-        if self._queue.sizes() == (0, _HELD):
-            missing = [ComputeTile(index) for index in range(self.all_tiles) if index not in self._done]
-            self._queue.send([*missing, *self._shelf.pending])
+        empty = self._queue.sizes() == (0, 0)
+        if empty and self._was_empty:
+            missing = (index for index in range(self.all_tiles) if index not in self._done)
+            self._queue.send([*(ComputeTile(index, again=True) for index in missing), *self._shelf.pending])
+        self._was_empty = empty
 
-    def _dismiss_idle_workers(self) -> None:
-        """Let workers go as soon as nothing more can come: main may still be writing for long."""
-        if self.finished_tiles == self.all_tiles and not any(map(stays_in_s3, self._job.outputs)):
+    def _dismiss_workers(self) -> None:
+        """Let everybody go as soon as nothing more can come: main may still be writing for long."""
+        if self._all_finished and not any(map(stays_in_s3, self._job.outputs)):
             self._dismissed = True
-            self.stop("no tile is left")
+            self.stop()
 
     # -- the end
 
-    def stop(self, reason: str) -> None:
-        """End everything that was started; the run's data stays. Harmless when called again."""
-        undo = [
-            ("connections", self._cloud.close),
-            *self._undo,
-            ("its Batch job", lambda: self._end_jobs(reason)),
-        ]
-        self._undo.clear()
-        for what, end in reversed(undo):
+    def stop(self) -> None:
+        """End everything that was started; the run's data stays. Harmless when called again.
+
+        What costs money ends first, and an impatient second Ctrl-C does not keep the rest from being ended.
+        """
+        self._stopping.set()
+        interrupted: BaseException | None = None
+        while self._undo:
+            what, end = self._undo.pop()
             try:
                 end()
             except Exception as error:  # noqa: BLE001 - whatever ends the run must not be hidden by this
                 log.warning("%s of run %s could not be ended: %s", what, self._run.run_id, error)
+            except BaseException as error:  # noqa: BLE001 - raised when all is done
+                interrupted = error
+        if interrupted is not None:
+            raise interrupted
 
-    def _end_jobs(self, reason: str) -> None:
-        if not self._jobs.job_id:
-            return
+    def _end_jobs(self) -> None:
         # Workers that run find the queue gone and leave by themselves, unless they do a tile a second time; those that
         # wait for a machine would still get one, only to leave.
+        if self._all_finished and self._workers_leave():
+            return
+        self._jobs.terminate("the run is over" if self._all_finished else "the run failed or was stopped")
+
+    def _workers_leave(self) -> bool:
         report = self._jobs.report()
-        idle = self._dismissed and self._queue.sizes() == (0, _HELD)
-        if not (report.all_ended or (idle and report.all_running)):
-            self._jobs.terminate(reason)
-        self._jobs.job_id = ""
+        return report.all_ended or (report.all_running and self._queue.sizes() == (0, 0))

@@ -19,16 +19,17 @@ import sys
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from rios_batch.aws.cloud import Cloud, explained
+from rios_batch.aws.cloud import Cloud
+from rios_batch.aws.faults import explained
 from rios_batch.aws.jobs import LARGEST_ARRAY
 from rios_batch.aws.runs import Run, newest_run
-from rios_batch.errors import JobMgrError
+from rios_batch.errors import JobMgrError, RiosBatchError, VersionMismatchError
 from rios_batch.jobmanagers.attempt import Attempt
 from rios_batch.jobmanagers.base import JobManager
 from rios_batch.jobmanagers.fingerprint import check_same, fingerprints
 from rios_batch.jobmanagers.pickling import dump_job, dump_other_args
 from rios_batch.jobmanagers.results import stays_in_s3
-from rios_batch.jobmanagers.versions import versions
+from rios_batch.jobmanagers.versions import mismatch, versions
 from rios_batch.plan import TilePlan
 from rios_batch.raster.cloud import cloud_options
 
@@ -84,6 +85,11 @@ class AWSBatch(JobManager):
                 return job
             self._run = Run(self._cloud.bucket, resumed)
             description = self._run.description()
+            problem = mismatch(description["versions"], versions())
+            if problem:
+                raise VersionMismatchError(
+                    f"run {resumed} cannot be resumed, it was begun with other versions: {problem}"
+                )
             check_same(description["fingerprints"], self._fingerprints, resumed)
             self._run.forget_failures()
         log.info("resuming run %s", resumed)
@@ -91,6 +97,10 @@ class AWSBatch(JobManager):
 
     def _run_to_resume(self, job: TileJob) -> str | None:
         if isinstance(self.options.resume, str):
+            from_environment = self.options.resume == os.environ.get(ENV_RESUME)
+            # A script may call apply several times; the run in the environment is one of these.
+            if from_environment and not self.options.resume.startswith(f"{_outputs_digest(job)}-"):
+                return None
             return self.options.resume
         return newest_run(self._cloud.bucket, f"{_outputs_digest(job)}-") if self.options.resume else None
 
@@ -107,29 +117,38 @@ class AWSBatch(JobManager):
             with explained(f"run {self._run.run_id}"):
                 self._run.put_description(description)
                 attempt.start(self._run.put_job(pickled))
-            yield from attempt.results()
+                yield from attempt.results()
         except BaseException:  # GeneratorExit too: an output could not be written
-            attempt.stop("the run failed or was stopped")
-            self._say_how_to_resume(attempt)
+            log.info("ending run %s", self._run.run_id)
+            try:
+                attempt.stop()
+            finally:
+                self._keep_or_forget(len(job.plan))
             raise
-        attempt.stop("the run is finished")
+        attempt.stop()
         self._forget()
 
     def _forget(self) -> None:
         try:
             self._run.delete()
-        except Exception as error:  # noqa: BLE001 - the outputs are in place; what is left expires
-            log.warning("run %s is finished, but its data was not removed: %s", self._run.run_id, error)
+        except Exception as error:  # noqa: BLE001 - what is left expires
+            log.warning("the data of run %s was not removed: %s", self._run.run_id, error)
 
-    def _say_how_to_resume(self, attempt: Attempt) -> None:
-        if not attempt.finished_tiles:
+    def _keep_or_forget(self, ntiles: int) -> None:
+        """Say how to go on with a run that did not finish; one without finished tiles is of no use."""
+        try:
+            finished = sum(1 for _ in self._run.tiles())
+        except RiosBatchError as error:
+            log.warning("what is finished of run %s could not be found out: %s", self._run.run_id, error)
+            finished = -1
+        if finished == 0:
             self._forget()
             return
         command = shlex.join([os.path.basename(sys.executable), *sys.argv])  # noqa: PTH119 - a name for a person
         log.warning(
-            "%d of %d tiles are finished and kept; to go on from there (with the function as it is):\n    %s=%s %s",
-            attempt.finished_tiles,
-            attempt.all_tiles,
+            "%s of %d tiles are finished and kept; to go on from there (with the function as it is):\n    %s=%s %s",
+            finished if finished > 0 else "some",
+            ntiles,
             ENV_RESUME,
             self._run.run_id,
             command,

@@ -5,6 +5,7 @@ The pickle itself cannot be compared: cloudpickle's bytes differ from one proces
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import pickle
@@ -20,7 +21,7 @@ from rios_batch import __version__
 from rios_batch.errors import JobMgrError
 from rios_batch.jobmanagers.pickling import is_local
 from rios_batch.otherargs import attributes_of
-from rios_batch.raster.gdalapi import file_stamp
+from rios_batch.raster.gdalapi import dataset_stamps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +37,7 @@ def fingerprints(job: TileJob, other_args: Any) -> dict[str, str]:
         "the working grid": _hex(repr(job.grid), repr(job.plan.blocks), repr(job.overlap_px)),
     }
     for spec in job.inputs:
-        stamps = [file_stamp(file.path) for file in spec.files]
+        stamps = [dataset_stamps(file.path) for file in spec.files]
         found[f"infiles.{spec.name}"] = _hex(repr(spec), repr(stamps))
     for output in job.outputs:
         found[output.label.replace("outputs.", "outfiles.")] = _hex(repr(asdict(output)))
@@ -92,18 +93,34 @@ class _Code:
 
     @singledispatchmethod
     def _parts(self, value: Any) -> Iterator[str | bytes]:
-        yield _plain(value)
+        if _is_users(type(value)) and hasattr(value, "__dict__"):  # an object of the user's own
+            yield from self.describe(type(value))
+            yield from self.describe(vars(value))
+        else:
+            yield _plain(value)
 
     @_parts.register(types.MethodType)
     def _method(self, method: types.MethodType) -> Iterator[str | bytes]:
         yield from self.describe(method.__func__)
         yield from self.describe(method.__self__)
 
+    @_parts.register(functools.partial)
+    def _partial(self, partial: functools.partial[Any]) -> Iterator[str | bytes]:
+        yield from self.describe([partial.func, partial.args, partial.keywords])
+
     @_parts.register(types.ModuleType)
     def _module(self, module: types.ModuleType) -> Iterator[str | bytes]:
         yield module.__name__
-        if is_local(module.__name__, module):
-            yield inspect.getsource(module)
+        if not is_local(module.__name__, module):
+            return
+        yield inspect.getsource(module)
+        for name, value in sorted(
+            vars(module).items()
+        ):  # the user's modules that it imports, in part or whole
+            home = value if isinstance(value, types.ModuleType) else _home_of(value)
+            if home is not None and home is not module and is_local(home.__name__, home):
+                yield name
+                yield from self.describe(home)
 
     @_parts.register(np.ndarray)
     def _array(self, array: np.ndarray[Any, Any]) -> Iterator[str | bytes]:
@@ -137,14 +154,13 @@ class _Code:
 
     @_parts.register(type)
     def _class(self, kind: type) -> Iterator[str | bytes]:
-        yield f"{kind.__module__}.{kind.__qualname__}"
-        module = sys.modules.get(kind.__module__)
-        if kind.__module__ != "__main__" and (module is None or not is_local(kind.__module__, module)):
-            return
-        for name, value in sorted(vars(kind).items()):
-            if isinstance(value, types.FunctionType | staticmethod | classmethod | int | float | str):
-                yield name
-                yield from self.describe(getattr(value, "__func__", value))
+        for one in kind.__mro__:
+            yield f"{one.__module__}.{one.__qualname__}"
+            if _is_users(one):
+                for name, value in sorted(vars(one).items()):
+                    if isinstance(value, _CLASS_PARTS):
+                        yield name
+                        yield from self.describe(getattr(value, "__func__", getattr(value, "fget", value)))
 
     @_parts.register(list)
     @_parts.register(tuple)
@@ -155,6 +171,30 @@ class _Code:
         items = value.items() if isinstance(value, dict) else value
         described = [_hex(*self.describe(item)) for item in items]
         yield from sorted(described) if isinstance(value, set | frozenset) else described
+
+
+_CLASS_PARTS: tuple[type, ...] = (
+    types.FunctionType,
+    staticmethod,
+    classmethod,
+    property,
+    int,
+    float,
+    str,
+    tuple,
+    list,
+    dict,
+    np.ndarray,
+)
+
+
+def _home_of(value: Any) -> types.ModuleType | None:
+    return sys.modules.get(getattr(value, "__module__", None) or "")
+
+
+def _is_users(kind: type) -> bool:
+    home = _home_of(kind)
+    return kind.__module__ == "__main__" or (home is not None and is_local(kind.__module__, home))
 
 
 def _plain(value: Any) -> str | bytes:

@@ -47,7 +47,7 @@ class OwnWorker:
         status = self._process.poll()
         if status is None:
             return
-        if self._starts == _STARTS:
+        if self._starts >= _STARTS:
             raise WorkerLostError(
                 f"main's own worker ended {_STARTS} times, the last time with status {status}; its messages are above. "
                 "If memory ran out, use setCoordinateOnly(True), or run main on a larger machine"

@@ -40,8 +40,9 @@ class Shelf:
 
     def merge(self, blobs: Sequence[Blob]) -> _PendingMerge:
         """Ask for blobs to be put end to end."""
-        work = MergeBlobs(self._asked, tuple(blobs))
+        work = MergeBlobs(self._asked)
         self._asked += 1
+        self._run.put_merge(work.number, blobs)
         self._pending[work.number] = work
         self._queue.send([work])
         return _PendingMerge(self, work.number)

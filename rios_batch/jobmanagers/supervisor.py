@@ -8,27 +8,33 @@ other has the next lease ready, or uploads the last result.
 from __future__ import annotations
 
 import logging
-import queue
+import os
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import get_context
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 import cloudpickle
 
 from rios_batch.aws.queue import LONGEST_WAIT_SECONDS, QueueGoneError
 from rios_batch.errors import (
+    AWSUnavailableError,
+    DeniedError,
     FileOpenError,
+    MissingFileError,
     OutputError,
+    S3DeniedError,
     S3Error,
     UserFunctionError,
     WorkerLostError,
 )
-from rios_batch.jobmanagers.children import Child, TileFailure
-from rios_batch.jobmanagers.leases import LeaseKeeper
+from rios_batch.jobmanagers.children import TileFailure
+from rios_batch.jobmanagers.crew import ChildDiedError, Crew, CrewDismissedError, NoProcessError
+from rios_batch.jobmanagers.leases import Leases
 from rios_batch.records import Failure, encode_tile
-from rios_batch.work import ComputeTile, MergeBlobs, Stay
+from rios_batch.work import ComputeTile, MergeBlobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,25 +42,40 @@ if TYPE_CHECKING:
     from rios_batch.aws.queue import Lease, WorkQueue
     from rios_batch.aws.runs import Run
     from rios_batch.jobmanagers.children import WorkOrder
-    from rios_batch.jobspec import TileRecord
-    from rios_batch.plan import Tile, TilePlan
+    from rios_batch.jobspec import TileRecord, TileResult
+    from rios_batch.plan import TilePlan
 
 log = logging.getLogger("rios_batch")
 
-# A process of its own forks the children: this one has threads, whose locks a fork would copy as they are.
-_CONTEXT = get_context("forkserver")
 _LANES_PER_CHILD = 2
-_LOOKS_AT_EMPTY_QUEUE = 2  # SQS counts only about right
 MAX_FAILURES = 3
 # Spot returns and prefetched leases count too, so this is far above what bad luck explains.
 MAX_RECEIVED = 20
 _RETRY_SECONDS = 2
 # Trying again may help; anything else a user function or its result would do again.
 _WORTH_ANOTHER_TRY = (FileOpenError, OutputError, S3Error, WorkerLostError)
+# How long boto3's own tries may fail one after the other before a worker, or main, gives up.
+AWS_PATIENCE_SECONDS = 900.0
+_LOOK_AGAIN_SECONDS = 5.0
 
 
 class Terminated(BaseException):
     """The worker was asked to end."""
+
+
+class Patience(Enum):
+    """When a worker leaves that finds nothing to do. Idle machines cost money, but leased work may come back."""
+
+    BRIEF = auto()
+    """After a minute: most workers."""
+    LAST = auto()
+    """When nothing is leased any more: one worker of the job, so that others' lost work is done without main."""
+    ENDLESS = auto()
+    """When the queue is gone: the worker beside main."""
+
+
+# Empty looks at the queue, of LONGEST_WAIT_SECONDS each; two because SQS counts only about right.
+_EMPTY_LOOKS = {Patience.BRIEF: 3, Patience.LAST: 2}
 
 
 class Supervisor:
@@ -75,95 +96,110 @@ class Supervisor:
         *,
         name: str,
         lease_seconds: int,
+        patience: Patience,
         on_tile: Callable[[TileRecord, float], None],
     ) -> None:
-        self._run, self._queue, self._plan, self._order = run, work_queue, plan, order
-        self._name, self._on_tile = name, on_tile
-        self._keeper = LeaseKeeper(work_queue, lease_seconds)
+        self._run, self._queue, self._plan = run, work_queue, plan
+        self._name, self._patience, self._on_tile = name, patience, on_tile
+        self._leases = Leases(work_queue, lease_seconds)
+        self._crew = Crew(order)
         self._lanes = _LANES_PER_CHILD * order.num_workers
-        self._children: list[Child] = []
-        self._idle: queue.SimpleQueue[Child | None] = queue.SimpleQueue()
         self._free = threading.Semaphore(self._lanes)
-        self._stopping = False
+        self._denied: Exception | None = None
 
     def work(self) -> None:
-        """Work until nothing is left; on any exception (Terminated) give the leases back first."""
-        for _ in range(self._order.num_workers):
-            self._add_child()
-        with self._keeper, ThreadPoolExecutor(self._lanes, "rios_batch lane") as executor:
+        """Work until nothing is left; on any exception (Terminated) give the leases back first.
+
+        Raises
+        ------
+        DeniedError, S3DeniedError : the worker may not do what it has to.
+        """
+        self._crew.start()
+        with self._leases, ThreadPoolExecutor(self._lanes, "rios_batch lane") as executor:
             try:
                 self._take_leases(executor)
             finally:
-                self._stop()
-        for child in self._children:
-            child.join()
+                self._crew.dismiss()
+        self._crew.join()
 
     def _take_leases(self, executor: ThreadPoolExecutor) -> None:
-        looks_at_empty_queue = 0
-        while looks_at_empty_queue < _LOOKS_AT_EMPTY_QUEUE:
-            self._free.acquire()
-            lanes = 1
-            while self._free.acquire(blocking=False):
-                lanes += 1
+        empty_looks, answered_at = 0, time.monotonic()
+        while empty_looks < _EMPTY_LOOKS.get(self._patience, empty_looks + 1):
+            lanes = self._wait_for_lanes()
+            leases: list[Lease] = []
             try:
-                leases = self._queue.receive(lanes, LONGEST_WAIT_SECONDS)
-                for lease in leases:
-                    self._keeper.hold(lease)
-                    executor.submit(self._do, lease)
-                for _ in range(lanes - len(leases)):
-                    self._free.release()
-                # What others have leased may come back, so a worker stays until that is done, too.
-                nothing_left = not leases and self._queue.sizes() == (0, 0)
+                leases = self._leases.take(lanes, LONGEST_WAIT_SECONDS)
+                empty_looks = empty_looks + 1 if not leases and self._is_idle(lanes) else 0
+                answered_at = time.monotonic()
             except QueueGoneError:
                 return
-            looks_at_empty_queue = looks_at_empty_queue + 1 if nothing_left else 0
+            except AWSUnavailableError as error:
+                if time.monotonic() > answered_at + AWS_PATIENCE_SECONDS:
+                    raise
+                log.warning("%s goes on trying: %s", self._name, error)
+                time.sleep(_LOOK_AGAIN_SECONDS)
+            for lease in leases:
+                executor.submit(self._do, lease)
+            for _ in range(lanes - len(leases)):
+                self._free.release()
 
-    def _stop(self) -> None:
-        self._stopping = True
-        for child in self._children:
-            child.terminate()
-        for _ in range(self._lanes):
-            self._idle.put(None)  # for lanes that wait for a child
+    def _wait_for_lanes(self) -> int:
+        """Wait until a lane is free; take all that are, and return their number."""
+        self._free.acquire()
+        if self._denied is not None:
+            raise self._denied
+        lanes = 1
+        while self._free.acquire(blocking=False):
+            lanes += 1
+        return lanes
 
-    def _add_child(self) -> None:
-        child = Child.start(_CONTEXT, self._order)
-        self._children.append(child)
-        self._idle.put(child)
+    def _is_idle(self, free_lanes: int) -> bool:
+        if self._patience is Patience.LAST:
+            return self._queue.sizes() == (0, 0)
+        return free_lanes == self._lanes
 
     # -- one lane
 
     def _do(self, lease: Lease) -> None:
         try:
             match lease.work:
-                case ComputeTile(tile):
-                    self._compute(lease, tile)
-                case MergeBlobs():
-                    merge_blobs(self._run, self._queue, lease, lease.work, self._name)
-                case Stay():  # main has died, or it would hold this one
-                    self._queue.finish(lease)
+                case ComputeTile():
+                    self._compute(lease, lease.work)
+                case MergeBlobs(number):
+                    self._merge(lease, number)
+        except (DeniedError, S3DeniedError) as error:
+            self._denied = error  # and would be denied again: the worker ends
+        except NoProcessError:
+            # Lanes would wait for ever for a process that is not there, and hold their leases. Batch starts the worker
+            # anew, as after a Spot notice.
+            log.exception("%s cannot start another process, and ends", self._name)
+            os.kill(os.getpid(), signal.SIGTERM)
         except Exception:
             # AWS is out of reach even for a failure's record. The lease lapses, and the work is done again.
             log.exception("%s could not finish %s", self._name, lease.work)
         finally:
-            self._keeper.release(lease)
+            self._leases.let_lapse(lease)
             self._free.release()
 
-    def _compute(self, lease: Lease, index: int) -> None:
+    def _compute(self, lease: Lease, work: ComputeTile) -> None:
         if lease.received > MAX_RECEIVED:
-            self._give_up(lease, index)
+            self._give_up(lease, work.tile)
+            return
+        if (work.again or lease.received > 1) and self._run.has_tile(work.tile):
+            self._leases.finish(lease)
             return
         started = time.monotonic()
-        child = self._idle.get()
-        if child is None:
-            self._queue.give_back(lease)
+        try:
+            reply = self._crew.compute(self._plan.tile(work.tile))
+        except CrewDismissedError:
+            self._leases.give_back(lease)
             return
-        tile = self._plan.tile(index)
-        child.send(tile)
-        reply = child.receive()
-        if reply is None:
-            self._child_died(lease, tile, child)
+        except ChildDiedError as death:
+            self._tile_failed(lease, work.tile, WorkerLostError(f"its process ended by {death}; {_ADVICE}"))
             return
-        self._idle.put(child)
+        self._commit(lease, work.tile, reply, started)
+
+    def _commit(self, lease: Lease, index: int, reply: TileResult | TileFailure, started: float) -> None:
         try:
             result = reply.unwrap() if isinstance(reply, TileFailure) else reply
             values = {
@@ -171,31 +207,22 @@ class Supervisor:
                 for name, pickled in result.other_args.items()
             }
             won = self._run.commit_tile(index, encode_tile(result.record, result.outputs, values))
+        except S3DeniedError:
+            raise
         except BaseException as error:  # noqa: BLE001 - main raises it, SystemExit included
             self._tile_failed(lease, index, error)
             return
         if won:
             self._on_tile(result.record, time.monotonic() - started)
-        self._queue.finish(lease)
-
-    def _child_died(self, lease: Lease, tile: Tile, child: Child) -> None:
-        if self._stopping:
-            self._queue.give_back(lease)
-            return
-        cause = child.cause_of_death()
-        child.join()
-        self._children.remove(child)
-        self._add_child()
-        advice = "most likely memory ran out: use a smaller window or tile (setTileSize), or deploy with more memory"
-        self._tile_failed(lease, tile.index, WorkerLostError(f"its process ended by {cause}; {advice}"))
+        self._leases.finish(lease)
 
     def _tile_failed(self, lease: Lease, index: int, error: BaseException) -> None:
-        stops_run = not isinstance(error, _WORTH_ANOTHER_TRY)
+        stops_run = not isinstance(error, _WORTH_ANOTHER_TRY) or isinstance(error, MissingFileError)
         self._run.put_failure(failure_of(error, index, self._name, stops_run=stops_run))
         if stops_run or len(self._run.failures(index)) >= MAX_FAILURES:
-            self._queue.finish(lease)  # so that workers leave when main is no longer there to stop them
+            self._leases.finish(lease)  # so that workers leave when main is no longer there to stop them
         else:
-            self._queue.give_back(lease, _RETRY_SECONDS)
+            self._leases.give_back(lease, _RETRY_SECONDS)
 
     def _give_up(self, lease: Lease, index: int) -> None:
         error = WorkerLostError(
@@ -203,20 +230,28 @@ class Supervisor:
             "finished it; whoever works on it seems to die, most likely because memory runs out"
         )
         self._run.put_failure(failure_of(error, index, self._name, stops_run=True))
-        self._queue.finish(lease)
+        self._leases.finish(lease)
+
+    def _merge(self, lease: Lease, number: int) -> None:
+        if merge_or_record(self._run, number, self._name, last_try=lease.received >= MAX_FAILURES):
+            self._leases.finish(lease)
+        else:
+            self._leases.give_back(lease, _RETRY_SECONDS)
 
 
-def merge_blobs(run: Run, work_queue: WorkQueue, lease: Lease, work: MergeBlobs, worker: str) -> None:
-    """Do a merge, or leave a record of why it cannot be done."""
+_ADVICE = "most likely memory ran out: use a smaller window or tile (setTileSize), or deploy with more memory"
+
+
+def merge_or_record(run: Run, number: int, worker: str, *, last_try: bool) -> bool:
+    """Do a merge, or leave a record of why it cannot be done; False if it should be tried again."""
     try:
-        run.merge(work.number, work.blobs)
-    except S3Error as error:
-        last_try = lease.received >= MAX_FAILURES
+        run.merge(number)
+    except S3DeniedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, main waits for this merge
         run.put_failure(failure_of(error, None, worker, stops_run=last_try))
-        if not last_try:
-            work_queue.give_back(lease, _RETRY_SECONDS)
-            return
-    work_queue.finish(lease)
+        return last_try
+    return True
 
 
 def failure_of(error: BaseException, tile: int | None, worker: str, *, stops_run: bool) -> Failure:

@@ -41,6 +41,11 @@ _SETTINGS = {
     # S3 answers 503 while it spreads a busy prefix over more servers. The delay doubles with every attempt.
     "GDAL_HTTP_MAX_RETRY": "8",
     "GDAL_HTTP_RETRY_DELAY": "0.5",
+    # A connection that goes silent would hold a tile for ever; its lease is renewed meanwhile.
+    "GDAL_HTTP_CONNECTTIMEOUT": "30",
+    "GDAL_HTTP_LOW_SPEED_TIME": "60",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
+    "GDAL_HTTP_TCP_KEEPALIVE": "YES",
 }
 # For a file system, not for local files: whether a folder is listed to find side files (.hdr, .aux.xml). A "folder" in
 # S3 may have a million objects. TRUE asks for the few side files that a format has; EMPTY_DIR would miss them.

@@ -51,10 +51,12 @@ def gdal_version() -> str:
     return str(gdal.VersionInfo("RELEASE_NAME"))
 
 
-def file_stamp(path: str) -> tuple[int, int]:
-    """Return a file's size in bytes and the time it was changed, wherever GDAL finds it; zeros if it is no file."""
-    found = gdal.VSIStatL(path)
-    return (0, 0) if found is None else (found.size, found.mtime)
+def dataset_stamps(path: str) -> list[tuple[str, int, int]]:
+    """Return name, size in bytes and time of change of every file that a dataset consists of, wherever it lies."""
+    dataset = gdal.OpenEx(path)
+    names = sorted({path, *(dataset.GetFileList() or [])})
+    found = ((name, gdal.VSIStatL(name)) for name in names)
+    return [(name, stat.size, stat.mtime) for name, stat in found if stat is not None]
 
 
 def gdal_type(dtype_name: str) -> int:

@@ -19,6 +19,8 @@ from rios_batch.raster.sources import is_file_name
 from rios_batch.s3names import S3Name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rios_batch.aws.objects import Bucket
     from rios_batch.jobspec import InputFile, TileJob
 
@@ -36,7 +38,9 @@ class _Dataset:
     files: frozenset[Path]
 
 
-def copy_local_inputs(job: TileJob, bucket: Bucket, prefix: str) -> dict[str, str]:
+def copy_local_inputs(
+    job: TileJob, bucket: Bucket, prefix: str, stopped: Callable[[], bool] = lambda: False
+) -> dict[str, str]:
     """Copy every local input to S3 with all the files it consists of, each once.
 
     What is there already with the same content is not sent again. Files keep their places relative to each
@@ -45,6 +49,7 @@ def copy_local_inputs(job: TileJob, bucket: Bucket, prefix: str) -> dict[str, st
     Parameters
     ----------
     prefix : the folder within the bucket, without a slash at its end.
+    stopped : asked now and then; once it says True the uploads are broken off.
 
     Returns
     -------
@@ -67,17 +72,19 @@ def copy_local_inputs(job: TileJob, bucket: Bucket, prefix: str) -> dict[str, st
         return S3Name(bucket.name, f"{prefix}/{path.relative_to(top).as_posix()}")
 
     with ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="rios_batch-s3") as pool:
-        for _ in pool.map(lambda path: _upload(path, bucket, name_of(path).key), sorted(files)):
+        for _ in pool.map(lambda path: _upload(path, bucket, name_of(path).key, stopped), sorted(files)):
             pass
     return {one.path: one.path.replace(one.file, name_of(one.main).gdal_name) for one in datasets}
 
 
-def _upload(path: Path, bucket: Bucket, key: str) -> None:
+def _upload(path: Path, bucket: Bucket, key: str, stopped: Callable[[], bool]) -> None:
+    if stopped():
+        return
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, _HASH).hexdigest()
     there = bucket.head(key)
     if there is None or there.size != path.stat().st_size or there.metadata.get(_HASH) != digest:
-        bucket.upload(path, key, metadata={_HASH: digest})
+        bucket.upload(path, key, metadata={_HASH: digest}, stopped=stopped)
 
 
 def _local_dataset(file: InputFile) -> _Dataset | None:

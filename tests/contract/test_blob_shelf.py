@@ -15,7 +15,7 @@ from rios_batch.aws.runs import Run
 from rios_batch.errors import RiosBatchError
 from rios_batch.jobmanagers.results import error_of
 from rios_batch.jobmanagers.shelf import Shelf
-from rios_batch.jobmanagers.supervisor import merge_blobs
+from rios_batch.jobmanagers.supervisor import merge_or_record
 from rios_batch.jobspec import Blob
 from rios_batch.work import MergeBlobs
 from tests.s3server import ON_LOOPBACK
@@ -43,7 +43,8 @@ def shelf_of_a_run(bucket: Bucket) -> Iterator[BlobShelf]:
                 while True:
                     for lease in queue.receive(1, wait_seconds=1):
                         assert isinstance(lease.work, MergeBlobs)
-                        merge_blobs(run, queue, lease, lease.work, "a worker")
+                        merge_or_record(run, lease.work.number, "a worker", last_try=True)
+                        queue.finish(lease)
 
         def wait() -> None:
             time.sleep(0.02)

@@ -68,7 +68,7 @@ def quick_cloud(cloud: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     from rios_batch.jobmanagers import attempt  # noqa: PLC0415 - loads GDAL
 
     monkeypatch.setattr(attempt, "POLL_SECONDS", 0.2)
-    monkeypatch.setattr(attempt, "STALL_SECONDS", 3.0)
+    monkeypatch.setattr(attempt, "STALL_SECONDS", 1.5)
     monkeypatch.setattr(attempt, "LEASE_SECONDS", 10)
     return cloud
 

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 Digest = Callable[..., str]
 SCRIPT = """
+import functools
 import numpy as np
 import helper
 LIMIT = 3
 TABLE = {"a": [1, 2.5], "b": {"x", "y", "z"}}
 WEIGHTS = np.arange(4)
 
-class Model:
+class Base:
+    factor = 2
+
+class Model(Base):
     bias = 1
     def apply(self, x):
         return x + self.bias
@@ -31,10 +35,24 @@ class Model:
 def inner(x):
     return min(x, LIMIT)
 
+def scaled(x, by):
+    return x * by
+
+TWICE = functools.partial(scaled, by=22)
+
+class Calling:
+    def __init__(self, limit):
+        self.limit, self.names = limit, {"p", "q", "r"}
+    def __call__(self, x):
+        return x if x < self.limit else 0
+
+CALL = Calling(55)
+
 def make(offset):
     def function(info, inputs, outputs, scale=2):
         # a comment
-        outputs.y = [inner(v) for v in inputs.x] + [helper.twice(offset), scale, TABLE, WEIGHTS, Model().apply(1)]
+        used = [helper.twice(offset), scale, TABLE, WEIGHTS, Model().apply(1), TWICE(2), CALL(3)]
+        outputs.y = [inner(v) for v in inputs.x] + used
     return function
 
 from rios_batch.jobmanagers.fingerprint import function_digest
@@ -97,6 +115,11 @@ def test_does_not_see_comments_and_other_functions(digest: Digest) -> None:
         ("np.arange(4)", "np.arange(5)"),
         ("bias = 1", "bias = 2"),
         ("return x + self", "return x - self"),
+        ("factor = 2", "factor = 3"),
+        ("by=22", "by=23"),
+        ("return x * by", "return x / by"),
+        ("Calling(55)", "Calling(56)"),
+        ("else 0", "else 1"),
     ],
 )
 def test_sees_a_change_of_what_the_function_uses(digest: Digest, old: str, new: str) -> None:

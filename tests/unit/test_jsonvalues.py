@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter, OrderedDict, defaultdict
 from typing import Any
 
 import numpy as np
@@ -79,14 +80,33 @@ def test_a_numpy_scalar_stays_one() -> None:
     assert back == np.float32(0.1)
 
 
+MASKED: Any = np.ma.masked_array([1, 2], [False, True])  # type: ignore[no-untyped-call]
+
+
 @pytest.mark.parametrize(
-    "value", [object(), np.array([object()]), [1, {2: open}]], ids=["object", "objects", "inside"]
+    "value",
+    [
+        object(),
+        np.array([object()]),
+        [1, {2: open}],
+        MASKED,
+        defaultdict(int),
+    ],
+    ids=["object", "objects", "inside", "masked array", "defaultdict"],
 )
 def test_another_type_is_refused_by_name(value: Any) -> None:
     with pytest.raises(
         ParameterError, match=r"otherArgs.model.* is a .*does not come back from a worker on another"
     ):
         encode_value(value, ArrayPile(), "otherArgs.model")
+
+
+@pytest.mark.parametrize("value", [Counter("abca"), OrderedDict(b=1, a=2)], ids=["Counter", "OrderedDict"])
+def test_a_mapping_stays_what_it_was(value: Any) -> None:
+    back = there_and_back(value)
+
+    assert type(back) is type(value)
+    assert list(back.items()) == list(value.items())
 
 
 @pytest.mark.parametrize("text", ['{"$pickle": "gAR9lC4="}', '{"a": 1, "b": 2}'])
