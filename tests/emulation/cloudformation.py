@@ -93,7 +93,10 @@ def _execute_change_set(
         stack.output_map = stack._create_output_map()
         _create(backend, stack)
     else:
-        _update(backend, stack, found.template, found.parameters)
+        # Previous values come as what they stood for, such as the content of an SSM parameter; not to be read again.
+        was = stack.stack_parameters
+        new = {key: value for key, value in found.parameters.items() if value != was.get(key)}
+        _update(backend, stack, found.template, {**stack.parameters, **new})
     found.execution_status = "EXECUTE_COMPLETE"
 
 

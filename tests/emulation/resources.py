@@ -32,6 +32,8 @@ def patch() -> None:
     _patch_batch()
     _patch_ecr()
     replace(SubnetRouteTableAssociation, "create_from_cloudformation_json", staticmethod(_associate))
+    # In templates it stands for the group's streams too, on which policies depend.
+    replace(LogGroup, "get_cfn_attribute", lambda self, _: f"{self.arn}:*")
 
 
 def _patch_batch() -> None:
