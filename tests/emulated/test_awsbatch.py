@@ -20,8 +20,9 @@ import pytest
 
 from rios_batch import applier
 from rios_batch.aws.queue import WorkQueue
+from rios_batch.aws.runs import Run
 from rios_batch.contract import ENV_STACK, StackOutput
-from rios_batch.errors import JobMgrError, RiosBatchError, StackExportsError
+from rios_batch.errors import JobMgrError, ProcessCancelledError, RiosBatchError, StackExportsError
 from rios_batch.jobmanagers import attempt
 from tests.emulation.fixtures import clean_up, wait_for_jobs
 from tests.support import make_raster, read_raster, run_script
@@ -308,6 +309,96 @@ def test_a_failed_run_says_how_to_resume_it_and_does_only_what_is_missing(
 
     scene.assert_right()
     assert len(log.read_text().splitlines()) == NTILES - finished
+
+
+def fail_in_the_last_block(scene: Scene) -> Callable[..., None]:
+    """Run a function that fails unless there is a file ``mended``, and return it; all other tiles are finished."""
+    mended, folder = scene.folder / "mended", scene.folder
+
+    def function(info: Any, inputs: Any, outputs: Any) -> None:
+        if info.isLastBlock() and not mended.exists():
+            while len(list(folder.glob("done-*"))) < NTILES - 1:
+                time.sleep(0.05)
+            time.sleep(1)  # for the last upload
+            raise LookupError
+        outputs.result = inputs.image.astype(np.uint16) * 2
+        (folder / f"done-{info.getBlockCount()}").touch()
+
+    with pytest.raises(RiosBatchError, match="LookupError"):
+        scene(function)
+    mended.touch()
+    return function
+
+
+def test_a_resume_that_is_interrupted_at_once_loses_nothing(
+    scene: Scene, quick_cloud: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = fail_in_the_last_block(scene)
+    before = finished_tiles(quick_cloud)
+    resuming = controls()
+    resuming.setResume(True)
+
+    def interrupt(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "put_job", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            scene(function, resuming)
+
+    assert len(before) == NTILES - 1
+    assert finished_tiles(quick_cloud) == before
+    scene(function, resuming)
+    scene.assert_right()
+
+
+def test_a_main_that_only_coordinates_resumes_what_needs_no_worker(
+    scene: Scene, quick_cloud: Emulator
+) -> None:
+    made = controls()
+    made.setCoordinateOnly(True)
+    made.setResume(True)
+    made.setProgress(Cancelling())
+    with pytest.raises(ProcessCancelledError):
+        scene(with_controls=made)
+    assert len(finished_tiles(quick_cloud)) == NTILES
+
+    made.setProgress(None)
+    quick_cloud.forget_calls()
+    scene(with_controls=made)
+
+    scene.assert_right()
+    assert not any(call.operation == "submit_job" for call in quick_cloud.calls())
+
+
+class Cancelling:
+    """A progress object that cancels when everything is done."""
+
+    done = False
+
+    def setTotalSteps(self, steps: int) -> None: ...  # noqa: N802 - RIOS's names
+    def setLabelText(self, text: str) -> None: ...  # noqa: N802
+    def reset(self) -> None: ...
+    def setProgress(self, progress: int) -> None:  # noqa: N802
+        self.done = progress == 100
+
+    def wasCancelled(self) -> bool:  # noqa: N802
+        return self.done
+
+
+def test_a_resume_ends_what_a_killed_main_has_left(scene: Scene, quick_cloud: Emulator) -> None:
+    (scene.folder / "script.py").write_text(textwrap.dedent(MAIN_SCRIPT.replace("0.3", "1.0")))
+    main = subprocess.Popen([sys.executable, "script.py"], cwd=scene.folder)
+    left = worker_job(quick_cloud)
+    main.kill()
+    main.wait()
+
+    done = run_script(scene.folder, MAIN_SCRIPT.replace("0.3", "1.0"))
+
+    assert done.returncode == 0, done.stderr
+    scene.assert_right()
+    ended = next(job for job in quick_cloud.jobs() if job.job_id == left.job_id)
+    assert (ended.status, ended.status_reason) == ("FAILED", "its run is resumed")
 
 
 def test_two_runs_at_a_time_do_not_meet(scene: Scene) -> None:
