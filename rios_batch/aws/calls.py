@@ -115,8 +115,7 @@ CALLS: tuple[Call, ...] = (
     _s3("delete_objects", _OBJECTS, "DeleteObject", _MAINS, "a finished run leaves nothing"),
     # The user's own buckets.
     _s3("get_object", On.INPUT_OBJECTS, "GetObject", _ALL, "GDAL reads inputs in place"),
-    _s3("head_object", On.INPUT_OBJECTS, "GetObject", _ALL, "size of an input; is it there"),
-    _s3("list_objects_v2", On.INPUT_BUCKETS, "ListBucket", _ALL, "a missing input answers 404, not 403"),
+    _s3("list_objects", On.INPUT_BUCKETS, "ListBucket", _ALL, "GDAL: is a missing name a folder; 404, not 403"),
     _s3("list_objects_v2", On.OUTPUT_BUCKETS, "ListBucket", _MAINS, "side files of an older output"),
     _s3("delete_objects", On.OUTPUT_OBJECTS, "DeleteObject", _MAINS, "side files of an older output"),
     _s3("put_object", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "small outputs and sidecar files"),
