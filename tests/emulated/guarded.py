@@ -62,6 +62,11 @@ class Guarded:
     def bucket(self) -> str:
         return self.outputs[StackOutput.BUCKET]
 
+    def keys(self, prefix: str) -> list[str]:
+        """Give the keys in the exchange bucket that begin so."""
+        reply = self.cloud.client("s3").list_objects_v2(Bucket=self.bucket, Prefix=prefix)
+        return [item["Key"] for item in reply.get("Contents", [])]
+
     def caller(self, role: Role) -> str:
         """How the emulation calls whoever acts in a role."""
         return f"user/{USER}" if role is Role.SUBMITTER else f"role/{self.holders[role]}"
