@@ -181,7 +181,7 @@ class DeploySettings(BaseModel):
     )
     output_buckets: _NAMES = option(
         (),
-        "Buckets that main and submitters may read and write, with a folder in it if you like.",
+        "Buckets that main and submitters may write, with a folder in it if you like.",
         allowed="bucket or bucket/prefix items",
     )
 

@@ -121,8 +121,9 @@ CALLS: tuple[Call, ...] = (
     _s3("delete_objects", _OBJECTS, "DeleteObject", _MAINS, "a finished run leaves nothing"),
     # The user's own buckets.
     _s3("get_object", On.INPUT_OBJECTS, "GetObject", _ALL, "GDAL reads inputs in place"),
-    _s3("head_object", On.INPUT_OBJECTS, "GetObject", _ALL, "size of an input; is it there"),
-    _s3("list_objects_v2", On.INPUT_BUCKETS, "ListBucket", _ALL, "a missing input answers 404, not 403"),
+    _s3(
+        "list_objects", On.INPUT_BUCKETS, "ListBucket", _ALL, "GDAL: is a missing name a folder; 404, not 403"
+    ),
     _s3("list_objects_v2", On.OUTPUT_BUCKETS, "ListBucket", _MAINS, "side files of an older output"),
     _s3("put_object", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "small outputs and sidecar files"),
     _s3(
@@ -134,7 +135,14 @@ CALLS: tuple[Call, ...] = (
     ),
     _s3("upload_part", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "header and small parts of an output"),
     _s3("upload_part_copy", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "blobs go from S3 to S3"),
-    _s3("upload_part_copy", _OBJECTS, "GetObject", _MAINS, "the source side of that copy"),
+    _s3(
+        "upload_part_copy",
+        _OBJECTS,
+        "GetObject",
+        _MAINS,
+        "source of that copy; outputs put there",
+        "PutObject",
+    ),
     _s3("list_parts", On.OUTPUT_OBJECTS, "ListMultipartUploadParts", _MAINS, "sizes of copied parts"),
     _s3("complete_multipart_upload", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "the output appears whole"),
     _s3("abort_multipart_upload", On.OUTPUT_OBJECTS, "AbortMultipartUpload", _MAINS, "a run that failed"),

@@ -129,6 +129,7 @@ def open_raster(name: str, path: str | None = None) -> gdal.Dataset:
     except RuntimeError as error:
         if is_remote(path):
             missing, why = explain_failure(name, reason(error))
+            gdal.VSICurlPartialClearCache(path)  # or whoever tries again is told of it, but no longer why
             raise (MissingFileError if missing else ImageOpenError)(f"input {name!r} {why}") from error
         raise ImageOpenError(f"input {name!r} cannot be opened as a raster: {reason(error)}") from error
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -290,12 +291,13 @@ class Emulator:
             iam.delete_user(UserName=name)
 
     @contextmanager
-    def without_action(self, holder: str, action: str) -> Iterator[None]:
+    def without_action(self, holder: str, action: str, resources: str = "*") -> Iterator[None]:
         """Take one action out of a role's inline policies or a managed policy, and put it back.
 
         Parameters
         ----------
         holder : name of the role, or ARN of the policy.
+        resources : on which it is not allowed any more: a pattern for ARNs as the policy writes them.
 
         Raises
         ------
@@ -304,7 +306,7 @@ class Emulator:
         iam = self.client("iam")
         documents = _PolicyDocuments(iam, holder)
         before = documents.read()
-        after = {name: _without(document, action) for name, document in before.items()}
+        after = {name: _without(document, action, resources) for name, document in before.items()}
         if after == before:
             raise EmulationError(f"no policy of {holder} allows {action}")
         documents.write(after)
@@ -354,11 +356,20 @@ class _PolicyDocuments:
         self._iam.delete_policy_version(PolicyArn=self._holder, VersionId=before)
 
 
-def _without(document: dict[str, Any], action: str) -> dict[str, Any]:
+def _without(document: dict[str, Any], action: str, resources: str) -> dict[str, Any]:
     statements = []
     for statement in document["Statement"]:
-        given = statement["Action"]
-        left = [one for one in ([given] if isinstance(given, str) else given) if one != action]
+        given, on = _list(statement["Action"]), _list(statement["Resource"])
+        left = [one for one in on if not fnmatchcase(one, resources)]
+        if action not in given or left == on:
+            statements.append(statement)
+            continue
+        if others := [one for one in given if one != action]:
+            statements.append({**statement, "Action": others})
         if left:
-            statements.append({**statement, "Action": left if isinstance(given, list) else left[0]})
+            statements.append({**statement, "Action": [action], "Resource": left})
     return {**document, "Statement": statements}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -89,9 +89,9 @@ def pushed_tags(template: dict[str, Any]) -> list[str]:
     ]
 
 
-def leftovers(cloud: Emulator) -> list[str]:
+def leftovers(cloud: Emulator, stack_name: str = "RiosBatch") -> list[str]:
     """What an ended run must not leave: queues, jobs, uploads, and objects that no run can be resumed from."""
-    outputs = cloud.outputs()
+    outputs = cloud.outputs(stack_name)
     s3, bucket = cloud.client("s3"), outputs[StackOutput.BUCKET]
     queues = cloud.client("sqs").list_queues(QueueNamePrefix=outputs[StackOutput.RUN_QUEUE_PREFIX])
     keys = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket, Prefix=RUNS_PREFIX).get("Contents", [])]
@@ -105,9 +105,9 @@ def leftovers(cloud: Emulator) -> list[str]:
     ]
 
 
-def clean_up(cloud: Emulator) -> None:
+def clean_up(cloud: Emulator, stack_name: str = "RiosBatch") -> None:
     """Delete what a run that died has left."""
-    outputs = cloud.outputs()
+    outputs = cloud.outputs(stack_name)
     batch, sqs, s3 = cloud.client("batch"), cloud.client("sqs"), cloud.client("s3")
     for job in cloud.jobs():
         if job.status not in _ENDED:

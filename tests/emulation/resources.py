@@ -31,6 +31,7 @@ def patch() -> None:
     """Put these in place of moto's own."""
     _patch_batch()
     _patch_ecr()
+    replace(LogGroup, "get_cfn_attribute", lambda self, _: f"{self.arn}:*")  # with all its streams
     replace(SubnetRouteTableAssociation, "create_from_cloudformation_json", staticmethod(_associate))
     # In templates it stands for the group's streams too, on which policies depend.
     replace(LogGroup, "get_cfn_attribute", lambda self, _: f"{self.arn}:*")

@@ -1,0 +1,200 @@
+"""What main finds wrong before or as soon as it begins, and a region that is unlike the others."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import numpy as np
+import pytest
+
+from rios_batch import applier
+from rios_batch.contract import StackOutput
+from rios_batch.errors import JobMgrError, OutputError, StackExportsError, VersionMismatchError
+from rios_batch.jobmanagers import attempt, awsbatch
+from rios_batch.jobmanagers.versions import versions
+from tests.emulation.cloud import Emulator
+from tests.emulation.fixtures import leftovers, pushed_tags, wait_for_jobs
+from tests.support import make_raster, read_raster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SCENE = np.random.default_rng(11).integers(1, 200, (1, 96, 160), np.uint8)
+
+
+def double(_info: Any, inputs: Any, outputs: Any) -> None:
+    outputs.result = inputs.image * 2
+
+
+def run(folder: Path, target: str = "", image: str = "", *, alone: bool = False) -> None:
+    infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+    infiles.image = image or make_raster(folder / "scene.tif", SCENE)
+    outfiles.result = target or str(folder / "out.tif")
+    controls = applier.ApplierControls()
+    controls.setWindowSize(32, 32)
+    controls.setTileSize(32, 32)
+    controls.setCreationOptions(["TILED=YES", "BLOCKXSIZE=32", "BLOCKYSIZE=32"])
+    controls.setNumThreads(2)
+    controls.setJobManagerType("AWSBatch")
+    controls.setCoordinateOnly(alone)
+    applier.apply(double, infiles, outfiles, controls=controls)
+
+
+def submitted(cloud: Emulator) -> bool:
+    return any(call.operation == "submit_job" for call in cloud.calls())
+
+
+# -- versions
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["main's own worker", "a worker on Batch"])
+@pytest.mark.parametrize(
+    ("name", "version", "says"),
+    [
+        ("Python", "3.9.1", r"main has Python 3\.9\.1, workers have 3\.\d+\.\d+"),
+        ("rios_batch", "0.0.1", r"main has rios_batch 0\.0\.1, workers have \d+\.\d+\.\d+"),
+    ],
+)
+def test_workers_of_other_versions_end_the_run_with_the_cure(
+    tmp_path: Path,
+    quick_cloud: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    alone: bool,
+    name: str,
+    version: str,
+    says: str,
+) -> None:
+    monkeypatch.setattr(awsbatch, "versions", lambda: {**versions(), name: version})
+
+    with pytest.raises(
+        VersionMismatchError, match=f"^{says}: .*run main in the workers' image .*rios-batch submit"
+    ):
+        run(tmp_path, alone=alone)
+
+    assert any(call.operation == "terminate_job" for call in quick_cloud.calls())
+    bucket = quick_cloud.outputs()[StackOutput.BUCKET]
+    assert "Contents" not in quick_cloud.client("s3").list_objects_v2(Bucket=bucket)
+    assert not (tmp_path / "out.tif").exists()
+
+
+# -- a stack that cannot be used
+
+
+@contextlib.contextmanager
+def described_as(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Iterator[None]:
+    """Have CloudFormation describe the stack otherwise than it is; StackOutput names go among its outputs."""
+
+    def change(parsed: dict[str, Any], **_: Any) -> None:
+        stack = parsed["Stacks"][0]
+        stack.update({key: value for key, value in changes.items() if key in stack})
+        for output in stack["Outputs"]:
+            output["OutputValue"] = changes.get(output["OutputKey"], output["OutputValue"])
+
+    session = boto3.session.Session()
+    session.events.register("after-call.cloudformation.DescribeStacks", change)
+    with monkeypatch.context() as context:
+        context.setattr(boto3, "DEFAULT_SESSION", session)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"StackStatus": "UPDATE_IN_PROGRESS"},
+            "stack RiosBatch cannot be used, its status is UPDATE_IN_PROGRESS: wait until it is done",
+        ),
+        (
+            {"StackStatus": "UPDATE_ROLLBACK_FAILED"},
+            "stack RiosBatch cannot be used, its status is UPDATE_ROLLBACK_FAILED: look at its events, deploy again",
+        ),
+        (
+            {StackOutput.WORKER_QUEUE.value: "gone"},
+            "there is no Batch job queue gone in us-west-2; deploy the stack again",
+        ),
+        ({StackOutput.BUCKET.value: "gone"}, "there is no bucket 'gone'; check its name"),
+    ],
+    ids=["being updated", "broken", "unknown queue", "unknown bucket"],
+)
+def test_a_stack_that_cannot_be_used_is_named_before_anything_is_submitted(
+    tmp_path: Path,
+    quick_cloud: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, str],
+    says: str,
+) -> None:
+    with (
+        described_as(monkeypatch, **changes),
+        pytest.raises((StackExportsError, JobMgrError, OSError)) as caught,
+    ):
+        run(tmp_path)
+
+    assert str(caught.value) == says
+    assert not submitted(quick_cloud)
+
+
+def test_a_disabled_queue_is_named_before_anything_is_submitted(
+    tmp_path: Path, quick_cloud: Emulator
+) -> None:
+    batch, queue = quick_cloud.client("batch"), quick_cloud.outputs()[StackOutput.WORKER_QUEUE]
+    batch.update_job_queue(jobQueue=queue, state="DISABLED")
+    try:
+        with pytest.raises(
+            JobMgrError, match=f"^Batch job queue {queue} takes no jobs, it is DISABLED.*enable it"
+        ):
+            run(tmp_path)
+    finally:
+        batch.update_job_queue(jobQueue=queue, state="ENABLED")
+
+    assert not submitted(quick_cloud)
+
+
+def test_a_bucket_that_the_stack_was_not_told_of_is_named_before_anything_is_submitted(
+    tmp_path: Path, quick_cloud: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = quick_cloud.outputs()[StackOutput.SUBMITTER_POLICY]
+    quick_cloud.enforce_iam(on=True)
+    with quick_cloud.user_with(policy) as user, monkeypatch.context() as context:
+        for name, value in user.items():
+            context.setenv(name, value)
+        context.setattr(boto3, "DEFAULT_SESSION", None)
+        with pytest.raises(OutputError, match="bucket 'not-ours' may not be used .* they need s3:ListBucket"):
+            run(tmp_path, target="s3://not-ours/out.tif")
+
+    assert not submitted(quick_cloud)
+
+
+# -- us-east-1
+
+
+@pytest.fixture(scope="module")
+def virginia(default_template: dict[str, Any], shared_cloud: Emulator) -> Iterator[Emulator]:
+    del shared_cloud  # its presence lets a test open sockets
+    with Emulator.start(region="us-east-1", grace_seconds=2) as cloud:
+        cloud.bootstrap()
+        cloud.deploy(default_template, image_tags=pushed_tags(default_template))
+        yield cloud
+
+
+def test_a_run_in_us_east_1_is_like_any_other(
+    tmp_path: Path, virginia: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in virginia.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_SESSION_TOKEN")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr(attempt, "POLL_SECONDS", 0.2)
+    s3 = virginia.client("s3")
+    s3.create_bucket(Bucket="data")
+    assert s3.get_bucket_location(Bucket="data")["LocationConstraint"] is None
+    s3.upload_file(make_raster(tmp_path / "scene.tif", SCENE), "data", "scene.tif")
+
+    run(tmp_path, "s3://data/out.tif", "s3://data/scene.tif", alone=True)
+
+    s3.download_file("data", "out.tif", str(tmp_path / "out.tif"))
+    np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), SCENE * 2)
+    wait_for_jobs(virginia)
+    assert leftovers(virginia) == []
