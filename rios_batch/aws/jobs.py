@@ -72,6 +72,10 @@ class WorkerJobs:
         self._job_id = ""
         self._count = 0
 
+    @property
+    def submitted(self) -> bool:
+        return bool(self._job_id)
+
     def submit(self, count: int, environment: Mapping[str, str]) -> None:
         """Submit ``count`` workers with one request."""
         request: SubmitJobRequestTypeDef = {
@@ -121,7 +125,7 @@ class WorkerJobs:
 
     def deaths(self) -> str:
         """Say in Batch's words how workers ended that failed; empty if none did."""
-        if not self._job_id:
+        if not self.submitted:
             return ""
         job = self._first_child("FAILED") if self._count > 1 else self._describe(self._job_id)
         if job is None or job["status"] != "FAILED":

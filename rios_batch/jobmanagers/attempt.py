@@ -252,7 +252,12 @@ class Attempt:
 
     def _explain(self, now: float) -> None:
         """Say why workers are not there yet, and whether they have ended too early."""
-        if not self._count or self._said_that_workers_ended or self._all_finished or now < self._explain_at:
+        if (
+            not self._jobs.submitted
+            or self._said_that_workers_ended
+            or self._all_finished
+            or now < self._explain_at
+        ):
             return
         self._explain_at = now + EXPLAIN_SECONDS
         report = self._jobs.report()
