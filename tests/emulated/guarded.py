@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
@@ -29,11 +29,20 @@ USER = "somebody"
 
 @dataclass(frozen=True)
 class Guarded:
-    """The stack; ``holders`` has the name of each job role, and the ARN of the submitters' policy."""
+    """The stack.
+
+    Attributes
+    ----------
+    holders : name of each job role, and ARN of the submitters' policy.
+    credentials : variables with those of each role; a submitter is a user who has that policy and no other.
+    sessions : boto3's for each role.
+    """
 
     cloud: Emulator
     outputs: dict[str, str]
     holders: dict[Role, str]
+    credentials: dict[Role, dict[str, str]]
+    sessions: dict[Role, boto3.session.Session] = field(default_factory=dict)
 
     @classmethod
     @contextlib.contextmanager
@@ -51,7 +60,10 @@ class Guarded:
             for kind in ("Worker", "Main")
         )
         submitter = outputs[StackOutput.SUBMITTER_POLICY]
-        yield cls(cloud, outputs, {Role.WORKER: worker, Role.MAIN: main, Role.SUBMITTER: submitter})
+        holders = {Role.WORKER: worker, Role.MAIN: main, Role.SUBMITTER: submitter}
+        with cloud.user_with(submitter, name=USER) as user:
+            credentials = {role: cloud.assume_role(holders[role]) for role in (Role.WORKER, Role.MAIN)}
+            yield cls(cloud, outputs, holders, {**credentials, Role.SUBMITTER: user})
         for bucket in (SCENES, MAPS):
             for item in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
                 s3.delete_object(Bucket=bucket, Key=item["Key"])
@@ -74,15 +86,11 @@ class Guarded:
     @contextlib.contextmanager
     def acting_as(self, role: Role, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         """Have this process, and those that it starts, hold a role's credentials and no others."""
-        with contextlib.ExitStack() as held:
-            if role is Role.SUBMITTER:
-                values = held.enter_context(self.cloud.user_with(self.holders[role], name=USER))
-            else:
-                values = self.cloud.assume_role(self.holders[role])
-            context = held.enter_context(monkeypatch.context())
-            for name, value in {**values, ENV_STACK: STACK}.items():
+        with monkeypatch.context() as context:
+            for name, value in {**self.credentials[role], ENV_STACK: STACK}.items():
                 context.setenv(name, value)
-            context.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials that it has found once
+            # boto3's own keeps the credentials that it has found once; one for each role also keeps what it has loaded.
+            context.setattr(boto3, "DEFAULT_SESSION", self.sessions.setdefault(role, boto3.session.Session()))
             yield
 
     def without(self, role: Role, on: On, action: str) -> contextlib.AbstractContextManager[None]:

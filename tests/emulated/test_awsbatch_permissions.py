@@ -358,12 +358,10 @@ class Scenario:
         submit = WorkerJobs.submit
 
         def submit_hurried(jobs: WorkerJobs, *arguments: Any) -> None:
-            client = jobs._client
-            jobs._client = Hurried(client)
-            try:
+            hurried: Any = Hurried(jobs._client)
+            with self.monkeypatch.context() as context:
+                context.setattr(jobs, "_client", hurried)
                 submit(jobs, *arguments)
-            finally:
-                jobs._client = client
 
         self.monkeypatch.setattr(WorkerJobs, "submit", submit_hurried)
 
