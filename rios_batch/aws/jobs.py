@@ -99,18 +99,15 @@ class WorkerJobs:
         By name too: a request whose answer was lost, or that was interrupted, may have made a job all the same.
         """
         with explained("the workers' job"):
-            # With a filter Batch gives jobs of all states, whose names begin so if the value ends in *.
+            if self._job_id:
+                self._client.terminate_job(jobId=self._job_id, reason=reason)
             pages = self._client.get_paginator("list_jobs").paginate(
                 jobQueue=self._exports.worker_queue, filters=[{"name": "JOB_NAME", "values": [self.name]}]
             )
-            found = {
-                job["jobId"]
-                for page in pages
-                for job in page["jobSummaryList"]
-                if job["jobName"] == self.name and job.get("status") not in _ENDED
-            }
-            for job_id in found | ({self._job_id} - {""}):
-                self._client.terminate_job(jobId=job_id, reason=reason)
+            found = (job for page in pages for job in page["jobSummaryList"] if job["jobName"] == self.name)
+            for job in found:
+                if job["jobId"] != self._job_id and job.get("status") not in _ENDED:
+                    self._client.terminate_job(jobId=job["jobId"], reason=reason)
 
     def report(self) -> JobReport:
         """Ask how the workers are."""

@@ -44,6 +44,7 @@ SMALLEST_PART_BYTES, LARGEST_PART_BYTES, MOST_PARTS = 5 * MIB, 5 * 2**30, 10_000
 _KEYS_PER_DELETION = 1000
 _CONFLICT_ATTEMPTS = 10
 _BODY_ATTEMPTS = 5
+_UPLOAD_PART_BYTES = 16 * MIB
 
 
 def make_s3_client(*, region: str | None = None) -> S3Client:
@@ -209,8 +210,13 @@ class Bucket:
                 self.name,
                 key,
                 ExtraArgs={"Metadata": dict(metadata or {})},
-                Callback=lambda _: _check_not(stopped),
-                Config=TransferConfig(multipart_threshold=16 * MIB, multipart_chunksize=16 * MIB),
+                # boto3 leaves the file open when this raises; a small one is sent before it matters.
+                Callback=(lambda _: _check_not(stopped))
+                if path.stat().st_size > _UPLOAD_PART_BYTES
+                else None,
+                Config=TransferConfig(
+                    multipart_threshold=_UPLOAD_PART_BYTES, multipart_chunksize=_UPLOAD_PART_BYTES
+                ),
             )
 
     def multipart(self, key: str) -> MultipartUpload:

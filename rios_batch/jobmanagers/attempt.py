@@ -241,7 +241,7 @@ class Attempt:
         else:
             log.warning("%s is done again, it failed on %s: %s", tile, failure.worker, failure.message)
             return
-        raise error_of(replace(failure, message="\n".join(filter(None, [said, self._deaths()]))))
+        raise error_of(replace(failure, message="; ".join(filter(None, [said, self._deaths()]))))
 
     def _deaths(self) -> str:
         """Ask Batch how workers ended; that it cannot be asked must not hide what is explained by it."""

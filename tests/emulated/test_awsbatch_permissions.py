@@ -180,7 +180,8 @@ class Runs:
         s3 = cloud.client("s3")
         s3.download_file(MAPS, "large.tif", str(here / "large.tif"))
         np.testing.assert_array_equal(read_raster(here / "large.tif"), 255 - LARGE)
-        assert "Contents" not in s3.list_objects_v2(Bucket=MAPS, Prefix="large.tif.aux")
+        aux = s3.get_object(Bucket=MAPS, Key="large.tif.aux.xml")["Body"].read()
+        assert b"older" not in aux
         wait_for_jobs(cloud)
         calls = cloud.calls()
         assert [call for call in calls if call.status in (401, 403)] == []
@@ -297,13 +298,17 @@ class Scenario:
 
     def begin_and_fail(self) -> None:
         """The same, and then something goes wrong."""
-        self.monkeypatch.setattr(Attempt, "_explain", fail)
+        self.monkeypatch.setattr(Attempt, "_explain", fail_once_submitted)
         with pytest.raises(JobMgrError, match="^something went wrong$"):
             self.begin()
 
     def compute_beside_main(self) -> None:
         self.stack.cloud.limit_capacity(0)
         self.run(controls(alone=False))
+
+    def die_beside_main(self) -> None:
+        self.stack.cloud.limit_capacity(0)
+        self.run(controls(alone=False), die)
 
     def lose_all_workers(self) -> None:
         """Workers of an image of another version do not start."""
@@ -320,7 +325,9 @@ class Scenario:
         self.run(controls(1), image=f"s3://{SCENES}/missing.tif")
 
     def write_to_s3(self) -> None:
-        self.stack.cloud.client("s3").put_object(Bucket=MAPS, Key="copy.tif.ovr", Body=b"of an older output")
+        self.stack.cloud.client("s3").put_object(
+            Bucket=MAPS, Key="copy.tif.aux.xml", Body=b"of an older output"
+        )
         self.run(controls(1), target=f"s3://{MAPS}/copy.tif")
 
     def write_much_to_s3(self) -> None:
@@ -386,8 +393,9 @@ class Hurried:
         return self.client.submit_job(**{**request, "containerOverrides": overrides})
 
 
-def fail(*_: object) -> None:
-    raise JobMgrError("something went wrong")
+def fail_once_submitted(attempt: Attempt, _now: float) -> None:
+    if attempt._jobs.submitted:
+        raise JobMgrError("something went wrong")
 
 
 def slow(_info: Any, inputs: Any, outputs: Any) -> None:
@@ -426,22 +434,21 @@ OF_MAINS: dict[tuple[On, str], Missing] = {
     (On.INPUT_OBJECTS, "s3:GetObject"): Missing(S.read_from_s3, ImageOpenError),
     (On.OUTPUT_BUCKETS, "s3:ListBucket"): Missing(S.write_to_s3, OutputError),
     (On.OUTPUT_OBJECTS, "s3:PutObject"): Missing(S.write_to_s3, OutputError),
-    (On.OUTPUT_OBJECTS, "s3:DeleteObject"): Missing(S.write_to_s3, OutputError),
     (On.OUTPUT_OBJECTS, "s3:AbortMultipartUpload"): Missing(S.write_to_s3, leaves="unfinished upload"),
     (On.OUTPUT_OBJECTS, "s3:ListMultipartUploadParts"): Missing(S.write_much_to_s3, OutputError),
     (On.RUN_QUEUES, "sqs:CreateQueue"): REFUSED,
     (On.RUN_QUEUES, "sqs:DeleteQueue"): Missing(S.begin_and_fail, leaves="queue"),
     (On.RUN_QUEUES, "sqs:SendMessage"): REFUSED,
-    (On.RUN_QUEUES, "sqs:ReceiveMessage"): REFUSED,
+    (On.RUN_QUEUES, "sqs:ReceiveMessage"): Missing(S.compute_beside_main),
     (On.RUN_QUEUES, "sqs:DeleteMessage"): Missing(S.compute_beside_main),
-    (On.RUN_QUEUES, "sqs:ChangeMessageVisibility"): REFUSED,
+    (On.RUN_QUEUES, "sqs:ChangeMessageVisibility"): Missing(S.die_beside_main),
     (On.RUN_QUEUES, "sqs:GetQueueAttributes"): REFUSED,
     (On.JOB_QUEUES_AND_DEFINITIONS, "batch:SubmitJob"): REFUSED,
     (On.NEW_JOBS, "batch:TagResource"): REFUSED,
     (On.OWN_JOBS, "batch:TerminateJob"): Missing(S.begin_and_fail, leaves="job"),
     (On.EVERYTHING, "batch:DescribeJobQueues"): REFUSED,
     (On.EVERYTHING, "batch:DescribeJobs"): REFUSED,
-    (On.EVERYTHING, "batch:ListJobs"): Missing(S.lose_all_workers),
+    (On.EVERYTHING, "batch:ListJobs"): Missing(S.lose_all_workers, JobMgrError),
     (On.JOB_LOG, "logs:GetLogEvents"): Missing(S.lose_all_workers, JobMgrError),
 }
 OF_WORKERS: dict[tuple[On, str], Missing] = {
