@@ -60,7 +60,7 @@ class Attempt:
         self._suffix = secrets.token_hex(2)
         self._jobs = WorkerJobs(cloud.batch, cloud.exports, f"rios-batch-{run.run_id}-{self._suffix}")
         self._count = 0
-        self._undo: list[tuple[str, Callable[[], None]]] = [("connections", cloud.close)]
+        self._undo: list[tuple[str, Callable[[], None]]] = []
         self._stopping = threading.Event()
         self._own_worker: OwnWorker | None = None
         self._found: dict[int, ObjectInfo] = {}  # finished, and not handed over yet
@@ -119,6 +119,7 @@ class Attempt:
         self._queue.send(missing)
         if self._count:
             self._copy_inputs()
+        if self._count and not self._dismissed:  # main's own worker may have been quicker than the copying
             self._undo.append(("its Batch job", self._end_jobs))
             self._jobs.submit(self._count, config.run_env())
 
@@ -142,7 +143,8 @@ class Attempt:
             except BaseException:
                 self._stopping.set()
                 raise
-        self._run.put_staged_inputs(copying.result())
+        if not self._dismissed:
+            self._run.put_staged_inputs(copying.result())
 
     def results(self) -> Generator[TileResult, None, None]:
         """Yield all tiles in order, a few fetched ahead."""

@@ -7,6 +7,7 @@ Batch starts elsewhere; so a run finishes with or without Batch, which only make
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import hashlib
@@ -113,20 +114,20 @@ class AWSBatch(JobManager):
             "cloud_options": cloud_options(job),
         }
         attempt = Attempt(self._cloud, self._run, job, self.numThreads, self.options)
-        try:
-            with explained(f"run {self._run.run_id}"):
-                self._run.put_description(description)
-                attempt.start(self._run.put_job(pickled))
-                yield from attempt.results()
-        except BaseException:  # GeneratorExit too: an output could not be written
-            log.info("ending run %s", self._run.run_id)
+        with contextlib.closing(self._cloud):
             try:
-                attempt.stop()
-            finally:
-                self._keep_or_forget(len(job.plan))
-            raise
-        attempt.stop()
-        self._forget()
+                with explained(f"run {self._run.run_id}"):
+                    self._run.put_description(description)
+                    attempt.start(self._run.put_job(pickled))
+                    yield from attempt.results()
+            except BaseException:  # GeneratorExit too: an output could not be written
+                try:
+                    attempt.stop()
+                finally:
+                    self._keep_or_forget(len(job.plan))
+                raise
+            attempt.stop()
+            self._forget()
 
     def _forget(self) -> None:
         try:

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from rios_batch import applier
+from rios_batch.aws.objects import UploadStoppedError
 from rios_batch.aws.queue import WorkQueue
 from rios_batch.aws.runs import Run
 from rios_batch.contract import ENV_STACK, StackOutput
@@ -432,6 +433,22 @@ def test_without_machines_main_does_everything(scene: Scene, quick_cloud: Emulat
 
     scene.assert_right()
     assert {record.worker.partition(",")[0] for record in result.tiles} == {"main"}
+
+
+def test_main_may_be_quicker_than_the_copying_of_its_inputs(
+    scene: Scene, quick_cloud: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_for_ever(*arguments: Any) -> dict[str, str]:
+        stopped: Callable[[], bool] = arguments[-1]
+        wait_until(stopped)
+        raise UploadStoppedError
+
+    monkeypatch.setattr(attempt, "copy_local_inputs", copy_for_ever)
+
+    scene()
+
+    scene.assert_right()
+    assert not any(call.operation == "submit_job" for call in quick_cloud.calls())
 
 
 def test_main_that_only_coordinates_computes_nothing(scene: Scene) -> None:
