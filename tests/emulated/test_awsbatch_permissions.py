@@ -226,7 +226,10 @@ def test_a_detached_script_is_followed_and_terminated_with_the_submitters_policy
 
 # What the table has and these runs do not do.
 NOT_MADE = {
-    (Role.WORKER, "change_message_visibility_batch"): "a tile that takes longer than a third of a lease",
+    **dict.fromkeys(
+        ((role, "change_message_visibility_batch") for role in Role),
+        "a tile that takes longer than a third of a lease",
+    ),
     (Role.WORKER, "get_queue_attributes"): "an empty queue, for twenty seconds",
     (Role.WORKER, "list_objects"): "an input that is gone, since main has seen it",
 }
