@@ -169,7 +169,8 @@ def _run(
     with contextlib.ExitStack() as cleanup:
         sinks = []
         for output in job.outputs:
-            sinks.append(open_sink(output, job.grid))
+            before_close = controls.getOptionForImagename("callBeforeClose", output.name)
+            sinks.append(open_sink(output, job.grid, job.encoded_overviews(output), before_close))
             cleanup.callback(sinks[-1].abort)
         report = cleanup.enter_context(_ProgressReport(controls.progress, len(job.plan)))
         # Last in, first out: workers have stopped before their outputs are removed.
@@ -184,7 +185,7 @@ def _run(
             done.append(_Done(result.record, result.other_args, time.perf_counter() - started))
             report.tile_done()
         for sink in sinks:
-            sink.finish()
+            sink.finish(())
         copies = [other_args]
         if manager.numThreads > 1:
             copies = _merged(other_args, [tile.other_args for tile in done], controls)

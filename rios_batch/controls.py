@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import numbers
 import os
 from collections.abc import Sequence
@@ -14,10 +15,11 @@ from rios_batch.errors import ParameterError, UnavailableError
 from rios_batch.grid import FOOTPRINT_NAMES, INTERSECTION, PixelGridDefn
 from rios_batch.notyet import NOT_YET
 from rios_batch.otherargs import resolve_rule
+from rios_batch.raster.overviews import METHODS
 from rios_batch.raster.warp import RESAMPLE_METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from numpy.typing import DTypeLike
 
@@ -29,6 +31,8 @@ DEFAULTWINDOWXSIZE = 256
 DEFAULTWINDOWYSIZE = 256
 DEFAULTOVERLAP = 0
 DEFAULT_RESAMPLEMETHOD = "near"
+DEFAULT_OVERVIEWLEVELS = (4, 8, 16, 32, 64, 128, 256, 512)
+DEFAULT_MINOVERVIEWDIM = 128
 DEFAULT_JOB_MANAGER = "multiprocessing"
 
 
@@ -36,7 +40,8 @@ class ApplierControls:
     """Settings of a run. Setters that take ``imagename`` set one symbolic name's value, or all when None.
 
     Environment variables ``RIOS_DFLT_DRIVER``, ``RIOS_DFLT_CREOPT_<driver>``, ``RIOS_DFLT_FOOTPRINT``,
-    ``RIOS_DFLT_BLOCKXSIZE``, ``RIOS_DFLT_BLOCKYSIZE``, ``RIOS_DFLT_OVERLAP``, ``RIOS_DFLT_JOBMGRTYPE`` and
+    ``RIOS_DFLT_BLOCKXSIZE``, ``RIOS_DFLT_BLOCKYSIZE``, ``RIOS_DFLT_OVERLAP``, ``RIOS_DFLT_OVERVIEWLEVELS``, ``RIOS_DFLT_MINOVERLEVELDIM``,
+    ``RIOS_DFLT_OVERVIEWAGGTYPE``, ``RIOS_DFLT_JOBMGRTYPE`` and
     ``RIOS_AWSBATCH_RESUME`` (see ``setResume``) are read when the object is made.
     """
 
@@ -72,7 +77,15 @@ class ApplierControls:
         self.layernames: list[str] | None = None
         self.layerselection: list[int] | None = None
         self.calcStats = False
-        self.omitPyramids = True
+        self.omitPyramids = False
+        self.overviewLevels = _levels_from_environment()
+        self.overviewMinDim = _from_environment(
+            "RIOS_DFLT_MINOVERLEVELDIM", DEFAULT_MINOVERVIEWDIM, at_least=0
+        )
+        self.overviewAggType: str | None = None
+        self.callBeforeClose: Callable[[Any], object] | None = None
+        if aggregation := os.environ.get("RIOS_DFLT_OVERVIEWAGGTYPE"):
+            self.setOverviewAggregationType(aggregation)
         self.tempdir = "."
         self.otherArgsMergeRules: dict[str, MergeRule] = {}
         self.optionsByImage: dict[str, dict[str, Any]] = {}
@@ -295,18 +308,50 @@ class ApplierControls:
         self.setOptionForImagename("calcStats", imagename, False)
 
     def setOmitPyramids(self, omitPyramids: bool, imagename: str | None = None) -> None:
-        """Accept True only: pyramids are not written yet.
+        """Write no overviews; by default there are some where the raster is large enough."""
+        self.setOptionForImagename("omitPyramids", imagename, bool(omitPyramids))
 
-        Raises
-        ------
-        UnavailableError : False was given.
+    def setOverviewLevels(self, overviewLevels: Sequence[int], imagename: str | None = None) -> None:
+        """Set how many times smaller the overviews are; default 4, 8, 16, ... 512."""
+        levels = sorted({_at_least(2, level, "overview level") for level in overviewLevels})
+        if not levels:
+            raise ParameterError("give at least one overview level, or use setOmitPyramids(True)")
+        self.setOptionForImagename("overviewLevels", imagename, levels)
+
+    def setOverviewMinDim(self, overviewMinDim: int, imagename: str | None = None) -> None:
+        """Leave out overviews whose shorter side has no more pixels than this; default 128."""
+        self.setOptionForImagename(
+            "overviewMinDim", imagename, _at_least(0, overviewMinDim, "smallest overview")
+        )
+
+    def setOverviewAggregationType(self, overviewAggType: str | None, imagename: str | None = None) -> None:
+        """Set how pixels of overviews are made, by GDAL's name: NEAREST (default), AVERAGE, MODE, RMS, ...
+
+        Each is made of the pixels it covers and no others, except with GAUSS, BILINEAR, CUBIC, CUBICSPLINE and LANCZOS,
+        for which one process writes the output. Pixels that have the output's nodata value are left out of averages.
         """
-        if not omitPyramids:
-            raise UnavailableError(
-                "controls.setOmitPyramids(False) is not available in this version: pyramids are not written yet; "
-                "use gdaladdo on the output"
+        name = None if overviewAggType is None else str(overviewAggType).upper()
+        if name not in (None, *METHODS):
+            raise ParameterError(
+                f"overview aggregation type {overviewAggType!r}: use one of {', '.join(METHODS)}"
             )
-        self.setOptionForImagename("omitPyramids", imagename, True)
+        self.setOptionForImagename("overviewAggType", imagename, name)
+
+    def setCallBeforeClose(
+        self,
+        callBeforeClose: Callable[..., object] | None,
+        args: Sequence[Any] = (),
+        imagename: str | None = None,
+    ) -> None:
+        """Have ``callBeforeClose(dataset, *args)`` called in main with each finished output.
+
+        ``dataset`` is a `gdal.Dataset`, open for changes, with all its pixels, overviews and statistics. The output is not
+        in its place yet; if the function raises, it never will be.
+        """
+        if callBeforeClose is not None and not callable(callBeforeClose):
+            raise ParameterError(f"callBeforeClose is a {type(callBeforeClose).__name__}, not a function")
+        call = None if callBeforeClose is None else functools.partial(_call, callBeforeClose, tuple(args))
+        self.setOptionForImagename("callBeforeClose", imagename, call)
 
     # -- the run
 
@@ -417,6 +462,23 @@ def _number(value: float, what: str) -> float:
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         return float(value)
     raise ParameterError(f"the {what} must be a number, not {value!r}")
+
+
+def _call(function: Callable[..., object], args: tuple[Any, ...], dataset: Any) -> object:
+    return function(dataset, *args)
+
+
+def _levels_from_environment() -> list[int]:
+    name = "RIOS_DFLT_OVERVIEWLEVELS"
+    text = os.environ.get(name)
+    if not text:
+        return list(DEFAULT_OVERVIEWLEVELS)
+    words = text.replace(",", " ").split()
+    if not words or any(not word.isdecimal() or int(word) < 2 for word in words):  # noqa: PLR2004 - 1 is no overview
+        raise ParameterError(
+            f"environment variable {name} must be whole numbers of at least 2, such as '4,8,16', not {text!r}"
+        )
+    return sorted({int(word) for word in words})
 
 
 def _from_environment(

@@ -7,7 +7,7 @@ libtiff (8-byte offsets and counts). Pixels are never decoded here: a block is a
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,11 +15,17 @@ import numpy as np
 from rios_batch.errors import RiosBatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
 TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTE_COUNTS = 322, 323, 324, 325
+_PLANAR_CONFIGURATION, _PLANAR = 284, 2
+_NEW_SUBFILE_TYPE, _REDUCED_RESOLUTION = 254, 1
+# Photometric interpretation, colour map and extra samples: how the pixels are to be shown.
+_COLOURS = (262, 320, 338)
+# Georeference (GeoTIFF 1.1, section 7) and GDAL's metadata, which GDAL writes for the full resolution only.
+_OF_THE_WHOLE = (33550, 33922, 34264, 34735, 34736, 34737, 42112)
 _LONG, _LONG8 = 4, 16
 # Bytes per value of each TIFF field type; 13 is IFD, 16-18 are BigTIFF's.
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -87,6 +93,17 @@ class TiledTiff:
     offsets: NDArray[np.uint64] = field(repr=False)
     byte_counts: NDArray[np.uint64] = field(repr=False)
 
+    @property
+    def block_size(self) -> tuple[int, int]:
+        """Return width and height of a block in pixels."""
+        width, height = (int(_unsigned(self.fields[tag], self.order)[0]) for tag in (TILE_WIDTH, TILE_LENGTH))
+        return width, height
+
+    @property
+    def is_planar(self) -> bool:
+        """Say whether each band has blocks of its own."""
+        return int(_unsigned(self.fields[_PLANAR_CONFIGURATION], self.order)[0]) == _PLANAR
+
 
 def parse_tiled_tiff(data: bytes | bytearray | memoryview) -> TiledTiff:
     """Read the first directory of a whole TIFF in memory.
@@ -148,12 +165,29 @@ def header_size(template: TiledTiff) -> int:
     return _Flavour(template.order, template.big).header_bytes
 
 
+def reduced(template: TiledTiff, full: TiledTiff) -> TiledTiff:
+    """Return a TIFF's directory as that of an overview of ``full``: marked so, shown in the same colours."""
+    fields = {tag: entry for tag, entry in template.fields.items() if tag not in (*_OF_THE_WHOLE, *_COLOURS)}
+    fields |= {tag: full.fields[tag] for tag in _COLOURS if tag in full.fields}
+    mark = struct.pack(template.order + "L", _REDUCED_RESOLUTION)
+    return replace(template, fields={**fields, _NEW_SUBFILE_TYPE: Field(_LONG, 1, mark)})
+
+
 def directory(
-    template: TiledTiff, offsets: NDArray[np.uint64], byte_counts: NDArray[np.uint64], position: int
+    template: TiledTiff,
+    offsets: NDArray[np.uint64],
+    byte_counts: NDArray[np.uint64],
+    position: int,
+    *,
+    another_follows: bool = False,
 ) -> bytes:
     """Return the template's directory with another block index, to be placed at ``position``.
 
     Every other tag is copied as it is. ``offsets`` must be 0 where ``byte_counts`` is.
+
+    Parameters
+    ----------
+    another_follows : the next directory of the file stands where this one ends.
     """
     flavour = _Flavour(template.order, template.big)
     wide = _LONG8 if template.big else _LONG
@@ -174,8 +208,10 @@ def directory(
         values += bytes(-(values_at + len(values)) % 8)  # word alignment is required; 8 suits BigTIFF
         entries += flavour.pack_offset(values_at + len(values))
         values += entry.data
-    no_next_directory = flavour.pack_offset(0)
-    return bytes(count + entries + no_next_directory + values)
+    if another_follows:
+        values += bytes(-(values_at + len(values)) % 8)
+    next_directory = flavour.pack_offset(values_at + len(values) if another_follows else 0)
+    return bytes(count + entries + next_directory + values)
 
 
 def _index_field(values: NDArray[np.uint64], kind: int, order: str) -> Field:
@@ -196,6 +232,15 @@ class EncodedBlocks:
     @property
     def nbytes(self) -> int:
         return self.data.nbytes
+
+
+def joined(parts: Sequence[EncodedBlocks]) -> EncodedBlocks:
+    """Put blocks end to end."""
+    if len(parts) == 1:
+        return parts[0]
+    return EncodedBlocks(
+        np.concatenate([part.data for part in parts]), np.concatenate([part.byte_counts for part in parts])
+    )
 
 
 def take_blocks(data: bytes | bytearray | memoryview) -> EncodedBlocks:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rios_batch.grid import PixelGridDefn, PixelWindow
     from rios_batch.plan import TilePlan
     from rios_batch.protocols import BlobShelf
+    from rios_batch.pyramid import Pyramid
 
     Array = NDArray[Any]
     UserFunction = Callable[..., object]
@@ -92,7 +93,8 @@ class OutputSpec:
 
     ``sequence`` is the position in a list of files, or None for a single file. ``encoded_by_workers``
     says that tiles arrive as encoded TIFF blocks; otherwise they arrive as arrays.
-    ``blocks_are_whole`` says that every block of the user function is also whole TIFF blocks.
+    ``blocks_are_whole`` says that every block of the user function is also whole TIFF blocks. ``pyramid`` is
+    None where there are no overviews.
     """
 
     name: str
@@ -105,6 +107,7 @@ class OutputSpec:
     layer_names: tuple[str, ...]
     encoded_by_workers: bool
     blocks_are_whole: bool
+    pyramid: Pyramid | None = None
 
     @property
     def label(self) -> str:
@@ -137,6 +140,10 @@ class TileJob:
             for spec in self.inputs
         )
         return replace(self, inputs=inputs)
+
+    def encoded_overviews(self, output: OutputSpec) -> tuple[int, ...]:
+        """Return the factors of an output's overviews that are encoded with each tile; main encodes the others."""
+        return output.pyramid.encoded_in_tiles(self.plan) if output.pyramid else ()
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -195,15 +202,20 @@ class StoredBlocks:
 
 @dataclass(frozen=True)
 class TileOutput:
-    """One output's part of a tile: encoded blocks, here or in S3, or an array of shape (bands, rows, cols)."""
+    """One output's part of a tile: encoded blocks, here or in S3, or an array of shape (bands, rows, cols).
+
+    Blocks are those of all resolutions that are whole in the tile, the coarsest first. ``summit`` is the tile at the
+    coarsest of them, as an array, of which main makes the overviews that are coarser still.
+    """
 
     layout: Layout
     payload: EncodedBlocks | StoredBlocks | Array = field(repr=False)
+    summit: Array | None = field(default=None, repr=False)
 
     @property
     def nbytes(self) -> int:
         """Return the size of what travels."""
-        return self.payload.nbytes
+        return self.payload.nbytes + (0 if self.summit is None else self.summit.nbytes)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from rios_batch.errors import ParameterError
 from rios_batch.grid import PixelWindow
+from rios_batch.pyramid import OVERVIEW_BLOCK_PX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 TIFF_BLOCK_MULTIPLE_PX = 16  # TIFF 6.0, section 15: TileWidth and TileLength are multiples of 16
 PREFERRED_TIFF_BLOCK_PX = 256  # GDAL's own default
@@ -152,6 +153,7 @@ def plan_tiles(
     num_workers: int = 1,
     bytes_per_px: int = 8,
     tile_size_px: tuple[int, int] | None = None,
+    overview_factors: Collection[int] = (),
 ) -> TilePlan:
     """Group blocks into tiles.
 
@@ -165,11 +167,18 @@ def plan_tiles(
     num_workers : with 1 the row-by-row order of blocks is kept whatever the width.
     bytes_per_px : what a pixel takes with all its bands, as far as it is known before the run.
     tile_size_px : ``(width, height)`` wanted, in pixels; rounded up to whole units.
+    overview_factors : how many times smaller overviews are that can be encoded with tiles. Tiles are whole blocks of as
+        many of them as leaves several tiles for each worker; with one worker it does not matter who encodes them.
 
     Raises
     ------
     ParameterError : ``tile_size_px`` is not positive.
     """
+    target_px = min(TARGET_TILE_PX, TARGET_TILE_BYTES // bytes_per_px)
+    if num_workers > 1:
+        unit_xblocks, unit_yblocks = _unit_with_overviews(
+            blocks, (unit_xblocks, unit_yblocks), overview_factors, num_workers, target_px, tile_size_px
+        )
     nx_units, ny_units = -(-blocks.nblocks_x // unit_xblocks), -(-blocks.nblocks_y // unit_yblocks)
     unit_width, unit_height = unit_xblocks * blocks.window_xsize, unit_yblocks * blocks.window_ysize
     if tile_size_px is not None:
@@ -180,7 +189,6 @@ def plan_tiles(
         return TilePlan(blocks, x_units * unit_xblocks, y_units * unit_yblocks)
 
     wanted_tiles = TILES_PER_WORKER * num_workers
-    target_px = min(TARGET_TILE_PX, TARGET_TILE_BYTES // bytes_per_px)
     row_px = min(unit_height, blocks.nrows) * blocks.ncols
     y_units = max(1, min(target_px // row_px, ny_units // wanted_tiles))
     x_units = nx_units
@@ -190,3 +198,31 @@ def plan_tiles(
         too_few = -(-wanted_tiles // -(-ny_units // y_units)) if num_workers > 1 else 1
         x_units = -(-nx_units // min(nx_units, max(too_wide, too_few)))
     return TilePlan(blocks, x_units * unit_xblocks, y_units * unit_yblocks)
+
+
+def _unit_with_overviews(
+    blocks: BlockGrid,
+    unit: tuple[int, int],
+    factors: Collection[int],
+    num_workers: int,
+    most_px: int,
+    tile_size_px: tuple[int, int] | None,
+) -> tuple[int, int]:
+    """Return the smallest tile, in blocks, that is whole TIFF blocks of the coarsest overview that it has room for."""
+    windows, nblocks = (blocks.window_xsize, blocks.window_ysize), (blocks.nblocks_x, blocks.nblocks_y)
+    for factor in sorted(factors, reverse=True):
+        sides = [
+            math.lcm(n * window, factor * OVERVIEW_BLOCK_PX) // window
+            for n, window in zip(unit, windows, strict=True)
+        ]
+        xblocks, yblocks = (min(side, n) for side, n in zip(sides, nblocks, strict=True))
+        if tile_size_px is not None:
+            wanted = (-(-size // window) for size, window in zip(tile_size_px, windows, strict=True))
+            fits = all(side <= want for side, want in zip((xblocks, yblocks), wanted, strict=True))
+        else:
+            ntiles = -(-blocks.nblocks_x // xblocks) * -(-blocks.nblocks_y // yblocks)
+            fits = ntiles >= TILES_PER_WORKER * num_workers
+            fits &= xblocks * windows[0] * yblocks * windows[1] <= most_px
+        if fits:
+            return xblocks, yblocks
+    return unit

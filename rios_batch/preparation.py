@@ -11,7 +11,9 @@ from rios_batch.errors import ParameterError
 from rios_batch.inputs import InputPlan, as_list
 from rios_batch.jobspec import OutputSpec, TileJob
 from rios_batch.plan import BlockGrid, plan_tiles
+from rios_batch.pyramid import Pyramid
 from rios_batch.raster.cloud import gdal_name, is_remote, release_connections
+from rios_batch.raster.overviews import DEFAULT_METHOD
 from rios_batch.raster.outputs import choose_format, driver_for_extension
 from rios_batch.s3names import SCHEME, S3Name
 
@@ -57,6 +59,12 @@ def prepare(
         # Outputs are known only after the first block; they are seldom larger than the largest input.
         bytes_per_px=inputs.bytes_per_px,
         tile_size_px=controls.tileSize,
+        overview_factors={
+            factor
+            for spec, chosen in outputs
+            if spec.pyramid is not None and chosen.unit_blocks is not None
+            for factor in spec.pyramid.factors_in_tiles
+        },
     )
     if any(is_remote(gdal_name(path)) for path in [*inputs.facts, controls.referenceImage or ""]):
         release_connections()
@@ -127,7 +135,8 @@ def _output(
     if path.startswith(SCHEME):
         S3Name.parse(path)
     driver = controls.getOptionForImagename("drivername", name) or driver_for_extension(path)
-    chosen = choose_format(path, driver, controls.creation_options_for(name, driver), blocks)
+    pyramid = _pyramid(controls, name, blocks)
+    chosen = choose_format(path, driver, controls.creation_options_for(name, driver), blocks, pyramid)
     if chosen.unit_blocks is None:
         log.log(
             # For a GeoTIFF this costs speed that another window or option would give back.
@@ -147,5 +156,21 @@ def _output(
         layer_names=tuple(controls.getOptionForImagename("layernames", name) or ()),
         encoded_by_workers=chosen.unit_blocks is not None,
         blocks_are_whole=chosen.unit_blocks == (1, 1),
+        pyramid=pyramid,
     )
     return spec, chosen
+
+
+def _pyramid(controls: ApplierControls, name: str, blocks: BlockGrid) -> Pyramid | None:
+    """Return the overviews that an output shall have: those that are not smaller than the smallest wanted."""
+    if controls.getOptionForImagename("omitPyramids", name):
+        return None
+    smallest_px = controls.getOptionForImagename("overviewMinDim", name)
+    side_px = min(blocks.ncols, blocks.nrows)
+    factors = tuple(
+        level
+        for level in controls.getOptionForImagename("overviewLevels", name)
+        if side_px // level > smallest_px
+    )
+    method = controls.getOptionForImagename("overviewAggType", name) or DEFAULT_METHOD
+    return Pyramid(factors, method) if factors else None

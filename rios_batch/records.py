@@ -48,11 +48,13 @@ class OutputPart:
     start: int
     size: int
     byte_counts: Array | None
+    summit: Array | None
 
     def output(self, data: bytes | memoryview, window: PixelWindow) -> TileOutput:
         """Return the part as a local worker would have handed it over."""
         if self.byte_counts is not None:
-            return TileOutput(self.layout, EncodedBlocks(np.frombuffer(data, np.uint8), self.byte_counts))
+            blocks = EncodedBlocks(np.frombuffer(data, np.uint8), self.byte_counts)
+            return TileOutput(self.layout, blocks, self.summit)
         pixels = np.frombuffer(zlib.decompress(data), self.layout.dtype)
         return TileOutput(self.layout, pixels.reshape(self.layout.nbands, window.height, window.width))
 
@@ -87,7 +89,10 @@ def encode_tile(record: TileRecord, outputs: Sequence[TileOutput], other_args: M
             assert isinstance(payload, np.ndarray)
             blob, counts = zlib.compress(payload.tobytes(), level=1), None
         blobs.append(blob)
-        parts.append({"layout": asdict(output.layout), "bytes": len(blob), "byte_counts": counts})
+        part = {"layout": asdict(output.layout), "bytes": len(blob), "byte_counts": counts}
+        if output.summit is not None:
+            part["summit"] = {"shape": output.summit.shape, "zlib": arrays.put(_deflated(output.summit))}
+        parts.append(part)
     text = json.dumps(
         {
             "record": asdict(record),
@@ -132,12 +137,23 @@ def decode_head(data: bytes) -> TileHead:
         parts, start = [], size
         for part in content["outputs"]:
             counts = None if part["byte_counts"] is None else arrays[part["byte_counts"]]
-            parts.append(OutputPart(Layout(**part["layout"]), start, part["bytes"], counts))
+            layout = Layout(**part["layout"])
+            summit = _inflated(arrays, part["summit"], layout) if "summit" in part else None
+            parts.append(OutputPart(layout, start, part["bytes"], counts, summit))
             start += part["bytes"]
         other_args = {name: decode_value(value, arrays) for name, value in content["other_args"].items()}
         return TileHead(TileRecord(window=window, **fields), tuple(parts), other_args)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, zlib.error) as error:
         raise RecordError(f"a tile's record cannot be read: {error!r}") from error
+
+
+def _deflated(array: Array) -> Array:
+    return np.frombuffer(zlib.compress(np.ascontiguousarray(array), level=1), np.uint8)
+
+
+def _inflated(arrays: Sequence[Array], described: Mapping[str, Any], layout: Layout) -> Array:
+    pixels = np.frombuffer(zlib.decompress(arrays[described["zlib"]]), layout.dtype)
+    return pixels.reshape(described["shape"])
 
 
 def _encoded_or_none(value: Any, arrays: ArrayPile) -> Any:

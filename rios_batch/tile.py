@@ -101,7 +101,9 @@ class TileRunner:
                 if block.window.col == tile.window.col and block.window.row == tile.window.row:
                     tile_layouts = layouts
                     for output, layout in zip(self._job.outputs, layouts, strict=True):
-                        sinks.append(tile_sink(output, layout, tile.window))
+                        sinks.append(
+                            tile_sink(output, layout, tile.window, self._job.encoded_overviews(output))
+                        )
                         cleanup.callback(sinks[-1].abort)
                 check_layouts(self._job.outputs, layouts, tile_layouts, block.window)
                 for array, sink in zip(arrays, sinks, strict=True):

@@ -11,14 +11,23 @@ from osgeo import gdal
 
 from rios_batch import geotiff
 from rios_batch.errors import OutputError, RiosBatchError
+from rios_batch.geotiff import EncodedBlocks
+from rios_batch.jobspec import StoredBlocks
+from rios_batch.raster.bandinfo import describe, longest
+from rios_batch.raster.encode import as_overview, encode_overview
 from rios_batch.raster.gdalapi import MemoryFolder, gdal_type, memory_file, set_nodata
+from rios_batch.raster.overviews import Summit, reduced_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
     from rios_batch.grid import PixelGridDefn
-    from rios_batch.jobspec import Layout, OutputSpec
+    from rios_batch.jobspec import Array, Layout, OutputSpec, TileOutput
     from rios_batch.plan import Tile
+
+_ALIGNMENT_BYTES = 16
 
 
 def create_dataset(path: str, output: OutputSpec, grid: PixelGridDefn, layout: Layout) -> gdal.Dataset:
@@ -51,78 +60,118 @@ def create_dataset(path: str, output: OutputSpec, grid: PixelGridDefn, layout: L
 
 
 class BlockIndex:
-    """Everything in a tiled GeoTIFF but the blocks: header, directory, and where each block stands.
+    """Everything in a tiled GeoTIFF but the blocks: header, directories, and where each block stands.
 
-    GDAL itself makes the directory, as that of an empty file of the full size; only the block index is put in
-    place of its own.
+    GDAL itself makes the directories, as those of empty files of the full size and of the overviews' sizes; only the
+    block index is put in place of its own. They stand before the blocks, so that whoever opens the file over a network
+    finds all of them at once (that is what makes a GeoTIFF cloud optimised).
+
+    Parameters
+    ----------
+    encoded_overviews : factors of the overviews whose blocks come with the tiles; main makes the others.
 
     Attributes
     ----------
-    sidecars : what does not fit into the TIFF (.aux.xml, .tfw): content by file name.
+    front_bytes : where blocks may begin; known before any block, as is everything that ``front`` needs room for.
     raw_bytes : what all blocks would take if they were not compressed.
-    directory_bytes : size of the directory at any position that is a multiple of 8.
     """
 
-    def __init__(self, output: OutputSpec, grid: PixelGridDefn, layout: Layout) -> None:
-        self._output = output
-        name = PurePath(output.path).name
-        sparse = replace(output, creation_options=output.creation_options.but(SPARSE_OK="TRUE"))
+    def __init__(
+        self,
+        output: OutputSpec,
+        grid: PixelGridDefn,
+        layout: Layout,
+        encoded_overviews: tuple[int, ...] = (),
+    ) -> None:
+        self._output, self._grid, self._layout = output, grid, layout
+        factors = output.pyramid.factors if output.pyramid else ()
+        template, _ = self._template(longest(output, layout, grid.ncols * grid.nrows))
+        self._levels = {1: _Level(template, layout, grid, 1)}
+        for factor in factors:
+            empty = _overview_template(output, grid, layout, factor, big=template.big)
+            self._levels[factor] = _Level(geotiff.reduced(empty, template), layout, grid, factor)
+        self._in_tiles = (*reversed(encoded_overviews), 1)
+        self.made_by_main = tuple(factor for factor in factors if factor not in encoded_overviews)
+        self.raw_bytes = sum(level.raw_bytes for level in self._levels.values())
+        end = len(self._header_and_directories(template))
+        self.front_bytes = end + -end % _ALIGNMENT_BYTES
+
+    def _template(self, statistics: Sequence[BandStatistics]) -> tuple[geotiff.TiledTiff, dict[str, bytes]]:
+        """Return the TIFF without its blocks, and what does not fit into it (.aux.xml, .tfw): content by file name."""
+        name = PurePath(self._output.path).name
         with MemoryFolder() as folder:
-            dataset = create_dataset(f"{folder}/{name}", sparse, grid, layout)
-            block_xsize, block_ysize = dataset.GetRasterBand(1).GetBlockSize()
-            by_band = dataset.GetMetadataItem("INTERLEAVE", "IMAGE_STRUCTURE") == "BAND"
+            dataset = create_dataset(f"{folder}/{name}", _sparse(self._output), self._grid, self._layout)
+            describe(dataset, self._output, self._layout, statistics)
             dataset.FlushCache()
             del dataset
-            self._template = geotiff.parse_tiled_tiff(memory_file(f"{folder}/{name}"))
             others = [other for other in gdal.ReadDir(folder) if other not in (".", "..", name)]
-            self.sidecars = {other: bytes(memory_file(f"{folder}/{other}")) for other in others}
-        self._layout = geotiff.BlockLayout(
-            block_xsize,
-            block_ysize,
-            -(-grid.ncols // block_xsize),
-            -(-grid.nrows // block_ysize),
-            layout.nbands if by_band else 1,
-        )
-        nblocks = self._layout.nblocks
-        bands_per_block = layout.nbands // self._layout.nplanes
-        self.raw_bytes = (
-            nblocks * block_xsize * block_ysize * bands_per_block * np.dtype(layout.dtype).itemsize
-        )
-        self._offsets = np.zeros(nblocks, np.uint64)
-        self._byte_counts = np.zeros(nblocks, np.uint64)
-        self._placed = np.zeros(nblocks, np.bool_)
-        self.directory_bytes = len(self.directory(self.header_bytes))
+            sidecars = {other: bytes(memory_file(f"{folder}/{other}")) for other in others}
+            return geotiff.parse_tiled_tiff(memory_file(f"{folder}/{name}")), sidecars
 
-    @property
-    def header_bytes(self) -> int:
-        return geotiff.header_size(self._template)
-
-    def place(self, tile: Tile, byte_counts: NDArray[np.uint64], nbytes: int, position: int) -> None:
+    def place_tile(self, tile: Tile, blocks: EncodedBlocks | StoredBlocks, position: int) -> None:
         """Note that a tile's blocks stand end to end at ``position``.
 
         Raises
         ------
-        RiosBatchError : the blocks have not ``nbytes`` bytes, so those that follow would be in the wrong place.
+        RiosBatchError : the blocks do not have the bytes that they should, so those that follow would be in the
+            wrong place.
         """
-        ends = np.cumsum(byte_counts)
-        if int(ends[-1]) != nbytes:
+        ends = np.cumsum(blocks.byte_counts)
+        if int(ends[-1]) != blocks.nbytes:
             raise RiosBatchError(
-                f"tile {tile.index} of output {self._output.path!r} has {nbytes:,} bytes, but its blocks need "
+                f"tile {tile.index} of output {self._output.path!r} has {blocks.nbytes:,} bytes, but its blocks need "
                 f"{int(ends[-1]):,}"
             )
-        window = tile.window
-        index = self._layout.index_of(window.col, window.row, window.width, window.height)
-        self._offsets[index] = np.where(byte_counts > 0, position + ends - byte_counts, 0)
-        self._byte_counts[index] = byte_counts
-        self._placed[index] = True
+        offsets = np.where(blocks.byte_counts > 0, position + ends - blocks.byte_counts, 0)
+        window, start = tile.window, 0
+        for factor in self._in_tiles:
+            stop = start + self._levels[factor].place(
+                window.col // factor,
+                window.row // factor,
+                *reversed(reduced_shape(window.height, window.width, factor)),
+                offsets[start:],
+                blocks.byte_counts[start:],
+            )
+            start = stop
 
-    def header(self, directory_at: int) -> bytes:
-        """Return the first bytes of the file."""
-        return geotiff.header(self._template, directory_at)
+    def place_overview(
+        self, factor: int, first_row: int, pixels: Array, blocks: EncodedBlocks, position: int
+    ) -> None:
+        """Note that blocks of an overview, of whole rows of it, stand end to end at ``position``."""
+        offsets = np.where(
+            blocks.byte_counts > 0, position + np.cumsum(blocks.byte_counts) - blocks.byte_counts, 0
+        )
+        self._levels[factor].place(
+            0, first_row, pixels.shape[2], pixels.shape[1], offsets, blocks.byte_counts
+        )
 
-    def directory(self, position: int) -> bytes:
-        """Return the directory, to be put at ``position``."""
-        return geotiff.directory(self._template, self._offsets, self._byte_counts, position)
+    def front(self, statistics: Sequence[BandStatistics]) -> tuple[bytes, dict[str, bytes]]:
+        """Return the file's first ``front_bytes`` bytes, and side files (.aux.xml, .tfw): content by file name.
+
+        Parameters
+        ----------
+        statistics : of each band, or none.
+        """
+        template, sidecars = self._template(statistics)
+        front = self._header_and_directories(template)
+        if len(front) > self.front_bytes:
+            raise RiosBatchError(
+                f"the directory of output {self._output.path!r} takes {len(front):,} bytes; {self.front_bytes:,} were "
+                "kept for it"
+            )
+        return front.ljust(self.front_bytes, b"\0"), sidecars
+
+    def _header_and_directories(self, full: geotiff.TiledTiff) -> bytes:
+        front = geotiff.header(full, geotiff.header_size(full))
+        for number, level in enumerate(self._levels.values(), start=1):
+            front += geotiff.directory(
+                level.template if number > 1 else full,
+                level.offsets,
+                level.byte_counts,
+                len(front),
+                another_follows=number < len(self._levels),
+            )
+        return front
 
     def check(self, end: int) -> None:
         """See that every block has its place in a file whose last byte comes before ``end``.
@@ -132,13 +181,120 @@ class BlockIndex:
         RiosBatchError : a tile is missing; it would read as nodata without a word.
         OutputError : the file is too large for a classic TIFF.
         """
-        if not self._placed.all():
+        if not all(level.placed.all() for level in self._levels.values()):
             raise incomplete(self._output)
-        if not self._template.big and end > geotiff.CLASSIC_LIMIT_BYTES:
+        if not self._levels[1].template.big and end > geotiff.CLASSIC_LIMIT_BYTES:
             raise OutputError(
                 f"output {self._output.path!r} needs {end:,} bytes, more than the 4 GiB of a classic TIFF; "
                 "remove BIGTIFF from its creation options, or set BIGTIFF=YES"
             )
+
+
+class _Level:
+    """The blocks of the full resolution, or of an overview, which is ``factor`` times smaller."""
+
+    def __init__(self, template: geotiff.TiledTiff, layout: Layout, grid: PixelGridDefn, factor: int) -> None:
+        self.template = template
+        rows, cols = reduced_shape(grid.nrows, grid.ncols, factor)
+        side_x, side_y = template.block_size
+        nplanes = layout.nbands if template.is_planar else 1
+        self._layout = geotiff.BlockLayout(side_x, side_y, -(-cols // side_x), -(-rows // side_y), nplanes)
+        nblocks = self._layout.nblocks
+        bands_per_block = layout.nbands // nplanes
+        self.raw_bytes = nblocks * side_x * side_y * bands_per_block * np.dtype(layout.dtype).itemsize
+        self.offsets = np.zeros(nblocks, np.uint64)
+        self.byte_counts = np.zeros(nblocks, np.uint64)
+        self.placed = np.zeros(nblocks, np.bool_)
+
+    def place(
+        self,
+        col: int,
+        row: int,
+        width: int,
+        height: int,
+        offsets: NDArray[np.uint64],
+        byte_counts: NDArray[np.uint64],
+    ) -> int:
+        """Note where the blocks of a rectangle of pixels stand, the first of those given; return how many they are."""
+        index = self._layout.index_of(col, row, width, height)
+        self.offsets[index] = offsets[: len(index)]
+        self.byte_counts[index] = byte_counts[: len(index)]
+        self.placed[index] = True
+        return len(index)
+
+
+def _sparse(output: OutputSpec) -> OutputSpec:
+    return replace(output, creation_options=output.creation_options.but(SPARSE_OK="TRUE"))
+
+
+def _overview_template(
+    output: OutputSpec, grid: PixelGridDefn, layout: Layout, factor: int, *, big: bool
+) -> geotiff.TiledTiff:
+    options = _sparse(as_overview(output)).creation_options.but(BIGTIFF="YES" if big else "NO")
+    rows, cols = reduced_shape(grid.nrows, grid.ncols, factor)
+    with MemoryFolder() as folder:
+        path = f"{folder}/overview.tif"
+        dataset = gdal.GetDriverByName("GTiff").Create(
+            path, cols, rows, layout.nbands, gdal_type(layout.dtype), list(options.texts)
+        )
+        if output.nodata is not None:
+            set_nodata(dataset, output.nodata, layout.dtype)
+        dataset.FlushCache()
+        del dataset
+        return geotiff.parse_tiled_tiff(memory_file(path))
+
+
+class Assembly:
+    """The order in which a GeoTIFF's blocks follow each other, the same on disk and in S3.
+
+    Tiles come one after the other, then the overviews that main makes, the coarsest first, then the first tile. So
+    the first block of each resolution stands behind that of the next coarser one, which is what validators of
+    cloud-optimised GeoTIFFs ask for. Without overviews the first tile comes first.
+
+    Attributes
+    ----------
+    position : where the next bytes will stand; those before ``index.front_bytes`` are written last.
+    """
+
+    def __init__(
+        self, output: OutputSpec, grid: PixelGridDefn, layout: Layout, encoded_overviews: tuple[int, ...]
+    ) -> None:
+        self._output = output
+        self.index = BlockIndex(output, grid, layout, encoded_overviews)
+        self.position = self.index.front_bytes
+        self._first: tuple[Tile, EncodedBlocks | StoredBlocks] | None = None
+        self._summit: Summit | None = None
+        if output.pyramid is not None:
+            factor = (encoded_overviews or (output.pyramid.first_factor,))[-1]
+            self._summit = Summit(output, factor, self.index.made_by_main, grid, layout)
+
+    def tile(self, tile: Tile, output: TileOutput) -> Iterator[EncodedBlocks | StoredBlocks]:
+        """Take a tile, and yield what comes next in the file."""
+        blocks = output.payload
+        assert isinstance(blocks, EncodedBlocks | StoredBlocks)
+        if self._summit is not None:
+            assert output.summit is not None
+            self._summit.add(tile, output.summit)
+            if self._first is None:
+                self._first = tile, blocks
+                return
+        yield self._placed(tile, blocks)
+
+    def rest(self) -> Iterator[EncodedBlocks | StoredBlocks]:
+        """Yield what comes after the last tile."""
+        if self._summit is not None:
+            for factor, row, pixels in self._summit.overviews():
+                blocks = encode_overview(self._output, pixels)
+                self.index.place_overview(factor, row, pixels, blocks, self.position)
+                self.position += blocks.nbytes
+                yield blocks
+        if self._first is not None:
+            yield self._placed(*self._first)
+
+    def _placed(self, tile: Tile, blocks: EncodedBlocks | StoredBlocks) -> EncodedBlocks | StoredBlocks:
+        self.index.place_tile(tile, blocks, self.position)
+        self.position += blocks.nbytes
+        return blocks
 
 
 def incomplete(output: OutputSpec) -> RiosBatchError:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from osgeo import gdal
 
-from rios_batch.geotiff import take_blocks
-from rios_batch.jobspec import TileOutput
+from rios_batch.geotiff import joined, take_blocks
+from rios_batch.jobspec import Layout, TileOutput
+from rios_batch.pyramid import OVERVIEW_BLOCK_PX
 from rios_batch.raster.gdalapi import MemoryFolder, closing, gdal_type, memory_file, set_nodata
+from rios_batch.raster.overviews import TileOverviews
 from rios_batch.raster.staging import explained
 
 if TYPE_CHECKING:
+    from rios_batch.geotiff import EncodedBlocks
     from rios_batch.grid import PixelWindow
-    from rios_batch.jobspec import Array, Layout, OutputSpec
+    from rios_batch.jobspec import Array, OutputSpec
 
 
 class TileSink(Protocol):
@@ -31,34 +35,98 @@ class TileSink(Protocol):
         """Free what the tile holds; harmless after ``finish``."""
 
 
-def tile_sink(output: OutputSpec, layout: Layout, window: PixelWindow) -> TileSink:
-    """Return the sink that suits the output: one that encodes, or one that keeps the array."""
-    kind = BlockEncoder if output.encoded_by_workers else ArrayCollector
-    return kind(output, layout, window)
+def tile_sink(
+    output: OutputSpec, layout: Layout, window: PixelWindow, encoded_overviews: tuple[int, ...] = ()
+) -> TileSink:
+    """Return the sink that suits the output: one that encodes, or one that keeps the array.
+
+    Parameters
+    ----------
+    encoded_overviews : the factors of the overviews that tiles are whole blocks of.
+    """
+    if output.encoded_by_workers:
+        return BlockEncoder(output, layout, window, encoded_overviews)
+    return ArrayCollector(layout, window)
 
 
 class BlockEncoder:
-    """Encodes a tile into TIFF blocks with the output's own creation options.
-
-    All but NUM_THREADS, which says how and not what: workers are the threads, see
-    :func:`rios_batch.raster.gdalapi.be_one_of`.
+    """Encodes a tile into TIFF blocks, and makes its part of the overviews.
 
     Every TIFF block is encoded once, when it is complete. Where the user function's blocks cut TIFF blocks,
     the tile is collected first: GDAL may encode a half-filled block when its cache is full, and decode it
     again for the rest, which costs time, and with a lossy codec makes the pixels depend on the cache's size.
+
+    What is handed over are the blocks of all resolutions, the coarsest first, and, if there are overviews, the
+    pixels that main makes the coarser ones of.
     """
 
-    def __init__(self, output: OutputSpec, layout: Layout, window: PixelWindow) -> None:
-        self._output, self._layout, self._finished = output, layout, False
-        self._collected = None if output.blocks_are_whole else ArrayCollector(output, layout, window)
+    def __init__(
+        self, output: OutputSpec, layout: Layout, window: PixelWindow, encoded_overviews: tuple[int, ...]
+    ) -> None:
+        self._output, self._layout, self._encoded_overviews = output, layout, encoded_overviews
+        self._collected = None if output.blocks_are_whole else ArrayCollector(layout, window)
+        self._overviews = None
+        if output.pyramid is not None:
+            factors = encoded_overviews or (output.pyramid.first_factor,)
+            self._overviews = TileOverviews(output.pyramid, factors, layout, window, output.nodata)
+        self._tiff = SmallTiff(output, layout, window.height, window.width)
+
+    def write(self, block: Array, col: int, row: int) -> None:
+        if self._collected is not None:
+            self._collected.write(block, col, row)
+            return
+        self._tiff.write(block, col, row)
+        if self._overviews is not None:
+            self._overviews.add(block, col, row)
+
+    def finish(self) -> TileOutput:
+        if self._collected is not None:
+            whole, self._collected = self._collected.array, None
+            self.write(whole, 0, 0)
+        full = self._tiff.finish()
+        if self._overviews is None:
+            return TileOutput(self._layout, full)
+        arrays = self._overviews.finish()
+        overviews = [encode_overview(self._output, array) for array in arrays[: len(self._encoded_overviews)]]
+        return TileOutput(self._layout, joined([*reversed(overviews), full]), summit=arrays[-1])
+
+    def abort(self) -> None:
+        self._tiff.abort()
+
+
+def encode_overview(output: OutputSpec, pixels: Array) -> EncodedBlocks:
+    """Encode a part of an overview, pixels of shape (bands, rows, cols), that begins at a TIFF block."""
+    tiff = SmallTiff(as_overview(output), Layout(pixels.dtype.name, pixels.shape[0]), *pixels.shape[1:])
+    try:
+        tiff.write(pixels, 0, 0)
+        return tiff.finish()
+    finally:
+        tiff.abort()
+
+
+def as_overview(output: OutputSpec) -> OutputSpec:
+    """Return the output as its overviews are written: with blocks of their own size."""
+    side = str(OVERVIEW_BLOCK_PX)
+    return replace(output, creation_options=output.creation_options.but(BLOCKXSIZE=side, BLOCKYSIZE=side))
+
+
+class SmallTiff:
+    """A TIFF in memory, made for its encoded blocks, with the output's own creation options.
+
+    All but NUM_THREADS, which says how and not what: workers are the threads, see
+    :func:`rios_batch.raster.gdalapi.be_one_of`.
+    """
+
+    def __init__(self, output: OutputSpec, layout: Layout, rows: int, cols: int) -> None:
+        self._output, self._finished = output, False
         self._memory = MemoryFolder()
         self._path = f"{self._memory.path}/tile.tif"
         self._may_be_sparse = output.creation_options.is_on("SPARSE_OK")
         with explained(output.path):
             self._dataset: gdal.Dataset | None = gdal.GetDriverByName("GTiff").Create(
                 self._path,
-                window.width,
-                window.height,
+                cols,
+                rows,
                 layout.nbands,
                 gdal_type(layout.dtype),
                 list(output.creation_options.but(NUM_THREADS=None).texts),
@@ -67,18 +135,15 @@ class BlockEncoder:
                 set_nodata(self._dataset, output.nodata, layout.dtype)
 
     def write(self, block: Array, col: int, row: int) -> None:
-        if self._collected is not None:
-            self._collected.write(block, col, row)
-            return
+        """Write an array of shape (bands, rows, cols)."""
         with explained(self._output.path):
             assert self._dataset is not None
             self._dataset.WriteArray(block, col, row)
 
-    def finish(self) -> TileOutput:
+    def finish(self) -> EncodedBlocks:
+        """Return the blocks; the file goes when they do."""
         with explained(self._output.path):
             assert self._dataset is not None
-            if self._collected is not None:
-                self._dataset.WriteArray(self._collected.finish().payload)
             self._dataset.FlushCache()  # an encoder's error is raised here; the destructor would swallow it
             self._dataset = None
             encoded = take_blocks(memory_file(self._path))
@@ -86,9 +151,10 @@ class BlockEncoder:
                 raise RuntimeError("GDAL encoded a block to nothing")
         self._memory.remove_after(encoded.data)
         self._finished = True
-        return TileOutput(self._layout, encoded)
+        return encoded
 
     def abort(self) -> None:
+        """Free what it holds; harmless after ``finish``."""
         if self._dataset is not None:
             # GDAL would try again to encode, and complain again; the cause is already on its way. Other threads
             # may be running, for which closing() is not meant, but this run has failed anyhow.
@@ -101,16 +167,15 @@ class BlockEncoder:
 class ArrayCollector:
     """Keeps a tile as one array, for outputs that a single writer encodes."""
 
-    def __init__(self, output: OutputSpec, layout: Layout, window: PixelWindow) -> None:
-        del output
+    def __init__(self, layout: Layout, window: PixelWindow) -> None:
         self._layout = layout
-        self._array: Array = np.empty((layout.nbands, window.height, window.width), layout.dtype)
+        self.array: Array = np.empty((layout.nbands, window.height, window.width), layout.dtype)
 
     def write(self, block: Array, col: int, row: int) -> None:
-        self._array[:, row : row + block.shape[1], col : col + block.shape[2]] = block
+        self.array[:, row : row + block.shape[1], col : col + block.shape[2]] = block
 
     def finish(self) -> TileOutput:
-        return TileOutput(self._layout, self._array)
+        return TileOutput(self._layout, self.array)
 
     def abort(self) -> None:
-        self._array = np.empty((0, 0, 0), self._layout.dtype)
+        self.array = np.empty((0, 0, 0), self._layout.dtype)

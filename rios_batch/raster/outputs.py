@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -12,11 +12,13 @@ from osgeo import gdal
 from rios_batch.creationoptions import CreationOptions
 from rios_batch.errors import OutputError, ParameterError
 from rios_batch.plan import blocks_per_unit, tiff_block_for
+from rios_batch.raster.overviews import METHODS_WITHIN_TILES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rios_batch.plan import BlockGrid
+    from rios_batch.pyramid import Pyramid
 
 DEFAULT_DRIVER = "GTiff"
 # RIOS's defaults. BIGTIFF: GDAL's own default, IF_NEEDED, lets a compressed file grow past 4 GiB and fail.
@@ -48,7 +50,11 @@ class OutputFormat:
 
 
 def choose_format(
-    path: str, driver_name: str | None, creation_options: Sequence[str] | None, blocks: BlockGrid
+    path: str,
+    driver_name: str | None,
+    creation_options: Sequence[str] | None,
+    blocks: BlockGrid,
+    pyramid: Pyramid | None = None,
 ) -> OutputFormat:
     """Decide how to write an output.
 
@@ -70,7 +76,17 @@ def choose_format(
             raise ParameterError(f"creation option {option!r} of {path!r} is not of the form NAME=VALUE")
     if driver != "GTiff":
         return OutputFormat(driver, options, None, f"GDAL's {driver} driver writes whole files only")
-    return _geotiff_format(options, blocks)
+    chosen = _geotiff_format(options, blocks)
+    if chosen.unit_blocks is None or pyramid is None:
+        return chosen
+    if pyramid.method not in METHODS_WITHIN_TILES:
+        why = f"{pyramid.method} overviews are made of pixels of several tiles"
+        return replace(chosen, unit_blocks=None, reason=why)
+    if not pyramid.fits_tiles:
+        levels = ", ".join(map(str, pyramid.factors))
+        why = f"overview levels {levels} are not even, or one is no multiple of that before it"
+        return replace(chosen, unit_blocks=None, reason=why)
+    return chosen
 
 
 def _geotiff_format(options: CreationOptions, blocks: BlockGrid) -> OutputFormat:

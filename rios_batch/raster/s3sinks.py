@@ -11,24 +11,22 @@ from osgeo import gdal
 
 from rios_batch.aws.objects import SMALLEST_PART_BYTES, Bucket
 from rios_batch.errors import OutputError, S3Error
-from rios_batch.geotiff import EncodedBlocks
 from rios_batch.jobspec import StoredBlocks
-from rios_batch.raster.assembly import BlockIndex, incomplete
+from rios_batch.raster.assembly import Assembly, incomplete
 from rios_batch.raster.parts import PartStream
 from rios_batch.raster.staging import SIDECARS, StagingFolder, explained
 from rios_batch.s3names import S3Name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from rios_batch.aws.objects import MultipartUpload
+    from rios_batch.geotiff import EncodedBlocks
     from rios_batch.grid import PixelGridDefn
     from rios_batch.jobspec import Layout, OutputSpec, TileOutput
     from rios_batch.plan import Tile
 
 log = logging.getLogger("rios_batch")
-
-_ALIGNMENT_BYTES = 16
 
 
 class _Target:
@@ -109,16 +107,17 @@ class StagedObject(StagingFolder):
 class MultipartAssembler:
     """Puts a GeoTIFF together in S3 out of encoded blocks, in memory or in S3; decodes none.
 
-    Header and directory come first in the file, where whoever opens it over the network looks first, and are
-    sent last, when the block index is known: part 1 of the upload, with the blocks' first bytes, since S3 wants
-    5 MiB. A file that is all part 1 is put at once.
+    Header and directories come first in the file and are sent last, when the block index is known: part 1 of the
+    upload, with the blocks' first bytes, since S3 wants 5 MiB. A file that is all part 1 is put at once.
     """
 
-    def __init__(self, output: OutputSpec, grid: PixelGridDefn) -> None:
-        self._output, self._grid = output, grid
-        self._index: BlockIndex | None = None
+    def __init__(
+        self, output: OutputSpec, grid: PixelGridDefn, encoded_overviews: tuple[int, ...] = ()
+    ) -> None:
+        self._output, self._grid, self._encoded_overviews = output, grid, encoded_overviews
+        self._assembly: Assembly | None = None
         self._parts: PartStream
-        self._blocks_at = self._position = 0
+        self._sidecars: dict[str, bytes] = {}
         self._whole: bytes | None = None
         with explained(output.path):
             self._target = _Target(output.path)
@@ -129,48 +128,47 @@ class MultipartAssembler:
         return self._parts.relayed_bytes
 
     def write(self, tile: Tile, output: TileOutput) -> None:
-        blocks = output.payload
-        assert isinstance(blocks, EncodedBlocks | StoredBlocks)
         with explained(self._output.path):
-            index = self._index or self._start(output.layout)
-            index.place(tile, blocks.byte_counts, blocks.nbytes, self._position)
-            if isinstance(blocks, StoredBlocks):
-                self._parts.add(blocks.blob, blocks.shelf)
-            else:
-                self._parts.add(blocks.data.data)
-            self._position += blocks.nbytes
+            assembly = self._assembly or self._start(output.layout)
+            for blocks in assembly.tile(tile, output):
+                self._append(blocks)
 
-    def _start(self, layout: Layout) -> BlockIndex:
-        index = self._index = BlockIndex(self._output, self._grid, layout)
-        end = index.header_bytes + index.directory_bytes
-        self._blocks_at = self._position = end + -end % _ALIGNMENT_BYTES
+    def _append(self, blocks: EncodedBlocks | StoredBlocks) -> None:
+        if isinstance(blocks, StoredBlocks):
+            self._parts.add(blocks.blob, blocks.shelf)
+        else:
+            self._parts.add(blocks.data.data)
+
+    def _start(self, layout: Layout) -> Assembly:
+        assembly = self._assembly = Assembly(self._output, self._grid, layout, self._encoded_overviews)
         self._parts = PartStream(
             self._target.upload,
-            lead_bytes=max(0, SMALLEST_PART_BYTES - self._blocks_at),
-            most_bytes=index.raw_bytes,
+            lead_bytes=max(0, SMALLEST_PART_BYTES - assembly.index.front_bytes),
+            most_bytes=assembly.index.raw_bytes,
         )
-        return index
+        return assembly
 
-    def finish(self) -> None:
-        index = self._index
-        if index is None:
+    def finish(self, statistics: Sequence[BandStatistics] = ()) -> None:
+        assembly = self._assembly
+        if assembly is None:
             raise incomplete(self._output)
-        index.check(self._position)
         with explained(self._output.path):
+            for blocks in assembly.rest():
+                self._append(blocks)
+            assembly.index.check(assembly.position)
             self._parts.finish()
-            head = index.header(index.header_bytes) + index.directory(index.header_bytes)
-            first = head.ljust(self._blocks_at, b"\0") + self._parts.lead
+            front, self._sidecars = assembly.index.front(statistics)
+            first = front + self._parts.lead
             if self._parts.is_all_lead:
                 self._whole = first
             else:
                 self._target.upload.put_part(1, first)
 
     def commit(self) -> None:
-        assert self._index is not None
         target = self._target
         with explained(self._output.path):
-            target.blank_old_metadata(self._index.sidecars)
-            for name, content in self._index.sidecars.items():
+            target.blank_old_metadata(self._sidecars)
+            for name, content in self._sidecars.items():
                 target.bucket.put(target.key_beside(name), content)
             if self._whole is None:
                 target.upload.complete()
@@ -179,6 +177,6 @@ class MultipartAssembler:
         target.forget_old_content()
 
     def abort(self) -> None:
-        if self._index is not None:
+        if self._assembly is not None:
             self._parts.abort()
         self._target.abort()

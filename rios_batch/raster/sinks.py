@@ -9,83 +9,118 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from osgeo import gdal
 
-from rios_batch.geotiff import EncodedBlocks
 from rios_batch.jobspec import StoredBlocks
-from rios_batch.raster.assembly import BlockIndex, create_dataset, incomplete
+from rios_batch.raster.assembly import Assembly, create_dataset, incomplete
+from rios_batch.raster.bandinfo import describe
 from rios_batch.raster.gdalapi import closing
 from rios_batch.raster.staging import StagedFile, explained
 from rios_batch.s3names import SCHEME
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rios_batch.geotiff import EncodedBlocks
     from rios_batch.grid import PixelGridDefn
     from rios_batch.jobspec import Layout, OutputSpec, TileOutput
     from rios_batch.plan import Tile
     from rios_batch.protocols import RasterSink
     from rios_batch.raster.staging import StagingFolder
 
+    BeforeClose = Callable[[gdal.Dataset], object]
 
-def open_sink(output: OutputSpec, grid: PixelGridDefn) -> RasterSink:
+
+def open_sink(
+    output: OutputSpec,
+    grid: PixelGridDefn,
+    encoded_overviews: tuple[int, ...] = (),
+    before_close: BeforeClose | None = None,
+) -> RasterSink:
     """Start writing an output.
+
+    Parameters
+    ----------
+    encoded_overviews : factors of the overviews whose blocks come with the tiles.
+    before_close : called with the finished dataset, which it may change, before it is in its place.
 
     Raises
     ------
     OutputError : its folder or bucket cannot be written.
     """
-    if output.path.startswith(SCHEME):
+    in_s3 = output.path.startswith(SCHEME)
+    if in_s3 and output.encoded_by_workers and before_close is None:
         # boto3 takes as long to import as everything else together; a run without S3 does without it.
-        from rios_batch.raster.s3sinks import MultipartAssembler, StagedObject  # noqa: PLC0415
+        from rios_batch.raster.s3sinks import MultipartAssembler  # noqa: PLC0415
 
-        if output.encoded_by_workers:
-            return MultipartAssembler(output, grid)
-        return GdalWriter(output, grid, StagedObject(output.path))
-    kind = GeoTiffAssembler if output.encoded_by_workers else GdalWriter
-    return kind(output, grid, StagedFile(output.path))
+        return MultipartAssembler(output, grid, encoded_overviews)
+    if in_s3:
+        from rios_batch.raster.s3sinks import StagedObject  # noqa: PLC0415
+
+        staged: StagingFolder = StagedObject(output.path)
+    else:
+        staged = StagedFile(output.path)
+    if output.encoded_by_workers:
+        return GeoTiffAssembler(output, grid, staged, encoded_overviews, before_close)
+    return GdalWriter(output, grid, staged, before_close)
 
 
 class GeoTiffAssembler:
-    """Writes encoded blocks one after the other, and the directory that finds them at the end.
+    """Writes encoded blocks one after the other, and then the directory that finds them, before them.
 
     Blocks are written as they come, in tile order, so a run's file does not depend on which worker was
     quicker.
     """
 
-    def __init__(self, output: OutputSpec, grid: PixelGridDefn, staged: StagedFile) -> None:
+    def __init__(
+        self,
+        output: OutputSpec,
+        grid: PixelGridDefn,
+        staged: StagingFolder,
+        encoded_overviews: tuple[int, ...] = (),
+        before_close: BeforeClose | None = None,
+    ) -> None:
         self._output, self._grid, self._staged = output, grid, staged
+        self._encoded_overviews, self._before_close = encoded_overviews, before_close
         self._file: BinaryIO | None = None
-        self._index: BlockIndex
-        self._position = 0
+        self._assembly: Assembly
 
     def write(self, tile: Tile, output: TileOutput) -> None:
-        blocks = output.payload
-        assert isinstance(blocks, EncodedBlocks | StoredBlocks)
         with explained(self._output.path):
             if self._file is None:
-                self._start(output.layout)
-            assert self._file is not None
-            self._index.place(tile, blocks.byte_counts, blocks.nbytes, self._position)
-            self._file.write(_content(blocks))
-            _start_writing_back(self._file, self._position, blocks.nbytes)
-            self._position += blocks.nbytes
+                self._assembly = Assembly(self._output, self._grid, output.layout, self._encoded_overviews)
+                self._file = self._staged.path.open("wb")
+                self._file.seek(self._assembly.position)
+            for blocks in self._assembly.tile(tile, output):
+                self._append(blocks)
 
-    def _start(self, layout: Layout) -> None:
-        self._index = BlockIndex(self._output, self._grid, layout)
-        for name, content in self._index.sidecars.items():
-            (self._staged.path.parent / name).write_bytes(content)
-        self._file = self._staged.path.open("wb")
-        self._position = self._file.write(self._index.header(0))
+    def _append(self, blocks: EncodedBlocks | StoredBlocks) -> None:
+        assert self._file is not None
+        start = self._file.tell()
+        self._file.write(_content(blocks))
+        _start_writing_back(self._file, start, blocks.nbytes)
 
-    def finish(self) -> None:
+    def finish(self, statistics: Sequence[BandStatistics] = ()) -> None:
         if self._file is None:
             raise incomplete(self._output)
         with explained(self._output.path):
-            position = self._position + -self._position % 8
-            self._index.check(position + self._index.directory_bytes)
-            self._file.write(bytes(position - self._position) + self._index.directory(position))
+            for blocks in self._assembly.rest():
+                self._append(blocks)
+            index = self._assembly.index
+            index.check(self._assembly.position)
+            front, sidecars = index.front(statistics)
             self._file.seek(0)
-            self._file.write(self._index.header(position))
+            self._file.write(front)
+            for name, content in sidecars.items():
+                (self._staged.path.parent / name).write_bytes(content)
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
+        if self._before_close is not None:
+            dataset = gdal.Open(str(self._staged.path), gdal.GA_Update)
+            self._before_close(dataset)
+            with explained(self._output.path):
+                dataset.FlushCache()
+                with closing():
+                    del dataset
 
     def commit(self) -> None:
         self._staged.commit()
@@ -114,23 +149,37 @@ def _start_writing_back(file: BinaryIO, offset: int, length: int) -> None:
 class GdalWriter:
     """Writes arrays through GDAL, one tile after the other: for every format but tiled GeoTIFF."""
 
-    def __init__(self, output: OutputSpec, grid: PixelGridDefn, staged: StagingFolder) -> None:
+    def __init__(
+        self,
+        output: OutputSpec,
+        grid: PixelGridDefn,
+        staged: StagingFolder,
+        before_close: BeforeClose | None = None,
+    ) -> None:
         self._output, self._grid, self._staged = output, grid, staged
+        self._before_close = before_close
         self._dataset: gdal.Dataset | None = None
-        self._nbands = 0
+        self._layout: Layout
 
     def write(self, tile: Tile, output: TileOutput) -> None:
         with explained(self._output.path):
             if self._dataset is None:
-                self._nbands = output.layout.nbands
+                self._layout = output.layout
                 self._dataset = create_dataset(
                     str(self._staged.path), self._output, self._grid, output.layout
                 )
             self._dataset.WriteArray(output.payload, tile.window.col, tile.window.row)
 
-    def finish(self) -> None:
+    def finish(self, statistics: Sequence[BandStatistics] = ()) -> None:
         if self._dataset is None:
             raise incomplete(self._output)
+        with explained(self._output.path):
+            describe(self._dataset, self._output, self._layout, statistics)
+            if self._output.pyramid is not None:
+                self._dataset.FlushCache()
+                self._dataset.BuildOverviews(self._output.pyramid.method, list(self._output.pyramid.factors))
+        if self._before_close is not None:
+            self._before_close(self._dataset)
         with explained(self._output.path):
             self._dataset.FlushCache()
             with closing():
@@ -141,11 +190,11 @@ class GdalWriter:
         """Refuse a file that GDAL says it wrote, but cannot read: some drivers do not notice a full disk."""
         dataset = gdal.Open(str(self._staged.path))
         size = (dataset.RasterXSize, dataset.RasterYSize, dataset.RasterCount)
-        if size != (self._grid.ncols, self._grid.nrows, self._nbands):
+        if size != (self._grid.ncols, self._grid.nrows, self._layout.nbands):
             raise RuntimeError(
                 f"it has {size[0]} x {size[1]} pixels and {size[2]} bands when it is read again"
             )
-        for number in range(1, self._nbands + 1):
+        for number in range(1, self._layout.nbands + 1):
             dataset.GetRasterBand(number).ReadAsArray(self._grid.ncols - 1, self._grid.nrows - 1, 1, 1)
         if self._staged.disk_is_full():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

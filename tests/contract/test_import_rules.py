@@ -45,6 +45,7 @@ LAYERS: list[tuple[str, list[str]]] = [
             "rios_batch.otherargs",
             "rios_batch.plan",
             "rios_batch.protocols",
+            "rios_batch.pyramid",
             "rios_batch.readerinfo",
             "rios_batch.records",
             "rios_batch.s3names",

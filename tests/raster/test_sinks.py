@@ -146,7 +146,7 @@ def test_a_classic_tiff_that_grew_past_4_gib_is_refused_with_what_to_change(
     sink = open_sink(output, GRID)
     assert isinstance(sink, GeoTiffAssembler)
     fill(sink, output, ramp(1, 64, 96), list(range(6)))
-    sink._position = 2**32 - 8  # as if 4 GiB of blocks had been written
+    sink._assembly.position = 2**32 + 8  # as if 4 GiB of blocks had been written
     request.addfinalizer(sink.abort)
 
     with pytest.raises(

@@ -35,7 +35,9 @@ def test_defaults_are_those_that_the_documentation_names() -> None:
     assert (controls.drivername, controls.creationoptions) == (None, None)
     assert (controls.statsIgnore, controls.thematic) == (0, False)
     assert (controls.layernames, controls.layerselection) == (None, None)
-    assert (controls.calcStats, controls.omitPyramids) == (False, True)
+    assert controls.omitPyramids is False
+    assert controls.overviewLevels == [4, 8, 16, 32, 64, 128, 256, 512]
+    assert (controls.overviewMinDim, controls.overviewAggType, controls.callBeforeClose) == (128, None, None)
     assert controls.otherArgsMergeRules == {}
 
 
@@ -120,7 +122,36 @@ IMAGE_SETTERS: list[tuple[str, str, Any, Any]] = [
     ("setLayerNames", "layernames", ["a", "b"], ["c"]),
     ("setCalcStats", "calcStats", False, False),
     ("setOmitPyramids", "omitPyramids", True, True),
+    ("setOverviewLevels", "overviewLevels", [2, 4], [4]),
+    ("setOverviewMinDim", "overviewMinDim", 16, 0),
+    ("setOverviewAggregationType", "overviewAggType", "AVERAGE", "MODE"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("setter", "argument", "message"),
+    [
+        ("setOverviewLevels", [], "at least one overview level"),
+        ("setOverviewLevels", [4, 1], "overview level must be a whole number of at least 2, not 1"),
+        ("setOverviewMinDim", -1, "smallest overview must be a whole number of at least 0, not -1"),
+        ("setOverviewAggregationType", "BEST", "aggregation type 'BEST': use one of NEAREST, AVERAGE"),
+        ("setCallBeforeClose", "print", "callBeforeClose is a str, not a function"),
+    ],
+)
+def test_settings_of_overviews_that_make_no_sense_are_refused(
+    setter: str, argument: Any, message: str
+) -> None:
+    with pytest.raises(ParameterError, match=message):
+        getattr(ApplierControls(), setter)(argument)
+
+
+def test_overview_settings_are_taken_as_they_are_meant() -> None:
+    controls = ApplierControls()
+
+    controls.setOverviewLevels((8, 4, 4))
+    controls.setOverviewAggregationType("average")
+
+    assert (controls.overviewLevels, controls.overviewAggType) == ([4, 8], "AVERAGE")
 
 
 @pytest.mark.parametrize(("setter", "option", "for_all", "for_one"), IMAGE_SETTERS)
@@ -278,11 +309,7 @@ NOT_YET = [
     "setSinglePassBasicStats",
     "setSinglePassHistogram",
     "setApproxStats",
-    "setOverviewLevels",
-    "setOverviewMinDim",
-    "setOverviewAggregationType",
     "setAutoColorTableType",
-    "setCallBeforeClose",
     "setConcurrencyStyle",
     "setLoggingStream",
 ]
@@ -305,18 +332,6 @@ def test_a_misspelt_setter_is_an_ordinary_attribute_error() -> None:
     assert not isinstance(caught.value, UnavailableError)
 
 
-def test_statistics_and_pyramids_can_be_switched_off_but_not_on() -> None:
-    controls = ApplierControls()
-
-    controls.setCalcStats(False)
-    controls.setOmitPyramids(True)
-
-    with pytest.raises(UnavailableError, match=r"setCalcStats\(True\).*gdalinfo -stats"):
-        controls.setCalcStats(True)
-    with pytest.raises(UnavailableError, match=r"setOmitPyramids\(False\).*gdaladdo"):
-        controls.setOmitPyramids(False)
-
-
 def test_an_option_for_a_name_that_is_no_file_is_refused_with_the_names_there_are() -> None:
     controls = ApplierControls()
     controls.setStatsIgnore(255, imagename="ouput")
@@ -331,10 +346,13 @@ def test_an_option_for_a_name_that_is_no_file_is_refused_with_the_names_there_ar
 ENVIRONMENT = [
     ("RIOS_DFLT_BLOCKXSIZE", "100", "windowxsize", 100),
     ("RIOS_DFLT_BLOCKYSIZE", "200", "windowysize", 200),
+    ("RIOS_DFLT_MINOVERLEVELDIM", "33", "overviewMinDim", 33),
     ("RIOS_DFLT_OVERLAP", "3", "overlap", 3),
     ("RIOS_DFLT_FOOTPRINT", "1", "footprint", applier.UNION),
     ("RIOS_DFLT_JOBMGRTYPE", "threads", "jobManagerType", "threads"),
     ("RIOS_DFLT_DRIVER", "HFA", "drivername", "HFA"),
+    ("RIOS_DFLT_OVERVIEWLEVELS", "8,2", "overviewLevels", [2, 8]),
+    ("RIOS_DFLT_OVERVIEWAGGTYPE", "average", "overviewAggType", "AVERAGE"),
 ]
 
 
@@ -358,7 +376,7 @@ def test_an_empty_environment_variable_is_as_good_as_none(
     assert getattr(ApplierControls(), attribute) == default
 
 
-NUMERIC_VARIABLES = [row[0] for row in ENVIRONMENT[:4]]
+NUMERIC_VARIABLES = [row[0] for row in ENVIRONMENT[:5]]
 
 
 @pytest.mark.parametrize("variable", NUMERIC_VARIABLES)
@@ -379,6 +397,8 @@ def test_an_environment_variable_that_is_no_number_is_refused_by_name(
         ("RIOS_DFLT_BLOCKYSIZE", "-5"),
         ("RIOS_DFLT_OVERLAP", "-2"),
         ("RIOS_DFLT_FOOTPRINT", "7"),
+        ("RIOS_DFLT_OVERVIEWLEVELS", "4,x"),
+        ("RIOS_DFLT_OVERVIEWLEVELS", "1"),
     ],
 )
 def test_an_environment_variable_out_of_range_is_refused_by_name(
