@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from rios_batch.bandstats import PartialStatistics
     from rios_batch.creationoptions import CreationOptions
     from rios_batch.geotiff import EncodedBlocks
     from rios_batch.grid import PixelGridDefn, PixelWindow
@@ -87,12 +88,26 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
+class StatisticsSpec:
+    """What is computed of each band of an output while it is written.
+
+    ``basic`` are minimum, maximum, mean and standard deviation; median and mode belong to the ``histogram``. Both are of
+    every ``step``-th row and column of the working grid.
+    """
+
+    basic: bool
+    histogram: bool
+    step: int
+
+
+@dataclass(frozen=True)
 class OutputSpec:
     """One output file and how it is written.
 
     ``sequence`` is the position in a list of files, or None for a single file. ``encoded_by_workers``
     says that tiles arrive as encoded TIFF blocks; otherwise they arrive as arrays.
     ``blocks_are_whole`` says that every block of the user function is also whole TIFF blocks.
+    ``colour_table`` is one of :data:`rios_batch.colourtables.KINDS`, or None.
     """
 
     name: str
@@ -105,6 +120,8 @@ class OutputSpec:
     layer_names: tuple[str, ...]
     encoded_by_workers: bool
     blocks_are_whole: bool
+    statistics: StatisticsSpec | None = None
+    colour_table: str | None = None
 
     @property
     def label(self) -> str:
@@ -195,10 +212,14 @@ class StoredBlocks:
 
 @dataclass(frozen=True)
 class TileOutput:
-    """One output's part of a tile: encoded blocks, here or in S3, or an array of shape (bands, rows, cols)."""
+    """One output's part of a tile: encoded blocks, here or in S3, or an array of shape (bands, rows, cols).
+
+    ``statistics`` has one entry for each band, or none.
+    """
 
     layout: Layout
     payload: EncodedBlocks | StoredBlocks | Array = field(repr=False)
+    statistics: tuple[PartialStatistics, ...] = field(default=(), repr=False)
 
     @property
     def nbytes(self) -> int:
@@ -217,6 +238,7 @@ class TileRecord:
     reading_s: float
     function_s: float
     encoding_s: float
+    statistics_s: float
     bytes_out: int
 
 

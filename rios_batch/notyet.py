@@ -7,19 +7,12 @@ from __future__ import annotations
 NOT_YET = {
     **dict.fromkeys(
         (
-            "setOmitBasicStats",
-            "setOmitHistogram",
-            "setSinglePassPyramids",
-            "setSinglePassBasicStats",
-            "setSinglePassHistogram",
-            "setApproxStats",
             "setOverviewLevels",
             "setOverviewMinDim",
             "setOverviewAggregationType",
-            "setAutoColorTableType",
             "setCallBeforeClose",
         ),
-        "statistics and pyramids are not written yet; use gdalinfo -stats and gdaladdo on the output",
+        "pyramids are not written yet; use gdaladdo on the output",
     ),
     "setConcurrencyStyle": "use setNumThreads and setJobManagerType",
     "setLoggingStream": "messages go to Python's logging under the name 'rios_batch'",

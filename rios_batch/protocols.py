@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from rios_batch.jobspec import Blob, TileOutput
     from rios_batch.plan import Tile
+    from rios_batch.statitems import BandStatistics
 
 
 class RasterSink(Protocol):
@@ -18,8 +19,8 @@ class RasterSink(Protocol):
     def write(self, tile: Tile, output: TileOutput) -> None:
         """Take one tile's part; tiles come in order of their index."""
 
-    def finish(self) -> None:
-        """Complete the file beside its path."""
+    def finish(self, statistics: Sequence[BandStatistics]) -> None:
+        """Complete the file beside its path, with the statistics of its bands, if there are any."""
 
     def commit(self) -> None:
         """Move the finished file to its path, replacing what was there."""

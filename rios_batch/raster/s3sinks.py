@@ -19,12 +19,13 @@ from rios_batch.raster.staging import SIDECARS, StagingFolder, explained
 from rios_batch.s3names import S3Name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from rios_batch.aws.objects import MultipartUpload
     from rios_batch.grid import PixelGridDefn
     from rios_batch.jobspec import Layout, OutputSpec, TileOutput
     from rios_batch.plan import Tile
+    from rios_batch.statitems import BandStatistics
 
 log = logging.getLogger("rios_batch")
 
@@ -151,7 +152,8 @@ class MultipartAssembler:
         )
         return index
 
-    def finish(self) -> None:
+    def finish(self, statistics: Sequence[BandStatistics]) -> None:
+        del statistics
         index = self._index
         if index is None:
             raise incomplete(self._output)

@@ -12,16 +12,20 @@ from osgeo import gdal
 from rios_batch.geotiff import EncodedBlocks
 from rios_batch.jobspec import StoredBlocks
 from rios_batch.raster.assembly import BlockIndex, create_dataset, incomplete
+from rios_batch.raster.bandinfo import describe
 from rios_batch.raster.gdalapi import closing
 from rios_batch.raster.staging import StagedFile, explained
 from rios_batch.s3names import SCHEME
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rios_batch.grid import PixelGridDefn
     from rios_batch.jobspec import Layout, OutputSpec, TileOutput
     from rios_batch.plan import Tile
     from rios_batch.protocols import RasterSink
     from rios_batch.raster.staging import StagingFolder
+    from rios_batch.statitems import BandStatistics
 
 
 def open_sink(output: OutputSpec, grid: PixelGridDefn) -> RasterSink:
@@ -74,7 +78,8 @@ class GeoTiffAssembler:
         self._file = self._staged.path.open("wb")
         self._position = self._file.write(self._index.header(0))
 
-    def finish(self) -> None:
+    def finish(self, statistics: Sequence[BandStatistics]) -> None:
+        del statistics
         if self._file is None:
             raise incomplete(self._output)
         with explained(self._output.path):
@@ -117,35 +122,36 @@ class GdalWriter:
     def __init__(self, output: OutputSpec, grid: PixelGridDefn, staged: StagingFolder) -> None:
         self._output, self._grid, self._staged = output, grid, staged
         self._dataset: gdal.Dataset | None = None
-        self._nbands = 0
+        self._layout: Layout | None = None
 
     def write(self, tile: Tile, output: TileOutput) -> None:
         with explained(self._output.path):
             if self._dataset is None:
-                self._nbands = output.layout.nbands
+                self._layout = output.layout
                 self._dataset = create_dataset(
                     str(self._staged.path), self._output, self._grid, output.layout
                 )
             self._dataset.WriteArray(output.payload, tile.window.col, tile.window.row)
 
-    def finish(self) -> None:
-        if self._dataset is None:
+    def finish(self, statistics: Sequence[BandStatistics]) -> None:
+        if self._dataset is None or self._layout is None:
             raise incomplete(self._output)
         with explained(self._output.path):
+            describe(self._dataset, self._output, self._layout, statistics)
             self._dataset.FlushCache()
             with closing():
                 self._dataset = None
-            self._check()
+            self._check(self._layout.nbands)
 
-    def _check(self) -> None:
+    def _check(self, nbands: int) -> None:
         """Refuse a file that GDAL says it wrote, but cannot read: some drivers do not notice a full disk."""
         dataset = gdal.Open(str(self._staged.path))
         size = (dataset.RasterXSize, dataset.RasterYSize, dataset.RasterCount)
-        if size != (self._grid.ncols, self._grid.nrows, self._nbands):
+        if size != (self._grid.ncols, self._grid.nrows, nbands):
             raise RuntimeError(
                 f"it has {size[0]} x {size[1]} pixels and {size[2]} bands when it is read again"
             )
-        for number in range(1, self._nbands + 1):
+        for number in range(1, nbands + 1):
             dataset.GetRasterBand(number).ReadAsArray(self._grid.ncols - 1, self._grid.nrows - 1, 1, 1)
         if self._staged.disk_is_full():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

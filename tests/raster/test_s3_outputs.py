@@ -127,7 +127,7 @@ def test_the_object_is_the_file_that_is_written_locally_with_its_directory_first
     for output in (local, remote):
         sink = open_sink(output, raster.grid)
         raster.write(sink, output, BucketShelf(bucket) if in_s3 and output is remote else None)
-        sink.finish()
+        sink.finish(())
         assert bucket.head("f/out.tif") is None
         sink.commit()
         sink.abort()
@@ -150,7 +150,7 @@ def test_small_tiles_are_merged_and_only_the_head_and_the_rest_pass_through_main
 
     raster.write(sink, output, shelf)
     assert len(shelf.merged) == 1  # 15.8 MB: 5.2 MB are part 1, 8.4 MB were merged, the rest is still to come
-    sink.finish()
+    sink.finish(())
     sink.commit()
 
     assert sink.relayed_bytes == shelf.read_bytes < 2 * SMALLEST
@@ -163,7 +163,7 @@ def test_large_tiles_are_copied_from_s3_to_s3_as_they_come(bucket: Bucket, s3_se
     assert isinstance(sink, MultipartAssembler)
 
     raster.write(sink, output, shelf)
-    sink.finish()
+    sink.finish(())
     sink.commit()
 
     assert shelf.merged == [2]  # what the first lost to part 1 left it too small to be a part of its own
@@ -179,7 +179,7 @@ def test_tiles_in_memory_are_sent_in_few_parts(bucket: Bucket, s3_server: S3Serv
     sink = open_sink(output, raster.grid)
 
     raster.write(sink, output)
-    sink.finish()
+    sink.finish(())
     sink.commit()
 
     assert s3_server.count("PUT", key="/out.tif", query="partNumber") == 3
@@ -198,7 +198,7 @@ def test_tiles_in_memory_and_in_s3_may_be_mixed(bucket: Bucket) -> None:
             sink.write(tile, part)
 
     raster.write(Mixer(), output)
-    sink.finish()
+    sink.finish(())
     sink.commit()
 
     assert read_raster(f"/vsis3/{bucket.name}/out.tif").tobytes() == raster.pixels.tobytes()
@@ -209,7 +209,7 @@ def test_a_small_file_is_one_put(bucket: Bucket, s3_server: S3Server) -> None:
     sink = open_sink(output, SMALL.grid)
 
     SMALL.write(sink, output)
-    sink.finish()
+    sink.finish(())
     sink.commit()
     sink.abort()
 
@@ -238,7 +238,7 @@ blob = shelf.put(bytes(2 * 384 * 384))
 blocks = StoredBlocks(blob, np.array([blob.size], np.uint64), shelf)
 for index in range(raster.ntiles):
     sink.write(raster.plan.tile(index), TileOutput(Layout("uint16", 1), blocks))
-sink.finish()
+sink.finish(())
 sink.commit()
 assert sink.relayed_bytes == shelf.read_bytes
 print(sink.relayed_bytes, tracemalloc.get_traced_memory()[1], bucket.head("out.tif").size)
@@ -278,7 +278,7 @@ def test_no_block_is_decoded_and_none_encoded_again(bucket: Bucket, monkeypatch:
 
     for tile, part in tiles:
         sink.write(tile, part)
-    sink.finish()
+    sink.finish(())
     sink.commit()
 
 
@@ -291,7 +291,7 @@ def test_sparse_blocks_are_left_out_and_a_file_of_nothing_else_is_whole(bucket: 
         part.write(np.zeros((1, 256, 256), np.uint16), 0, 0)
         sink.write(raster.plan.tile(index), part.finish())
 
-    sink.finish()
+    sink.finish(())
     sink.commit()
 
     assert not read_raster(f"/vsis3/{bucket.name}/out.tif").any()
@@ -308,7 +308,7 @@ def test_an_older_object_stays_until_commit_and_abort_leaves_nothing_else(
     output = raster.output(f"s3://{bucket.name}/out.tif")
     sink = open_sink(output, raster.grid)
     raster.write(sink, output, BucketShelf(bucket))
-    sink.finish()
+    sink.finish(())
     assert bucket.get("out.tif") == b"old"
 
     sink.abort()
@@ -331,7 +331,7 @@ def test_a_missing_tile_is_refused(bucket: Bucket, raster: Raster) -> None:
     raster.write(WithoutSecond(), output)
 
     with pytest.raises(RiosBatchError, match=r"'s3://.*/out\.tif' is incomplete: some of its tiles"):
-        sink.finish()
+        sink.finish(())
     sink.abort()
     assert bucket.head("out.tif") is None
     assert unfinished_uploads(bucket) == []
@@ -341,7 +341,7 @@ def test_an_output_without_any_tile_is_refused(bucket: Bucket) -> None:
     sink = open_sink(SMALL.output(f"s3://{bucket.name}/out.tif"), SMALL.grid)
 
     with pytest.raises(RiosBatchError, match="is incomplete"):
-        sink.finish()
+        sink.finish(())
     sink.abort()
 
     assert unfinished_uploads(bucket) == []
@@ -355,7 +355,7 @@ def test_a_blob_that_was_replaced_meanwhile_is_an_error_and_nothing_appears(buck
     bucket.put("blobs/29", b"another")
 
     with pytest.raises(OutputError, match=r"out\.tif' cannot be written: .*no longer what it was"):
-        sink.finish()
+        sink.finish(())
     sink.abort()
 
     assert bucket.head("out.tif") is None
@@ -370,7 +370,7 @@ def test_a_blob_is_copied_only_if_it_is_the_version_that_was_meant(
     output = raster.output(f"s3://{bucket.name}/out.tif")
     sink = open_sink(output, raster.grid)
     raster.write(sink, output, shelf)
-    sink.finish()
+    sink.finish(())
     sink.abort()
 
     etags = {entry.key: entry.etag for entry in bucket.list_objects("blobs/")}
@@ -390,7 +390,7 @@ def test_a_blob_that_ends_past_its_object_is_found_before_the_file_appears(bucke
         blob = shelf.put(bytes(8 * MIB - (100 if index == 2 else 0)))
         blocks = StoredBlocks(replace(blob, size=8 * MIB), counts, shelf)
         sink.write(raster.plan.tile(index), TileOutput(Layout("uint16", 1), blocks))
-    sink.finish()
+    sink.finish(())
 
     with pytest.raises(
         OutputError, match=r"part \d of s3://.*out\.tif has 8,388,508 bytes in S3, not 8,388,608"
@@ -413,7 +413,7 @@ def test_a_merge_that_gives_another_size_is_refused(bucket: Bucket) -> None:
     raster.write(sink, output, Losing(bucket))
 
     with pytest.raises(RiosBatchError, match=r"blobs of [\d,]+ bytes became one of [\d,]+ bytes"):
-        sink.finish()
+        sink.finish(())
     sink.abort()
 
 
@@ -436,7 +436,7 @@ def test_blocks_in_s3_make_a_local_file_too(bucket: Bucket, tmp_path: Path) -> N
     assert isinstance(sink, GeoTiffAssembler)
 
     SMALL.write(sink, output, BucketShelf(bucket))
-    sink.finish()
+    sink.finish(())
     sink.commit()
 
     assert read_raster(output.path).tobytes() == SMALL.pixels.tobytes()
