@@ -18,12 +18,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import time
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
+from rios_batch.bandstats import merged
 from rios_batch.controls import (
     DEFAULT_JOB_MANAGER,
     DEFAULT_RESAMPLEMETHOD,
@@ -39,18 +41,23 @@ from rios_batch.jobmanagers import getJobManagerClassByType
 from rios_batch.jobspec import RunOptions
 from rios_batch.otherargs import merge
 from rios_batch.preparation import prepare
+from rios_batch.raster.bandinfo import why_no_colours
 from rios_batch.raster.gdalapi import gdal_exceptions
 from rios_batch.raster.outputs import DEFAULT_DRIVER as DEFAULTDRIVERNAME
 from rios_batch.raster.sinks import open_sink
 from rios_batch.result import ApplierReturn, Timers
+from rios_batch.statitems import finished
 from rios_batch.tile import check_layouts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from rios_batch.bandstats import PartialStatistics
     from rios_batch.jobmanagers import JobManager
     from rios_batch.jobspec import Layout, TileJob, TileRecord, TileResult, UserFunction
     from rios_batch.protocols import Progress
+
+log = logging.getLogger("rios_batch")
 
 __all__ = [
     "BOUNDS_FROM_REFERENCE",
@@ -124,6 +131,7 @@ def apply(
             "reading": tuple(record.reading_s for record in records),
             "userfunction": tuple(record.function_s for record in records),
             "encoding": tuple(record.encoding_s for record in records),
+            "basicstats": tuple(record.statistics_s for record in records),
             "writing": tuple(tile.writing_s for tile in done),
         }
     )
@@ -166,6 +174,7 @@ def _run(
     """
     done: list[_Done] = []
     layouts: list[Layout] = []
+    statistics: list[list[PartialStatistics]] = []
     with contextlib.ExitStack() as cleanup:
         sinks = []
         for output in job.outputs:
@@ -178,14 +187,18 @@ def _run(
         for result in itertools.islice(in_tile_order(results), len(job.plan)):
             started = time.perf_counter()
             tile_layouts = [part.layout for part in result.outputs]
-            layouts = layouts or tile_layouts
+            if not layouts:
+                layouts = tile_layouts
+                _warn_of_missing_colours(job, layouts)
             check_layouts(job.outputs, tile_layouts, layouts, result.record.window)
             for sink, part in zip(sinks, result.outputs, strict=True):
                 sink.write(job.plan.tile(result.record.tile), part)
+            statistics = _with_those_of(result, statistics)
             done.append(_Done(result.record, result.other_args, time.perf_counter() - started))
             report.tile_done()
+        bands = itertools.starmap(finished, zip(job.outputs, layouts, statistics, strict=False))
         for sink in sinks:
-            sink.finish(())
+            sink.finish(next(bands, ()))  # without any tile there are none, which the sink says
         copies = [other_args]
         if manager.numThreads > 1:
             copies = _merged(other_args, [tile.other_args for tile in done], controls)
@@ -193,6 +206,22 @@ def _run(
             sink.commit()
         next(results, None)  # the manager may let go of what the outputs were made from
     return done, copies
+
+
+def _warn_of_missing_colours(job: TileJob, layouts: Sequence[Layout]) -> None:
+    for output, layout in zip(job.outputs, layouts, strict=True):
+        if reason := why_no_colours(output, layout):
+            log.warning("%s gets no colour table: %s", output.path, reason)
+
+
+def _with_those_of(
+    result: TileResult, so_far: list[list[PartialStatistics]]
+) -> list[list[PartialStatistics]]:
+    """Return the statistics of each output's bands after one more tile."""
+    found = [list(output.statistics) for output in result.outputs]
+    if not so_far:
+        return found
+    return [[merged(band) for band in zip(*bands, strict=True)] for bands in zip(so_far, found, strict=True)]
 
 
 def in_tile_order(results: Iterable[TileResult]) -> Iterator[TileResult]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rios_batch.errors import ParameterError, UnavailableError
+from rios_batch.colourtables import KINDS
+from rios_batch.errors import ColorTableGenerationError, ParameterError, UnavailableError
 from rios_batch.grid import FOOTPRINT_NAMES, INTERSECTION, PixelGridDefn
 from rios_batch.notyet import NOT_YET
 from rios_batch.otherargs import resolve_rule
@@ -40,9 +41,9 @@ class ApplierControls:
     """Settings of a run. Setters that take ``imagename`` set one symbolic name's value, or all when None.
 
     Environment variables ``RIOS_DFLT_DRIVER``, ``RIOS_DFLT_CREOPT_<driver>``, ``RIOS_DFLT_FOOTPRINT``,
-    ``RIOS_DFLT_BLOCKXSIZE``, ``RIOS_DFLT_BLOCKYSIZE``, ``RIOS_DFLT_OVERLAP``, ``RIOS_DFLT_OVERVIEWLEVELS``, ``RIOS_DFLT_MINOVERLEVELDIM``,
-    ``RIOS_DFLT_OVERVIEWAGGTYPE``, ``RIOS_DFLT_JOBMGRTYPE`` and
-    ``RIOS_AWSBATCH_RESUME`` (see ``setResume``) are read when the object is made.
+    ``RIOS_DFLT_BLOCKXSIZE``, ``RIOS_DFLT_BLOCKYSIZE``, ``RIOS_DFLT_OVERLAP``, ``RIOS_DFLT_OVERVIEWLEVELS``,
+    ``RIOS_DFLT_MINOVERLEVELDIM``, ``RIOS_DFLT_OVERVIEWAGGTYPE``, ``RIOS_DFLT_AUTOCOLORTABLETYPE``,
+    ``RIOS_DFLT_JOBMGRTYPE`` and ``RIOS_AWSBATCH_RESUME`` (see ``setResume``) are read when the object is made.
     """
 
     def __init__(self) -> None:
@@ -76,7 +77,14 @@ class ApplierControls:
         self.thematic = False
         self.layernames: list[str] | None = None
         self.layerselection: list[int] | None = None
-        self.calcStats = False
+        self.calcStats = True
+        self.omitBasicStats = False
+        self.omitHistogram = False
+        self.singlePassBasicStats: bool | None = None
+        self.singlePassHistogram: bool | None = None
+        self.singlePassPyramids: bool | None = None
+        self.approxStats = False
+        self.autoColorTableType = _colour_table_from_environment()
         self.omitPyramids = False
         self.overviewLevels = _levels_from_environment()
         self.overviewMinDim = _from_environment(
@@ -294,18 +302,62 @@ class ApplierControls:
         self.setOptionForImagename("layernames", imagename, names)
 
     def setCalcStats(self, calcStats: bool, imagename: str | None = None) -> None:
-        """Accept False only: statistics are not written yet.
+        """Write statistics, histogram and pyramids (default), or with False none of them.
 
-        Raises
-        ------
-        UnavailableError : True was given.
+        It calls ``setOmitBasicStats``, ``setOmitHistogram`` and ``setOmitPyramids``.
         """
-        if calcStats:
-            raise UnavailableError(
-                "controls.setCalcStats(True) is not available in this version: statistics are not written yet; "
-                "use gdalinfo -stats on the output"
+        self.setOptionForImagename("calcStats", imagename, bool(calcStats))
+        self.setOmitBasicStats(not calcStats, imagename)
+        self.setOmitHistogram(not calcStats, imagename)
+        self.setOptionForImagename("omitPyramids", imagename, not calcStats)
+
+    def setOmitBasicStats(self, omitBasicStats: bool, imagename: str | None = None) -> None:
+        """Leave out minimum, maximum, mean and standard deviation of each band; default False.
+
+        They are of all pixels but nodata (``setStatsIgnore``), NaN and infinite ones. Complex bands have none.
+        """
+        self.setOptionForImagename("omitBasicStats", imagename, bool(omitBasicStats))
+
+    def setOmitHistogram(self, omitHistogram: bool, imagename: str | None = None) -> None:
+        """Leave out the histogram of each band, and with it median and mode; default False."""
+        self.setOptionForImagename("omitHistogram", imagename, bool(omitHistogram))
+
+    def setSinglePassBasicStats(
+        self, singlePassBasicStats: bool | None, imagename: str | None = None
+    ) -> None:
+        """Accept RIOS's setting. It is always one pass: statistics are computed of blocks before they are written."""
+        self.setOptionForImagename("singlePassBasicStats", imagename, singlePassBasicStats)
+
+    def setSinglePassHistogram(self, singlePassHistogram: bool | None, imagename: str | None = None) -> None:
+        """Accept RIOS's setting. It is always one pass, for every type."""
+        self.setOptionForImagename("singlePassHistogram", imagename, singlePassHistogram)
+
+    def setSinglePassPyramids(self, singlePassPyramids: bool | None, imagename: str | None = None) -> None:
+        """Accept RIOS's setting; how pyramids are made is not the script's to say."""
+        self.setOptionForImagename("singlePassPyramids", imagename, singlePassPyramids)
+
+    def setApproxStats(self, approxStats: bool, imagename: str | None = None) -> None:
+        """Compute statistics and histogram of every fourth row and column only; default False.
+
+        The file says so (STATISTICS_APPROXIMATE=YES). All of them cost a few nanoseconds for each pixel.
+        """
+        self.setOptionForImagename("approxStats", imagename, bool(approxStats))
+
+    def setAutoColorTableType(self, autoColorTableType: str | None, imagename: str | None = None) -> None:
+        """Give thematic outputs of type uint8 or uint16 a colour table; default None, or RIOS_DFLT_AUTOCOLORTABLETYPE.
+
+        Parameters
+        ----------
+        autoColorTableType : 'rainbow', from blue for 0 to red for the largest value; 'gray', from black to white;
+            'random', in which a value has the same colour in every file; None for none. nodata is transparent where the
+            format allows.
+        imagename : without it, outputs that are not thematic are left as they are.
+        """
+        if autoColorTableType is not None and autoColorTableType not in KINDS:
+            raise ColorTableGenerationError(
+                f"colour table type {autoColorTableType!r}: use one of {', '.join(map(repr, KINDS))}, or None"
             )
-        self.setOptionForImagename("calcStats", imagename, False)
+        self.setOptionForImagename("autoColorTableType", imagename, autoColorTableType)
 
     def setOmitPyramids(self, omitPyramids: bool, imagename: str | None = None) -> None:
         """Write no overviews; by default there are some where the raster is large enough."""
@@ -345,8 +397,8 @@ class ApplierControls:
     ) -> None:
         """Have ``callBeforeClose(dataset, *args)`` called in main with each finished output.
 
-        ``dataset`` is a `gdal.Dataset`, open for changes, with all its pixels, overviews and statistics. The output is not
-        in its place yet; if the function raises, it never will be.
+        ``dataset`` is a `gdal.Dataset`, open for changes, with all its pixels, overviews and statistics. The output is
+        not in its place yet; if the function raises, it never will be.
         """
         if callBeforeClose is not None and not callable(callBeforeClose):
             raise ParameterError(f"callBeforeClose is a {type(callBeforeClose).__name__}, not a function")
@@ -444,6 +496,15 @@ class ApplierControls:
         if options is None and from_environment is not None:
             return from_environment.split()
         return options
+
+
+def _colour_table_from_environment() -> str | None:
+    kind = os.environ.get("RIOS_DFLT_AUTOCOLORTABLETYPE") or None
+    if kind is not None and kind not in KINDS:
+        raise ParameterError(
+            f"environment variable RIOS_DFLT_AUTOCOLORTABLETYPE must be one of {', '.join(KINDS)}, not {kind!r}"
+        )
+    return kind
 
 
 def _at_least(minimum: int, value: int, what: str) -> int:

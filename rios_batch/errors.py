@@ -70,6 +70,14 @@ class VectorRasterizationError(RiosBatchError):
     """A feature cannot be rasterised."""
 
 
+class ThematicError(ParameterError):
+    """Something that only thematic outputs have was asked for another."""
+
+
+class ColorTableGenerationError(ParameterError):
+    """There is no such colour table."""
+
+
 class GDALLayerNumberError(ParameterError):
     """A selected layer (band) does not exist in the file."""
 

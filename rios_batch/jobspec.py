@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from rios_batch.bandstats import PartialStatistics
     from rios_batch.creationoptions import CreationOptions
     from rios_batch.geotiff import EncodedBlocks
     from rios_batch.grid import PixelGridDefn, PixelWindow
@@ -88,13 +89,26 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
+class StatisticsSpec:
+    """What is computed of each band of an output while it is written.
+
+    ``basic`` are minimum, maximum, mean and standard deviation; median and mode belong to the ``histogram``. Both are
+    of every ``step``-th row and column of the working grid.
+    """
+
+    basic: bool
+    histogram: bool
+    step: int
+
+
+@dataclass(frozen=True)
 class OutputSpec:
     """One output file and how it is written.
 
     ``sequence`` is the position in a list of files, or None for a single file. ``encoded_by_workers``
     says that tiles arrive as encoded TIFF blocks; otherwise they arrive as arrays.
     ``blocks_are_whole`` says that every block of the user function is also whole TIFF blocks. ``pyramid`` is
-    None where there are no overviews.
+    None where there are no overviews; ``colour_table`` is one of :data:`rios_batch.colourtables.KINDS`, or None.
     """
 
     name: str
@@ -108,6 +122,8 @@ class OutputSpec:
     encoded_by_workers: bool
     blocks_are_whole: bool
     pyramid: Pyramid | None = None
+    statistics: StatisticsSpec | None = None
+    colour_table: str | None = None
 
     @property
     def label(self) -> str:
@@ -206,11 +222,13 @@ class TileOutput:
 
     Blocks are those of all resolutions that are whole in the tile, the coarsest first. ``summit`` is the tile at the
     coarsest of them, as an array, of which main makes the overviews that are coarser still.
+    ``statistics`` has one entry for each band, or none.
     """
 
     layout: Layout
     payload: EncodedBlocks | StoredBlocks | Array = field(repr=False)
     summit: Array | None = field(default=None, repr=False)
+    statistics: tuple[PartialStatistics, ...] = field(default=(), repr=False)
 
     @property
     def nbytes(self) -> int:
@@ -229,6 +247,7 @@ class TileRecord:
     reading_s: float
     function_s: float
     encoding_s: float
+    statistics_s: float
     bytes_out: int
 
 

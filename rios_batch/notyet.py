@@ -5,18 +5,6 @@ from __future__ import annotations
 # RIOS's setters that this version lacks, and what a script can do in the meantime. They raise rather than
 # being accepted and ignored, and hasattr() is False for them.
 NOT_YET = {
-    **dict.fromkeys(
-        (
-            "setOmitBasicStats",
-            "setOmitHistogram",
-            "setSinglePassPyramids",
-            "setSinglePassBasicStats",
-            "setSinglePassHistogram",
-            "setApproxStats",
-            "setAutoColorTableType",
-        ),
-        "statistics and pyramids are not written yet; use gdalinfo -stats and gdaladdo on the output",
-    ),
     "setConcurrencyStyle": "use setNumThreads and setJobManagerType",
     "setLoggingStream": "messages go to Python's logging under the name 'rios_batch'",
 }

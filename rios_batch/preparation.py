@@ -7,14 +7,14 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from rios_batch.errors import ParameterError
+from rios_batch.errors import ParameterError, ThematicError
 from rios_batch.inputs import InputPlan, as_list
-from rios_batch.jobspec import OutputSpec, TileJob
+from rios_batch.jobspec import OutputSpec, StatisticsSpec, TileJob
 from rios_batch.plan import BlockGrid, plan_tiles
 from rios_batch.pyramid import Pyramid
 from rios_batch.raster.cloud import gdal_name, is_remote, release_connections
-from rios_batch.raster.overviews import DEFAULT_METHOD
 from rios_batch.raster.outputs import choose_format, driver_for_extension
+from rios_batch.raster.overviews import DEFAULT_METHOD
 from rios_batch.s3names import SCHEME, S3Name
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rios_batch.raster.outputs import OutputFormat
 
 log = logging.getLogger("rios_batch")
+
+_APPROXIMATE_STEP = 4  # a sixteenth of the pixels
 
 
 def prepare(
@@ -157,6 +159,8 @@ def _output(
         encoded_by_workers=chosen.unit_blocks is not None,
         blocks_are_whole=chosen.unit_blocks == (1, 1),
         pyramid=pyramid,
+        statistics=_statistics(name, controls),
+        colour_table=_colour_table(name, controls),
     )
     return spec, chosen
 
@@ -174,3 +178,23 @@ def _pyramid(controls: ApplierControls, name: str, blocks: BlockGrid) -> Pyramid
     )
     method = controls.getOptionForImagename("overviewAggType", name) or DEFAULT_METHOD
     return Pyramid(factors, method) if factors else None
+
+
+def _statistics(name: str, controls: ApplierControls) -> StatisticsSpec | None:
+    basic = not controls.getOptionForImagename("omitBasicStats", name)
+    histogram = not controls.getOptionForImagename("omitHistogram", name)
+    if not basic and not histogram:
+        return None
+    approximate = controls.getOptionForImagename("approxStats", name)
+    return StatisticsSpec(basic, histogram, _APPROXIMATE_STEP if approximate else 1)
+
+
+def _colour_table(name: str, controls: ApplierControls) -> str | None:
+    kind: str | None = controls.getOptionForImagename("autoColorTableType", name)
+    if controls.getOptionForImagename("thematic", name):
+        return kind
+    if kind is not None and "autoColorTableType" in controls.optionsByImage.get(name, {}):
+        raise ThematicError(
+            f"a colour table was set for output {name!r}, which is not thematic; use controls.setThematic too"
+        )
+    return None

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from rios_batch.jobspec import Blob, TileOutput
     from rios_batch.plan import Tile
+    from rios_batch.statitems import BandStatistics
 
 
 class RasterSink(Protocol):

@@ -43,7 +43,7 @@ class Pyramid:
         return tuple(factor for factor in self.factors if TILE_FACTOR % factor == 0)
 
     def encoded_in_tiles(self, plan: TilePlan) -> tuple[int, ...]:
-        """Return the overviews whose TIFF blocks are made in workers, because tiles of this plan are whole blocks of them."""
+        """Return the overviews that workers encode, because tiles of this plan are whole TIFF blocks of them."""
         blocks = plan.blocks
         sides = []
         if plan.ntiles_x > 1:

@@ -13,11 +13,14 @@ import json
 import struct
 import zlib
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rios_batch.bandstats import PartialStatistics
 from rios_batch.errors import ParameterError, RiosBatchError
+from rios_batch.finehistogram import Histogram
 from rios_batch.geotiff import EncodedBlocks
 from rios_batch.grid import PixelWindow
 from rios_batch.jobspec import Layout, TileOutput, TileRecord
@@ -49,14 +52,16 @@ class OutputPart:
     size: int
     byte_counts: Array | None
     summit: Array | None
+    statistics: tuple[PartialStatistics, ...]
 
     def output(self, data: bytes | memoryview, window: PixelWindow) -> TileOutput:
         """Return the part as a local worker would have handed it over."""
         if self.byte_counts is not None:
             blocks = EncodedBlocks(np.frombuffer(data, np.uint8), self.byte_counts)
-            return TileOutput(self.layout, blocks, self.summit)
+            return TileOutput(self.layout, blocks, self.summit, self.statistics)
         pixels = np.frombuffer(zlib.decompress(data), self.layout.dtype)
-        return TileOutput(self.layout, pixels.reshape(self.layout.nbands, window.height, window.width))
+        array = pixels.reshape(self.layout.nbands, window.height, window.width)
+        return TileOutput(self.layout, array, statistics=self.statistics)
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,12 @@ def encode_tile(record: TileRecord, outputs: Sequence[TileOutput], other_args: M
             assert isinstance(payload, np.ndarray)
             blob, counts = zlib.compress(payload.tobytes(), level=1), None
         blobs.append(blob)
-        part = {"layout": asdict(output.layout), "bytes": len(blob), "byte_counts": counts}
+        part = {
+            "layout": asdict(output.layout),
+            "bytes": len(blob),
+            "byte_counts": counts,
+            "statistics": [_encoded_statistics(band, arrays) for band in output.statistics],
+        }
         if output.summit is not None:
             part["summit"] = {"shape": output.summit.shape, "zlib": arrays.put(_deflated(output.summit))}
         parts.append(part)
@@ -139,7 +149,8 @@ def decode_head(data: bytes) -> TileHead:
             counts = None if part["byte_counts"] is None else arrays[part["byte_counts"]]
             layout = Layout(**part["layout"])
             summit = _inflated(arrays, part["summit"], layout) if "summit" in part else None
-            parts.append(OutputPart(layout, start, part["bytes"], counts, summit))
+            statistics = tuple(_decoded_statistics(band, arrays) for band in part["statistics"])
+            parts.append(OutputPart(layout, start, part["bytes"], counts, summit, statistics))
             start += part["bytes"]
         other_args = {name: decode_value(value, arrays) for name, value in content["other_args"].items()}
         return TileHead(TileRecord(window=window, **fields), tuple(parts), other_args)
@@ -148,12 +159,75 @@ def decode_head(data: bytes) -> TileHead:
 
 
 def _deflated(array: Array) -> Array:
-    return np.frombuffer(zlib.compress(np.ascontiguousarray(array), level=1), np.uint8)
+    return np.frombuffer(zlib.compress(array.tobytes(), level=1), np.uint8)
 
 
 def _inflated(arrays: Sequence[Array], described: Mapping[str, Any], layout: Layout) -> Array:
     pixels = np.frombuffer(zlib.decompress(arrays[described["zlib"]]), layout.dtype)
     return pixels.reshape(described["shape"])
+
+
+def _encoded_statistics(band: PartialStatistics, arrays: ArrayPile) -> dict[str, Any]:
+    # JSON has whole numbers of any size, and Python reads back the float64 that it wrote: none is NaN or infinite.
+    return {
+        "count": band.count,
+        "lowest": band.lowest,
+        "highest": band.highest,
+        "total": band.total.as_integer_ratio(),
+        "squares": band.squares.as_integer_ratio(),
+        "histogram": None if band.histogram is None else _encoded_histogram(band.histogram, arrays),
+    }
+
+
+def _encoded_histogram(histogram: Histogram, arrays: ArrayPile) -> dict[str, Any]:
+    """Store the steps from key to key: where every bin has a value these are all 1, and take no room."""
+    steps = np.diff(histogram.keys)
+    return {
+        "exponent": histogram.exponent,
+        "keys": str(histogram.keys.dtype),
+        "first": int(histogram.keys[0]),
+        "steps": _compressed(steps, arrays),
+        "counts": _compressed(histogram.counts, arrays),
+    }
+
+
+def _compressed(numbers: Array, arrays: ArrayPile) -> dict[str, Any]:
+    """Store numbers of at least 0 in the smallest type that holds them, byte by byte: first all lowest bytes."""
+    dtype = np.min_scalar_type(numbers.max(initial=0)).newbyteorder("<")
+    planes = numbers.astype(dtype).view(np.uint8).reshape(-1, dtype.itemsize).T
+    packed = np.frombuffer(zlib.compress(planes.tobytes(), level=6), np.uint8)
+    return {"dtype": dtype.str, "array": arrays.put(packed)}
+
+
+def _decoded_statistics(content: dict[str, Any], arrays: Sequence[Array]) -> PartialStatistics:
+    histogram = content["histogram"]
+    return PartialStatistics(
+        content["count"],
+        content["lowest"],
+        content["highest"],
+        Fraction(*content["total"]),
+        Fraction(*content["squares"]),
+        None if histogram is None else _decoded_histogram(histogram, arrays),
+    )
+
+
+def _decoded_histogram(content: dict[str, Any], arrays: Sequence[Array]) -> Histogram:
+    steps = _decompressed(content["steps"], arrays)
+    keys = np.empty(len(steps) + 1, content["keys"])
+    keys[0] = content["first"]
+    keys[1:] = steps
+    # Sums wrap around where steps do not fit the type of the keys; the keys do.
+    return Histogram(
+        content["exponent"],
+        np.cumsum(keys, dtype=keys.dtype),
+        _decompressed(content["counts"], arrays).astype(np.int64),
+    )
+
+
+def _decompressed(content: dict[str, Any], arrays: Sequence[Array]) -> Array:
+    dtype = np.dtype(content["dtype"])
+    planes = np.frombuffer(zlib.decompress(arrays[content["array"]]), np.uint8)
+    return planes.reshape(dtype.itemsize, -1).T.copy().view(dtype).ravel()
 
 
 def _encoded_or_none(value: Any, arrays: ArrayPile) -> Any:

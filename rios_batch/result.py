@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class Timers:
     """How long the parts of a run took, in wall-clock seconds.
 
-    ``walltime`` is the whole run. ``reading``, ``userfunction`` and ``encoding`` have one value per tile,
-    measured in the workers, so that their totals exceed ``walltime`` when several work at once;
-    ``writing`` has one value per tile too, measured in main.
+    ``walltime`` is the whole run. ``reading``, ``userfunction``, ``encoding`` and ``basicstats`` (with histograms) have
+    one value per tile, measured in the workers, so that their totals exceed ``walltime`` when several work at
+    once; ``writing`` has one value per tile too, measured in main.
     """
 
     seconds: Mapping[str, tuple[float, ...]]

@@ -10,12 +10,13 @@ import contextlib
 import os
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rios_batch.associations import BlockAssociations
+from rios_batch.bandstats import TileStatistics
 from rios_batch.errors import (
     ArrayShapeError,
     KeysMismatch,
@@ -26,7 +27,7 @@ from rios_batch.errors import (
 )
 from rios_batch.jobspec import Layout, TileRecord, TileResult, block_dtype_name
 from rios_batch.raster.encode import tile_sink
-from rios_batch.raster.gdalapi import ensure_exceptions, gdal_type
+from rios_batch.raster.gdalapi import ensure_exceptions, gdal_type, nodata_or_none
 from rios_batch.raster.sources import BlockReader
 from rios_batch.readerinfo import ReaderInfo
 
@@ -63,6 +64,7 @@ class _Seconds:
     reading: float = 0.0
     function: float = 0.0
     encoding: float = 0.0
+    statistics: float = 0.0
 
 
 class TileRunner:
@@ -94,6 +96,7 @@ class TileRunner:
         seconds = _Seconds()
         with contextlib.ExitStack() as cleanup:
             sinks: list[TileSink] = []
+            statistics: list[TileStatistics | None] = []
             for block in self._blocks(tile):
                 arrays = self._compute(block, other_args, seconds)
                 started = time.perf_counter()
@@ -105,12 +108,21 @@ class TileRunner:
                             tile_sink(output, layout, tile.window, self._job.encoded_overviews(output))
                         )
                         cleanup.callback(sinks[-1].abort)
+                        statistics.append(_tile_statistics(output, layout))
                 check_layouts(self._job.outputs, layouts, tile_layouts, block.window)
                 for array, sink in zip(arrays, sinks, strict=True):
                     sink.write(array, block.window.col - tile.window.col, block.window.row - tile.window.row)
-                seconds.encoding += time.perf_counter() - started
+                written = time.perf_counter()
+                seconds.encoding += written - started
+                for array, collector in zip(arrays, statistics, strict=True):
+                    if collector is not None:
+                        collector.add(array, block.window)
+                seconds.statistics += time.perf_counter() - written
             started = time.perf_counter()
-            outputs = tuple(sink.finish() for sink in sinks)
+            outputs = tuple(
+                replace(sink.finish(), statistics=() if collector is None else collector.finish())
+                for sink, collector in zip(sinks, statistics, strict=True)
+            )
             seconds.encoding += time.perf_counter() - started
         record = TileRecord(
             tile=tile.index,
@@ -120,6 +132,7 @@ class TileRunner:
             reading_s=seconds.reading,
             function_s=seconds.function,
             encoding_s=seconds.encoding,
+            statistics_s=seconds.statistics,
             bytes_out=sum(output.nbytes for output in outputs),
         )
         return TileResult(record, outputs)
@@ -172,6 +185,12 @@ class TileRunner:
         )
         kind = f"{type(error).__module__}.{type(error).__qualname__}"
         return UserFunctionError(message, exception_type=kind, traceback_text=text)
+
+
+def _tile_statistics(output: OutputSpec, layout: Layout) -> TileStatistics | None:
+    if output.statistics is None:
+        return None
+    return TileStatistics(output.statistics, layout, nodata_or_none(output.nodata, layout.dtype))
 
 
 def process_name() -> str:

@@ -56,7 +56,8 @@ def _beginning(bucket: Bucket, found: ObjectInfo) -> bytes:
 def _left_there(bucket: Bucket, found: ObjectInfo, part: OutputPart, shelf: BlobShelf) -> TileOutput:
     assert part.byte_counts is not None
     blob = Blob(bucket.name, found.key, found.etag, part.start, part.size)
-    return TileOutput(part.layout, StoredBlocks(blob, part.byte_counts, shelf), part.summit)
+    blocks = StoredBlocks(blob, part.byte_counts, shelf)
+    return TileOutput(part.layout, blocks, part.summit, part.statistics)
 
 
 def _pickled(head: TileHead) -> dict[str, bytes | None]:

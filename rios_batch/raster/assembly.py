@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rios_batch.grid import PixelGridDefn
     from rios_batch.jobspec import Array, Layout, OutputSpec, TileOutput
     from rios_batch.plan import Tile
+    from rios_batch.statitems import BandStatistics
 
 _ALIGNMENT_BYTES = 16
 
@@ -125,14 +126,13 @@ class BlockIndex:
         offsets = np.where(blocks.byte_counts > 0, position + ends - blocks.byte_counts, 0)
         window, start = tile.window, 0
         for factor in self._in_tiles:
-            stop = start + self._levels[factor].place(
+            start += self._levels[factor].place(
                 window.col // factor,
                 window.row // factor,
-                *reversed(reduced_shape(window.height, window.width, factor)),
+                reduced_shape(window.height, window.width, factor),
                 offsets[start:],
                 blocks.byte_counts[start:],
             )
-            start = stop
 
     def place_overview(
         self, factor: int, first_row: int, pixels: Array, blocks: EncodedBlocks, position: int
@@ -141,9 +141,7 @@ class BlockIndex:
         offsets = np.where(
             blocks.byte_counts > 0, position + np.cumsum(blocks.byte_counts) - blocks.byte_counts, 0
         )
-        self._levels[factor].place(
-            0, first_row, pixels.shape[2], pixels.shape[1], offsets, blocks.byte_counts
-        )
+        self._levels[factor].place(0, first_row, pixels.shape[1:], offsets, blocks.byte_counts)
 
     def front(self, statistics: Sequence[BandStatistics]) -> tuple[bytes, dict[str, bytes]]:
         """Return the file's first ``front_bytes`` bytes, and side files (.aux.xml, .tfw): content by file name.
@@ -210,13 +208,13 @@ class _Level:
         self,
         col: int,
         row: int,
-        width: int,
-        height: int,
+        shape: tuple[int, ...],
         offsets: NDArray[np.uint64],
         byte_counts: NDArray[np.uint64],
     ) -> int:
-        """Note where the blocks of a rectangle of pixels stand, the first of those given; return how many they are."""
-        index = self._layout.index_of(col, row, width, height)
+        """Note where the blocks of ``shape`` (rows, cols) pixels stand, the first of those given; return how many."""
+        rows, cols = shape
+        index = self._layout.index_of(col, row, cols, rows)
         self.offsets[index] = offsets[: len(index)]
         self.byte_counts[index] = byte_counts[: len(index)]
         self.placed[index] = True

@@ -213,9 +213,10 @@ class Summit:
             try:
                 _set_aside(file.fileno(), nbytes)
             except OSError as error:
+                room = f"{nbytes:,} bytes in {tempfile.gettempdir()!r}"
                 raise OutputError(
-                    f"the overviews of output {self._output.path!r} need {nbytes:,} bytes in {tempfile.gettempdir()!r}: "
-                    f"{error.strerror}; set TMPDIR to a folder with more room, or use setOmitPyramids(True)"
+                    f"the overviews of output {self._output.path!r} need {room}: {error.strerror}; set TMPDIR to a "
+                    "folder with more room, or use setOmitPyramids(True)"
                 ) from error
             return np.memmap(file, self._layout.dtype, "r+", shape=shape)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rios_batch.grid import PixelGridDefn
     from rios_batch.jobspec import Layout, OutputSpec, TileOutput
     from rios_batch.plan import Tile
+    from rios_batch.statitems import BandStatistics
 
 log = logging.getLogger("rios_batch")
 

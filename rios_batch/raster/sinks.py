@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rios_batch.plan import Tile
     from rios_batch.protocols import RasterSink
     from rios_batch.raster.staging import StagingFolder
+    from rios_batch.statitems import BandStatistics
 
     BeforeClose = Callable[[gdal.Dataset], object]
 

@@ -37,7 +37,10 @@ LAYERS: list[tuple[str, list[str]]] = [
         "pure",
         [
             "rios_batch.associations",
+            "rios_batch.bandstats",
+            "rios_batch.colourtables",
             "rios_batch.creationoptions",
+            "rios_batch.finehistogram",
             "rios_batch.geotiff",
             "rios_batch.grid",
             "rios_batch.jobspec",
@@ -49,6 +52,7 @@ LAYERS: list[tuple[str, list[str]]] = [
             "rios_batch.readerinfo",
             "rios_batch.records",
             "rios_batch.s3names",
+            "rios_batch.statitems",
             "rios_batch.work",
             "rios_batch.workerconfig",
         ],

@@ -114,6 +114,7 @@ def write_with_apply(case: Case, folder: Path) -> tuple[Path, bool]:
     controls.setWindowSize(*case.window)
     controls.setCreationOptions(case.options)
     controls.setStatsIgnore(case.nodata)
+    controls.setCalcStats(False)
     _, nrows, ncols = case.shape
     transform = (ORIGIN[0], PIXEL_M, 0.0, ORIGIN[1], 0.0, -PIXEL_M)
     controls.setReferencePixgrid(PixelGridDefn(transform, nrows, ncols, utm_wkt()))

@@ -298,7 +298,7 @@ def test_tiles_for_several_workers_hold_whole_blocks_of_overviews_where_there_is
     assert len(plan) >= min(len(plain), 8 * workers) * 0.5 or not encoded
     if window != 200 and side >= 2048 * 8 and bytes_per_px == 1 and workers < 8:
         assert encoded == (4, 8, 16)
-    if plan == plain:
+    if plan == plain or not encoded:
         return
     tile = plan.tile(0).window
     assert all(
@@ -330,7 +330,7 @@ def test_a_script_may_change_the_finished_output_before_it_is_closed(tmp_path: P
     pixels = ramp(1, 60, 70)
     copy_with_overviews(tmp_path, pixels, target=target, setCallBeforeClose=(note, ("seen by me",)))
 
-    assert seen == [(pixels.sum(), 3)]
+    assert seen == [(float(pixels.sum()), 3)]
     assert gdal.Open(str(tmp_path / target)).GetMetadataItem("note") == "seen by me"
     assert np.array_equal(read_raster(tmp_path / target), pixels)
 

@@ -144,7 +144,7 @@ def test_the_object_is_the_file_that_is_written_locally(
     for output in (local, remote):
         sink = raster.sink(output)
         raster.write(sink, output, BucketShelf(bucket) if in_s3 and output is remote else None)
-        sink.finish()
+        sink.finish(())
         assert bucket.head("f/out.tif") is None
         sink.commit()
         sink.abort()
@@ -168,7 +168,7 @@ def test_small_tiles_are_merged_and_only_the_head_and_the_rest_pass_through_main
 
     raster.write(sink, output, shelf)
     assert len(shelf.merged) == 1  # 15.8 MB: 5.2 MB are part 1, 8.4 MB were merged, the rest is still to come
-    sink.finish()
+    sink.finish(())
     sink.commit()
 
     assert sink.relayed_bytes == shelf.read_bytes < 2 * SMALLEST
@@ -181,7 +181,7 @@ def test_large_tiles_are_copied_from_s3_to_s3_as_they_come(bucket: Bucket, s3_se
     assert isinstance(sink, MultipartAssembler)
 
     raster.write(sink, output, shelf)
-    sink.finish()
+    sink.finish(())
     sink.commit()
 
     assert shelf.merged == [2]  # what the first lost to part 1 left it too small to be a part of its own
@@ -197,7 +197,7 @@ def test_tiles_in_memory_are_sent_in_few_parts(bucket: Bucket, s3_server: S3Serv
     sink = open_sink(output, raster.grid)
 
     raster.write(sink, output)
-    sink.finish()
+    sink.finish(())
     sink.commit()
 
     assert s3_server.count("PUT", key="/out.tif", query="partNumber") == 3
@@ -216,7 +216,7 @@ def test_tiles_in_memory_and_in_s3_may_be_mixed(bucket: Bucket) -> None:
             sink.write(tile, part)
 
     raster.write(Mixer(), output)
-    sink.finish()
+    sink.finish(())
     sink.commit()
 
     assert read_raster(f"/vsis3/{bucket.name}/out.tif").tobytes() == raster.pixels.tobytes()
@@ -227,7 +227,7 @@ def test_a_small_file_is_one_put(bucket: Bucket, s3_server: S3Server) -> None:
     sink = open_sink(output, SMALL.grid)
 
     SMALL.write(sink, output)
-    sink.finish()
+    sink.finish(())
     sink.commit()
     sink.abort()
 
@@ -256,7 +256,7 @@ blob = shelf.put(bytes(2 * 384 * 384))
 blocks = StoredBlocks(blob, np.array([blob.size], np.uint64), shelf)
 for index in range(raster.ntiles):
     sink.write(raster.plan.tile(index), TileOutput(Layout("uint16", 1), blocks))
-sink.finish()
+sink.finish(())
 sink.commit()
 assert sink.relayed_bytes == shelf.read_bytes
 print(sink.relayed_bytes, tracemalloc.get_traced_memory()[1], bucket.head("out.tif").size)
@@ -296,7 +296,7 @@ def test_no_block_is_decoded_and_none_encoded_again(bucket: Bucket, monkeypatch:
 
     for tile, part in tiles:
         sink.write(tile, part)
-    sink.finish()
+    sink.finish(())
     sink.commit()
 
 
@@ -309,7 +309,7 @@ def test_sparse_blocks_are_left_out_and_a_file_of_nothing_else_is_whole(bucket: 
         part.write(np.zeros((1, 256, 256), np.uint16), 0, 0)
         sink.write(raster.plan.tile(index), part.finish())
 
-    sink.finish()
+    sink.finish(())
     sink.commit()
 
     assert not read_raster(f"/vsis3/{bucket.name}/out.tif").any()
@@ -326,7 +326,7 @@ def test_an_older_object_stays_until_commit_and_abort_leaves_nothing_else(
     output = raster.output(f"s3://{bucket.name}/out.tif")
     sink = open_sink(output, raster.grid)
     raster.write(sink, output, BucketShelf(bucket))
-    sink.finish()
+    sink.finish(())
     assert bucket.get("out.tif") == b"old"
 
     sink.abort()
@@ -349,7 +349,7 @@ def test_a_missing_tile_is_refused(bucket: Bucket, raster: Raster) -> None:
     raster.write(WithoutSecond(), output)
 
     with pytest.raises(RiosBatchError, match=r"'s3://.*/out\.tif' is incomplete: some of its tiles"):
-        sink.finish()
+        sink.finish(())
     sink.abort()
     assert bucket.head("out.tif") is None
     assert unfinished_uploads(bucket) == []
@@ -359,7 +359,7 @@ def test_an_output_without_any_tile_is_refused(bucket: Bucket) -> None:
     sink = open_sink(SMALL.output(f"s3://{bucket.name}/out.tif"), SMALL.grid)
 
     with pytest.raises(RiosBatchError, match="is incomplete"):
-        sink.finish()
+        sink.finish(())
     sink.abort()
 
     assert unfinished_uploads(bucket) == []
@@ -373,7 +373,7 @@ def test_a_blob_that_was_replaced_meanwhile_is_an_error_and_nothing_appears(buck
     bucket.put("blobs/29", b"another")
 
     with pytest.raises(OutputError, match=r"out\.tif' cannot be written: .*no longer what it was"):
-        sink.finish()
+        sink.finish(())
     sink.abort()
 
     assert bucket.head("out.tif") is None
@@ -388,7 +388,7 @@ def test_a_blob_is_copied_only_if_it_is_the_version_that_was_meant(
     output = raster.output(f"s3://{bucket.name}/out.tif")
     sink = open_sink(output, raster.grid)
     raster.write(sink, output, shelf)
-    sink.finish()
+    sink.finish(())
     sink.abort()
 
     etags = {entry.key: entry.etag for entry in bucket.list_objects("blobs/")}
@@ -408,7 +408,7 @@ def test_a_blob_that_ends_past_its_object_is_found_before_the_file_appears(bucke
         blob = shelf.put(bytes(8 * MIB - (100 if index == 2 else 0)))
         blocks = StoredBlocks(replace(blob, size=8 * MIB), counts, shelf)
         sink.write(raster.plan.tile(index), TileOutput(Layout("uint16", 1), blocks))
-    sink.finish()
+    sink.finish(())
 
     with pytest.raises(
         OutputError, match=r"part \d of s3://.*out\.tif has 8,388,508 bytes in S3, not 8,388,608"
@@ -431,7 +431,7 @@ def test_a_merge_that_gives_another_size_is_refused(bucket: Bucket) -> None:
     raster.write(sink, output, Losing(bucket))
 
     with pytest.raises(RiosBatchError, match=r"blobs of [\d,]+ bytes became one of [\d,]+ bytes"):
-        sink.finish()
+        sink.finish(())
     sink.abort()
 
 
@@ -454,7 +454,7 @@ def test_blocks_in_s3_make_a_local_file_too(bucket: Bucket, tmp_path: Path) -> N
     assert isinstance(sink, GeoTiffAssembler)
 
     SMALL.write(sink, output, BucketShelf(bucket))
-    sink.finish()
+    sink.finish(())
     sink.commit()
 
     assert read_raster(output.path).tobytes() == SMALL.pixels.tobytes()
@@ -504,7 +504,7 @@ def test_a_run_of_local_workers_reads_from_s3_and_writes_to_s3(
     assert np.array_equal(read_raster(f"/vsis3/{bucket.name}/folder/out.tif"), pixels)
 
 
-@pytest.mark.parametrize(("name", "files"), [("out.img", 1), ("out.bil", 4), ("strips.tif", 1)])
+@pytest.mark.parametrize(("name", "files"), [("out.img", 2), ("out.bil", 4), ("strips.tif", 1)])
 def test_any_format_is_made_locally_and_uploaded_with_its_side_files(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, files: int
 ) -> None:

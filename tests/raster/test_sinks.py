@@ -71,7 +71,7 @@ def test_all_tiles_make_the_file_at_commit_and_not_before(
     assert isinstance(sink, GeoTiffAssembler if encoded_by_workers else GdalWriter)
 
     fill(sink, output, pixels, list(range(6)))
-    sink.finish()
+    sink.finish(())
     assert not (tmp_path / "out.tif").exists()
     sink.commit()
     sink.abort()
@@ -86,7 +86,7 @@ def test_an_assembled_file_with_a_missing_tile_is_refused(tmp_path: Path) -> Non
     fill(sink, output, ramp(1, 64, 96), [0, 1, 2, 4, 5])
 
     with pytest.raises(RiosBatchError, match=r"'.*out\.tif' is incomplete: some of its tiles never arrived"):
-        sink.finish()
+        sink.finish(())
     sink.abort()
 
     assert files_below(tmp_path) == []
@@ -99,7 +99,7 @@ def test_a_tile_that_is_all_nodata_is_not_a_missing_tile(tmp_path: Path) -> None
     sink = open_sink(output, GRID)
 
     fill(sink, output, pixels, list(range(6)))
-    sink.finish()
+    sink.finish(())
     sink.commit()
 
     assert np.array_equal(read_raster(tmp_path / "out.tif"), pixels)
@@ -118,7 +118,7 @@ def test_an_output_without_any_tile_is_refused(tmp_path: Path, *, encoded_by_wor
     sink = open_sink(output_to(tmp_path / "out.tif", encoded_by_workers=encoded_by_workers), GRID)
 
     with pytest.raises(RiosBatchError, match="is incomplete"):
-        sink.finish()
+        sink.finish(())
     sink.abort()
 
     assert files_below(tmp_path) == []
@@ -152,7 +152,7 @@ def test_a_classic_tiff_that_grew_past_4_gib_is_refused_with_what_to_change(
     with pytest.raises(
         OutputError, match=r"'.*out\.tif' needs 4,294,967,\d{3} bytes.* more than the 4 GiB.*BIGTIFF=YES"
     ):
-        sink.finish()
+        sink.finish(())
     sink.abort()
 
     assert files_below(tmp_path) == []
@@ -338,7 +338,7 @@ def test_an_assembled_file_gives_its_spec_back_unchanged(tmp_path: Path) -> None
     copy = replace(output)
     sink = open_sink(output, GRID)
     fill(sink, output, ramp(1, 64, 96), list(range(6)))
-    sink.finish()
+    sink.finish(())
     sink.abort()
 
     assert output == copy

@@ -303,13 +303,6 @@ def test_merge_rules_are_kept_by_attribute_name() -> None:
 
 # RIOS 1.4's and 2's setters that this version does not have.
 NOT_YET = [
-    "setOmitBasicStats",
-    "setOmitHistogram",
-    "setSinglePassPyramids",
-    "setSinglePassBasicStats",
-    "setSinglePassHistogram",
-    "setApproxStats",
-    "setAutoColorTableType",
     "setConcurrencyStyle",
     "setLoggingStream",
 ]

@@ -17,7 +17,7 @@ from rios_batch.records import (
 )
 
 WINDOW = PixelWindow(32, 64, 16, 8)
-RECORD = TileRecord(7, WINDOW, "worker 2", 4, 0.5, 1.25, 0.125, 42)
+RECORD = TileRecord(7, WINDOW, "worker 2", 4, 0.5, 1.25, 0.125, 0.25, 42)
 BLOCKS = TileOutput(
     Layout("uint16", 2), EncodedBlocks(np.arange(42, dtype=np.uint8), np.array([20, 0, 22], np.uint64))
 )

@@ -1,0 +1,54 @@
+"""What is known of an output only when all its pixels are: statistics, and the colour table that depends on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from osgeo import gdal
+
+from rios_batch.colourtables import ENTRIES, colour_entries
+from rios_batch.statitems import longest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rios_batch.jobspec import Layout, OutputSpec
+    from rios_batch.statitems import BandStatistics
+
+__all__ = ["describe", "longest", "why_no_colours"]
+
+
+def describe(
+    dataset: gdal.Dataset, output: OutputSpec, layout: Layout, statistics: Sequence[BandStatistics]
+) -> None:
+    """Set the metadata and the colour table of each band of a dataset that is being written.
+
+    Parameters
+    ----------
+    statistics : one for each band, or none at all.
+    """
+    for number, band_statistics in enumerate(statistics, 1):
+        band = dataset.GetRasterBand(number)
+        for name, text in band_statistics.items.items():
+            band.SetMetadataItem(name, text)
+    if output.colour_table is None or why_no_colours(output, layout):
+        return
+    for number in range(1, layout.nbands + 1):
+        highest = statistics[number - 1].highest if statistics else None
+        table = gdal.ColorTable()
+        for value, entry in enumerate(
+            colour_entries(output.colour_table, layout.dtype, highest, output.nodata)
+        ):
+            table.SetColorEntry(value, entry)
+        dataset.GetRasterBand(number).SetColorTable(table)
+
+
+def why_no_colours(output: OutputSpec, layout: Layout) -> str:
+    """Return why an output cannot have the colour table that it should have; empty if it can, or should not."""
+    if output.colour_table is None:
+        return ""
+    if layout.dtype not in ENTRIES:
+        return f"a colour table is for {' and '.join(ENTRIES)}, and {output.label} has {layout}"
+    if output.driver == "GTiff" and layout.nbands > 1:
+        return f"a TIFF with a colour table has one band, and {output.label} has {layout}"
+    return ""
