@@ -18,12 +18,24 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
+import sys
 import time
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
+from rios_batch.concurrency import (
+    CW_AWSBATCH,
+    CW_ECS,
+    CW_NONE,
+    CW_PBS,
+    CW_SLURM,
+    CW_SUBPROC,
+    CW_THREADS,
+    ConcurrencyStyle,
+)
 from rios_batch.controls import (
     DEFAULT_JOB_MANAGER,
     DEFAULT_RESAMPLEMETHOD,
@@ -33,13 +45,14 @@ from rios_batch.controls import (
     DEFAULTWINDOWYSIZE,
     ApplierControls,
 )
-from rios_batch.errors import ParameterError, ProcessCancelledError, RiosBatchWarning
+from rios_batch.errors import ProcessCancelledError, RiosBatchWarning, WrongControlsObject
 from rios_batch.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
 from rios_batch.jobmanagers import getJobManagerClassByType
 from rios_batch.jobspec import RunOptions
 from rios_batch.otherargs import merge
 from rios_batch.preparation import prepare
 from rios_batch.raster.gdalapi import gdal_exceptions
+from rios_batch.raster.outputs import DEFAULT_CREATION_OPTIONS
 from rios_batch.raster.outputs import DEFAULT_DRIVER as DEFAULTDRIVERNAME
 from rios_batch.raster.sinks import open_sink
 from rios_batch.result import ApplierReturn, Timers
@@ -47,6 +60,7 @@ from rios_batch.tile import check_layouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import TextIO
 
     from rios_batch.jobmanagers import JobManager
     from rios_batch.jobspec import Layout, TileJob, TileRecord, TileResult, UserFunction
@@ -54,21 +68,45 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BOUNDS_FROM_REFERENCE",
+    "CW_AWSBATCH",
+    "CW_ECS",
+    "CW_NONE",
+    "CW_PBS",
+    "CW_SLURM",
+    "CW_SUBPROC",
+    "CW_THREADS",
+    "DEFAULTCREATIONOPTIONS",
     "DEFAULTDRIVERNAME",
     "DEFAULTFOOTPRINT",
+    "DEFAULTLOGGINGSTREAM",
     "DEFAULTOVERLAP",
     "DEFAULTWINDOWXSIZE",
     "DEFAULTWINDOWYSIZE",
+    "DEFAULT_AUTOCOLORTABLETYPE",
+    "DEFAULT_MINOVERVIEWDIM",
+    "DEFAULT_OVERVIEWAGGREGRATIONTYPE",
+    "DEFAULT_OVERVIEWLEVELS",
     "DEFAULT_RESAMPLEMETHOD",
     "INTERSECTION",
     "UNION",
     "ApplierControls",
     "ApplierReturn",
     "BlockAssociations",
+    "ConcurrencyStyle",
     "FilenameAssociations",
     "OtherInputs",
     "apply",
+    "dfltDriverOptions",
 ]
+
+# What scripts take from RIOS's applier besides. Environment variables do not change them.
+dfltDriverOptions = {driver: list(options) for driver, options in DEFAULT_CREATION_OPTIONS.items()}  # noqa: N816
+DEFAULTCREATIONOPTIONS = dfltDriverOptions[DEFAULTDRIVERNAME]
+DEFAULTLOGGINGSTREAM = sys.stdout
+DEFAULT_OVERVIEWLEVELS = [4, 8, 16, 32, 64, 128, 256, 512]
+DEFAULT_MINOVERVIEWDIM = 128
+DEFAULT_OVERVIEWAGGREGRATIONTYPE = None
+DEFAULT_AUTOCOLORTABLETYPE = None
 
 
 def apply(
@@ -104,9 +142,9 @@ def apply(
     started = time.perf_counter()
     controls = controls or ApplierControls()
     if not isinstance(controls, ApplierControls):
-        raise ParameterError(f"controls is a {type(controls).__name__}, not an ApplierControls")
+        raise WrongControlsObject(f"controls is a {type(controls).__name__}, not an ApplierControls")
     manager = _manager(controls)
-    with gdal_exceptions():
+    with _messages_to(controls.loggingstream), gdal_exceptions():
         job = prepare(
             userFunction,
             infiles,
@@ -148,7 +186,11 @@ class _Done:
 
 
 def _manager(controls: ApplierControls) -> JobManager:
-    """Return the job manager that the controls ask for; one worker needs none, as in RIOS."""
+    """Return the job manager that the controls ask for; one thread needs none, as in RIOS 1.4."""
+    style = controls.concurrency
+    if style is not None:
+        options = RunOptions(controls.resume, coordinate_only=True)
+        return getJobManagerClassByType(style.jobMgrType)(style.numThreads, options)
     if controls.numThreads == 1:
         return getJobManagerClassByType("in-process")(1)
     cls = getJobManagerClassByType(controls.jobManagerType or DEFAULT_JOB_MANAGER)
@@ -186,12 +228,26 @@ def _run(
         for sink in sinks:
             sink.finish()
         copies = [other_args]
-        if manager.numThreads > 1:
+        if not manager.shares_other_args:
             copies = _merged(other_args, [tile.other_args for tile in done], controls)
         for sink in sinks:
             sink.commit()
         next(results, None)  # the manager may let go of what the outputs were made from
     return done, copies
+
+
+@contextlib.contextmanager
+def _messages_to(stream: TextIO | None) -> Iterator[None]:
+    """Have the project's messages written to a stream as well."""
+    if stream is None:
+        yield
+        return
+    log, handler = logging.getLogger("rios_batch"), logging.StreamHandler(stream)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def in_tile_order(results: Iterable[TileResult]) -> Iterator[TileResult]:
@@ -249,7 +305,7 @@ def _merged(
     other_args: Any, changes: list[Mapping[str, bytes | None]], controls: ApplierControls
 ) -> list[Any]:
     copies, unmerged = merge(other_args, changes, controls.otherArgsMergeRules)
-    if unmerged:
+    if unmerged and controls.concurrency is None:  # RIOS 2's scripts merge the copies themselves
         names = ", ".join(f"otherArgs.{name}" for name in unmerged)
         warnings.warn(
             f"{names} changed in blocks, but {'have' if len(unmerged) > 1 else 'has'} no merge rule, so the "

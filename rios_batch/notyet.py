@@ -21,6 +21,4 @@ NOT_YET = {
         ),
         "statistics and pyramids are not written yet; use gdalinfo -stats and gdaladdo on the output",
     ),
-    "setConcurrencyStyle": "use setNumThreads and setJobManagerType",
-    "setLoggingStream": "messages go to Python's logging under the name 'rios_batch'",
 }

@@ -18,6 +18,7 @@ LAYERS: list[tuple[str, list[str]]] = [
         "applier",
         [
             "rios_batch.applier",
+            "rios_batch.concurrency",
             "rios_batch.controls",
             "rios_batch.cuiprogress",
             "rios_batch.inputs",

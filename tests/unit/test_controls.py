@@ -37,6 +37,7 @@ def test_defaults_are_those_that_the_documentation_names() -> None:
     assert (controls.layernames, controls.layerselection) == (None, None)
     assert (controls.calcStats, controls.omitPyramids) == (False, True)
     assert controls.otherArgsMergeRules == {}
+    assert (controls.concurrency, controls.jobName, controls.loggingstream) == (None, None, None)
 
 
 # setter, arguments, attribute that scripts read, its value then
@@ -71,6 +72,7 @@ PLAIN_SETTERS: list[tuple[str, tuple[Any, ...], str, Any]] = [
     ("setJobManagerType", ("threads",), "jobManagerType", "threads"),
     ("setJobManagerType", (None,), "jobManagerType", None),
     ("setProgress", (None,), "progress", None),
+    ("setJobName", ("ndvi of May",), "jobName", "ndvi of May"),
 ]
 
 
@@ -283,8 +285,6 @@ NOT_YET = [
     "setOverviewAggregationType",
     "setAutoColorTableType",
     "setCallBeforeClose",
-    "setConcurrencyStyle",
-    "setLoggingStream",
 ]
 
 
@@ -393,10 +393,11 @@ def test_an_environment_variable_out_of_range_is_refused_by_name(
 def test_creation_options_come_from_the_script_then_the_drivers_variable_then_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    controls = ApplierControls()
-    assert controls.creation_options_for("out", "GTiff") is None
-
+    before = ApplierControls()
     monkeypatch.setenv("RIOS_DFLT_CREOPT_GTiff", "COMPRESS=LZW TILED=YES")
+    assert before.creation_options_for("out", "GTiff") is None
+
+    controls = ApplierControls()
     assert controls.creation_options_for("out", "GTiff") == ["COMPRESS=LZW", "TILED=YES"]
     assert controls.creation_options_for("out", "HFA") is None
 
