@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from osgeo import gdal
 
 from rios_batch import applier
 from rios_batch.errors import ParameterError, UserFunctionError, WorkerExceptionError
+from rios_batch.raster.gdalapi import gdal_exceptions
 from tests.support import make_raster, read_raster
 
 if TYPE_CHECKING:
@@ -180,6 +182,62 @@ def test_an_exception_in_a_worker_is_what_rios_2_calls_it(folder: Path) -> None:
     with pytest.raises(WorkerExceptionError, match="no such class") as caught:
         applier.apply(fail, infiles, outfiles, controls=controls)
     assert isinstance(caught.value, UserFunctionError)
+
+
+def test_arrays_and_files_are_found_by_name_and_number_as_in_rios_2(folder: Path) -> None:
+    infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+    infiles.scenes, outfiles.bands = [folder / "scene.tif"], [folder / "1.tif", folder / "2.tif"]
+
+    def split(_info: Any, inputs: Any, outputs: Any) -> None:
+        for number in (1, 0):
+            outputs["bands", number] = inputs["scenes", 0][number : number + 1]
+
+    applier.apply(split, infiles, outfiles)
+
+    for name, number, file in outfiles:
+        assert (name, file) == ("bands", outfiles["bands", number])
+        np.testing.assert_array_equal(read_raster(file)[0], SCENE[number or 0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DEFAULTDRIVERNAME", "GTiff"),
+        ("DEFAULTCREATIONOPTIONS", ["TILED=YES", "INTERLEAVE=BAND", "BIGTIFF=IF_SAFER", "COMPRESS=DEFLATE"]),
+        ("DEFAULTFOOTPRINT", applier.INTERSECTION),
+        ("DEFAULTWINDOWXSIZE", 256),
+        ("DEFAULTWINDOWYSIZE", 256),
+        ("DEFAULTOVERLAP", 0),
+        ("DEFAULT_RESAMPLEMETHOD", "near"),
+        ("DEFAULT_OVERVIEWLEVELS", [4, 8, 16, 32, 64, 128, 256, 512]),
+        ("DEFAULT_MINOVERVIEWDIM", 128),
+        ("DEFAULT_OVERVIEWAGGREGRATIONTYPE", None),
+        ("DEFAULT_AUTOCOLORTABLETYPE", None),
+    ],
+)
+def test_a_default_that_scripts_take_from_applier_is_there(name: str, value: Any) -> None:
+    assert getattr(applier, name) == value
+
+
+def test_the_default_options_of_drivers_are_there_by_name() -> None:
+    assert applier.dfltDriverOptions["GTiff"] == applier.DEFAULTCREATIONOPTIONS
+    assert applier.dfltDriverOptions["HFA"] == ["COMPRESSED=YES", "IGNOREUTM=YES"]
+
+
+def test_the_environments_driver_and_options_make_the_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RIOS_DFLT_DRIVER", "GTiff")
+    monkeypatch.setenv("RIOS_DFLT_DRIVEROPTIONS", "TILED=YES COMPRESS=LZW")
+    controls = applier.ApplierControls()
+    monkeypatch.delenv("RIOS_DFLT_DRIVEROPTIONS")  # read when the controls were made
+
+    run(folder, "out.img", applier.OtherInputs(pixels=0, blocks=[]), controls)
+
+    with gdal_exceptions():
+        dataset = gdal.Open(str(folder / "out.img"))
+        assert dataset.GetDriver().ShortName == "GTiff"
+        assert dataset.GetMetadataItem("COMPRESSION", "IMAGE_STRUCTURE") == "LZW"
 
 
 # -- the logging stream
