@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import sys
 import time
 import warnings
 from dataclasses import dataclass
@@ -26,8 +27,20 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
 from rios_batch.bandstats import merged
+from rios_batch.concurrency import (
+    CW_AWSBATCH,
+    CW_ECS,
+    CW_NONE,
+    CW_PBS,
+    CW_SLURM,
+    CW_SUBPROC,
+    CW_THREADS,
+    ConcurrencyStyle,
+)
 from rios_batch.controls import (
     DEFAULT_JOB_MANAGER,
+    DEFAULT_MINOVERVIEWDIM,
+    DEFAULT_OVERVIEWLEVELS,
     DEFAULT_RESAMPLEMETHOD,
     DEFAULTFOOTPRINT,
     DEFAULTOVERLAP,
@@ -35,7 +48,7 @@ from rios_batch.controls import (
     DEFAULTWINDOWYSIZE,
     ApplierControls,
 )
-from rios_batch.errors import ParameterError, ProcessCancelledError, RiosBatchWarning
+from rios_batch.errors import ProcessCancelledError, RiosBatchWarning, WrongControlsObject
 from rios_batch.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
 from rios_batch.jobmanagers import getJobManagerClassByType
 from rios_batch.jobspec import RunOptions
@@ -43,6 +56,7 @@ from rios_batch.otherargs import merge
 from rios_batch.preparation import prepare
 from rios_batch.raster.bandinfo import why_no_colours
 from rios_batch.raster.gdalapi import gdal_exceptions
+from rios_batch.raster.outputs import DEFAULT_CREATION_OPTIONS
 from rios_batch.raster.outputs import DEFAULT_DRIVER as DEFAULTDRIVERNAME
 from rios_batch.raster.sinks import open_sink
 from rios_batch.result import ApplierReturn, Timers
@@ -51,6 +65,7 @@ from rios_batch.tile import check_layouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import TextIO
 
     from rios_batch.bandstats import PartialStatistics
     from rios_batch.jobmanagers import JobManager
@@ -61,21 +76,43 @@ log = logging.getLogger("rios_batch")
 
 __all__ = [
     "BOUNDS_FROM_REFERENCE",
+    "CW_AWSBATCH",
+    "CW_ECS",
+    "CW_NONE",
+    "CW_PBS",
+    "CW_SLURM",
+    "CW_SUBPROC",
+    "CW_THREADS",
+    "DEFAULTCREATIONOPTIONS",
     "DEFAULTDRIVERNAME",
     "DEFAULTFOOTPRINT",
+    "DEFAULTLOGGINGSTREAM",
     "DEFAULTOVERLAP",
     "DEFAULTWINDOWXSIZE",
     "DEFAULTWINDOWYSIZE",
+    "DEFAULT_AUTOCOLORTABLETYPE",
+    "DEFAULT_MINOVERVIEWDIM",
+    "DEFAULT_OVERVIEWAGGREGRATIONTYPE",
+    "DEFAULT_OVERVIEWLEVELS",
     "DEFAULT_RESAMPLEMETHOD",
     "INTERSECTION",
     "UNION",
     "ApplierControls",
     "ApplierReturn",
     "BlockAssociations",
+    "ConcurrencyStyle",
     "FilenameAssociations",
     "OtherInputs",
     "apply",
+    "dfltDriverOptions",
 ]
+
+# What scripts take from RIOS's applier besides. Environment variables do not change them.
+dfltDriverOptions = {driver: list(options) for driver, options in DEFAULT_CREATION_OPTIONS.items()}  # noqa: N816
+DEFAULTCREATIONOPTIONS = dfltDriverOptions[DEFAULTDRIVERNAME]
+DEFAULTLOGGINGSTREAM = sys.stdout
+DEFAULT_OVERVIEWAGGREGRATIONTYPE = None
+DEFAULT_AUTOCOLORTABLETYPE = None
 
 
 def apply(
@@ -111,9 +148,9 @@ def apply(
     started = time.perf_counter()
     controls = controls or ApplierControls()
     if not isinstance(controls, ApplierControls):
-        raise ParameterError(f"controls is a {type(controls).__name__}, not an ApplierControls")
+        raise WrongControlsObject(f"controls is a {type(controls).__name__}, not an ApplierControls")
     manager = _manager(controls)
-    with gdal_exceptions():
+    with _messages_to(controls.loggingstream), gdal_exceptions():
         job = prepare(
             userFunction,
             infiles,
@@ -156,7 +193,11 @@ class _Done:
 
 
 def _manager(controls: ApplierControls) -> JobManager:
-    """Return the job manager that the controls ask for; one worker needs none, as in RIOS."""
+    """Return the job manager that the controls ask for; one thread needs none, as in RIOS 1.4."""
+    style = controls.concurrency
+    if style is not None:
+        options = RunOptions(controls.resume, coordinate_only=True)
+        return getJobManagerClassByType(style.jobMgrType)(style.numThreads, options)
     if controls.numThreads == 1:
         return getJobManagerClassByType("in-process")(1)
     cls = getJobManagerClassByType(controls.jobManagerType or DEFAULT_JOB_MANAGER)
@@ -200,7 +241,7 @@ def _run(
         for sink in sinks:
             sink.finish(next(bands, ()))  # without any tile there are none, which the sink says
         copies = [other_args]
-        if manager.numThreads > 1:
+        if not manager.shares_other_args:
             copies = _merged(other_args, [tile.other_args for tile in done], controls)
         for sink in sinks:
             sink.commit()
@@ -222,6 +263,20 @@ def _with_those_of(
     if not so_far:
         return found
     return [[merged(band) for band in zip(*bands, strict=True)] for bands in zip(so_far, found, strict=True)]
+
+
+@contextlib.contextmanager
+def _messages_to(stream: TextIO | None) -> Iterator[None]:
+    """Have the project's messages written to a stream as well."""
+    if stream is None:
+        yield
+        return
+    handler = logging.StreamHandler(stream)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def in_tile_order(results: Iterable[TileResult]) -> Iterator[TileResult]:
@@ -279,7 +334,7 @@ def _merged(
     other_args: Any, changes: list[Mapping[str, bytes | None]], controls: ApplierControls
 ) -> list[Any]:
     copies, unmerged = merge(other_args, changes, controls.otherArgsMergeRules)
-    if unmerged:
+    if unmerged and controls.concurrency is None:  # RIOS 2's scripts merge the copies themselves
         names = ", ".join(f"otherArgs.{name}" for name in unmerged)
         warnings.warn(
             f"{names} changed in blocks, but {'have' if len(unmerged) > 1 else 'has'} no merge rule, so the "

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rios_batch.colourtables import KINDS
-from rios_batch.errors import ColorTableGenerationError, ParameterError, UnavailableError
+from rios_batch.concurrency import ConcurrencyStyle
+from rios_batch.creationoptions import defaults_from
+from rios_batch.errors import ColorTableGenerationError, ParameterError
 from rios_batch.grid import FOOTPRINT_NAMES, INTERSECTION, PixelGridDefn
-from rios_batch.notyet import NOT_YET
 from rios_batch.otherargs import resolve_rule
 from rios_batch.raster.overviews import METHODS
 from rios_batch.raster.warp import RESAMPLE_METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
+    from typing import TextIO
 
     from numpy.typing import DTypeLike
 
@@ -40,10 +42,11 @@ DEFAULT_JOB_MANAGER = "multiprocessing"
 class ApplierControls:
     """Settings of a run. Setters that take ``imagename`` set one symbolic name's value, or all when None.
 
-    Environment variables ``RIOS_DFLT_DRIVER``, ``RIOS_DFLT_CREOPT_<driver>``, ``RIOS_DFLT_FOOTPRINT``,
-    ``RIOS_DFLT_BLOCKXSIZE``, ``RIOS_DFLT_BLOCKYSIZE``, ``RIOS_DFLT_OVERLAP``, ``RIOS_DFLT_OVERVIEWLEVELS``,
-    ``RIOS_DFLT_MINOVERLEVELDIM``, ``RIOS_DFLT_OVERVIEWAGGTYPE``, ``RIOS_DFLT_AUTOCOLORTABLETYPE``,
-    ``RIOS_DFLT_JOBMGRTYPE`` and ``RIOS_AWSBATCH_RESUME`` (see ``setResume``) are read when the object is made.
+    Environment variables ``RIOS_DFLT_DRIVER``, ``RIOS_DFLT_CREOPT_<driver>`` and its forerunner
+    ``RIOS_DFLT_DRIVEROPTIONS``, ``RIOS_DFLT_FOOTPRINT``, ``RIOS_DFLT_BLOCKXSIZE``, ``RIOS_DFLT_BLOCKYSIZE``,
+    ``RIOS_DFLT_OVERLAP``, ``RIOS_DFLT_OVERVIEWLEVELS``, ``RIOS_DFLT_MINOVERLEVELDIM``, ``RIOS_DFLT_OVERVIEWAGGTYPE``,
+    ``RIOS_DFLT_AUTOCOLORTABLETYPE``, ``RIOS_DFLT_JOBMGRTYPE`` and ``RIOS_AWSBATCH_RESUME`` (see ``setResume``) are read
+    when the object is made.
     """
 
     def __init__(self) -> None:
@@ -68,11 +71,15 @@ class ApplierControls:
         self.progress: Progress | None = None
         self.numThreads = 1
         self.jobManagerType: str | None = os.environ.get("RIOS_DFLT_JOBMGRTYPE") or None
+        self.concurrency: ConcurrencyStyle | None = None
+        self.jobName: str | None = None
+        self.loggingstream: TextIO | None = None
         self.resume: bool | str = os.environ.get("RIOS_AWSBATCH_RESUME") or False
         self.coordinateOnly = False
         self.tileSize: tuple[int, int] | None = None
         self.drivername: str | None = os.environ.get("RIOS_DFLT_DRIVER") or None
         self.creationoptions: list[str] | None = None
+        self.creationOptionsByDriver = defaults_from(os.environ)
         self.statsIgnore: float | None = 0
         self.thematic = False
         self.layernames: list[str] | None = None
@@ -80,9 +87,7 @@ class ApplierControls:
         self.calcStats = True
         self.omitBasicStats = False
         self.omitHistogram = False
-        self.singlePassBasicStats: bool | None = None
-        self.singlePassHistogram: bool | None = None
-        self.singlePassPyramids: bool | None = None
+        self.singlePassBasicStats = self.singlePassHistogram = self.singlePassPyramids = None
         self.approxStats = False
         self.autoColorTableType = _colour_table_from_environment()
         self.omitPyramids = False
@@ -90,20 +95,11 @@ class ApplierControls:
         self.overviewMinDim = _from_environment(
             "RIOS_DFLT_MINOVERLEVELDIM", DEFAULT_MINOVERVIEWDIM, at_least=0
         )
-        self.overviewAggType: str | None = None
+        self.overviewAggType = _aggregation_from_environment()
         self.callBeforeClose: Callable[[Any], object] | None = None
-        if aggregation := os.environ.get("RIOS_DFLT_OVERVIEWAGGTYPE"):
-            self.setOverviewAggregationType(aggregation)
         self.tempdir = "."
         self.otherArgsMergeRules: dict[str, MergeRule] = {}
         self.optionsByImage: dict[str, dict[str, Any]] = {}
-
-    if not TYPE_CHECKING:  # a type checker should see the missing setters as missing
-
-        def __getattr__(self, name: str) -> Any:
-            if name in NOT_YET:
-                raise UnavailableError(f"controls.{name} is not available in this version: {NOT_YET[name]}")
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # -- blocks and tiles
 
@@ -382,11 +378,7 @@ class ApplierControls:
         Each is made of the pixels it covers and no others, except with GAUSS, BILINEAR, CUBIC, CUBICSPLINE and LANCZOS,
         for which one process writes the output. Pixels that have the output's nodata value are left out of averages.
         """
-        name = None if overviewAggType is None else str(overviewAggType).upper()
-        if name not in (None, *METHODS):
-            raise ParameterError(
-                f"overview aggregation type {overviewAggType!r}: use one of {', '.join(METHODS)}"
-            )
+        name = None if overviewAggType is None else _aggregation(overviewAggType, "overview aggregation type")
         self.setOptionForImagename("overviewAggType", imagename, name)
 
     def setCallBeforeClose(
@@ -419,12 +411,59 @@ class ApplierControls:
         """Set how many workers run at the same time; default 1, which runs blocks in order as RIOS does.
 
         More than 1 uses processes unless ``setJobManagerType`` says otherwise.
+
+        Raises
+        ------
+        ParameterError : not a whole number of at least 1, or a concurrency style is set, which says it already.
         """
+        self._check_no_style("setNumThreads")
         self.numThreads = _at_least(1, numThreads, "number of threads")
 
     def setJobManagerType(self, jobMgrType: str | None) -> None:
-        """Set who runs the tiles: 'threads', 'multiprocessing', 'AWSBatch', or a manager of the script's own."""
+        """Set who runs the tiles: 'threads', 'multiprocessing', 'AWSBatch', or a manager of the script's own.
+
+        Raises
+        ------
+        ParameterError : a concurrency style is set, which says it already.
+        """
+        self._check_no_style("setJobManagerType")
         self.jobManagerType = jobMgrType
+
+    def setConcurrencyStyle(self, concurrencyStyle: ConcurrencyStyle) -> None:
+        """Set who runs the tiles and how many workers there are, in RIOS 2's way.
+
+        It replaces whatever ``setNumThreads`` and ``setJobManagerType`` have said; afterwards they are refused. As
+        in RIOS 2, it is the script that merges the changes that workers make to otherArgs, from the result's
+        ``otherArgsList``; ``setOtherArgsMerge`` works too.
+        """
+        if not isinstance(concurrencyStyle, ConcurrencyStyle):
+            raise ParameterError(
+                f"a concurrency style is an applier.ConcurrencyStyle, not a {type(concurrencyStyle).__name__}"
+            )
+        self.concurrency = concurrencyStyle
+
+    def _check_no_style(self, setter: str) -> None:
+        if self.concurrency is not None:
+            raise ParameterError(
+                f"{setter} after setConcurrencyStyle: the style says already who computes; use one or the other"
+            )
+
+    def setJobName(self, jobName: str | None) -> None:
+        """Accept RIOS 2's name for the run, which is for people only; nothing shows it here."""
+        self.jobName = jobName
+
+    def setLoggingStream(self, loggingstream: TextIO | None) -> None:
+        """Have messages (Python's ``logging``, name ``rios_batch``) written to a stream, too, during the run.
+
+        The level stays as the script has set it for that name; Python's default is warnings. The user function's
+        ``info.loggingstream`` remains standard output, since a stream cannot go to workers. None, the default, adds
+        nothing.
+        """
+        if loggingstream is not None and not hasattr(loggingstream, "write"):
+            raise ParameterError(
+                f"a logging stream is an open text file or the like, not a {type(loggingstream).__name__}"
+            )
+        self.loggingstream = loggingstream
 
     def setResume(self, resume: bool | str) -> None:
         """Go on from the tiles that an earlier run on AWS Batch has finished, and compute only what is missing.
@@ -490,12 +529,9 @@ class ApplierControls:
                 )
 
     def creation_options_for(self, imagename: str, driver: str) -> list[str] | None:
-        """Return the creation options set by the script or by RIOS_DFLT_CREOPT_<driver>."""
+        """Return the creation options set by the script, or else in the environment; None if by neither."""
         options: list[str] | None = self.getOptionForImagename("creationoptions", imagename)
-        from_environment = os.environ.get(f"RIOS_DFLT_CREOPT_{driver}")
-        if options is None and from_environment is not None:
-            return from_environment.split()
-        return options
+        return self.creationOptionsByDriver.get(driver) if options is None else options
 
 
 def _colour_table_from_environment() -> str | None:
@@ -527,6 +563,18 @@ def _number(value: float, what: str) -> float:
 
 def _call(function: Callable[..., object], args: tuple[Any, ...], dataset: Any) -> object:
     return function(dataset, *args)
+
+
+def _aggregation(given: str, what: str) -> str:
+    if (name := str(given).upper()) in METHODS:
+        return name
+    raise ParameterError(f"{what} {given!r}: use one of {', '.join(METHODS)}")
+
+
+def _aggregation_from_environment() -> str | None:
+    name = "RIOS_DFLT_OVERVIEWAGGTYPE"
+    text = os.environ.get(name)
+    return _aggregation(text, f"environment variable {name}") if text else None
 
 
 def _levels_from_environment() -> list[int]:

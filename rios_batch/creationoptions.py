@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _ON = frozenset({"YES", "TRUE", "ON", "1"})
 
@@ -26,6 +30,20 @@ class CreationOptions:
         kept = [text for text in self.texts if _name(text) not in changes]
         added = [f"{name}={value}" for name, value in changes.items() if value is not None]
         return CreationOptions((*kept, *added))
+
+
+def defaults_from(environment: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the creation options that environment variables give to drivers, by the driver's name.
+
+    ``RIOS_DFLT_CREOPT_<driver>`` counts before the older ``RIOS_DFLT_DRIVEROPTIONS``, which is meant for the driver
+    in ``RIOS_DFLT_DRIVER``, and where there is none for HFA, RIOS's default. Both are separated by spaces; ``None``
+    stands for no options, for systems that drop empty variables.
+    """
+    prefix = "RIOS_DFLT_CREOPT_"
+    given = {name.removeprefix(prefix): text for name, text in environment.items() if name.startswith(prefix)}
+    if "RIOS_DFLT_DRIVEROPTIONS" in environment:
+        given.setdefault(environment.get("RIOS_DFLT_DRIVER") or "HFA", environment["RIOS_DFLT_DRIVEROPTIONS"])
+    return {driver: [] if text == "None" else text.split() for driver, text in given.items()}
 
 
 def _name(text: str) -> str:

@@ -18,6 +18,10 @@ class ParameterError(RiosBatchError, ValueError):
     """A setting or argument has a value that is not allowed."""
 
 
+class WrongControlsObject(ParameterError):  # noqa: N818 - RIOS's name
+    """The controls are something else than an ApplierControls."""
+
+
 class UnavailableError(RiosBatchError, AttributeError):
     """Part of RIOS's API that this version does not have; ``hasattr`` is False for it."""
 
@@ -102,7 +106,11 @@ class MismatchedListLengthsError(BlockError):
     """An output that is a list of files was given another number of arrays."""
 
 
-class UserFunctionError(RiosBatchError):
+class WorkerExceptionError(RiosBatchError):
+    """RIOS 2's name for what went wrong in a worker: the function raised, or the worker was lost."""
+
+
+class UserFunctionError(WorkerExceptionError):
     """The user function raised an exception.
 
     ``__cause__`` is the original exception wherever it did not have to cross a machine.
@@ -135,7 +143,7 @@ class VersionMismatchError(JobMgrError):
     """Workers run other versions of Python or libraries than main, so that a pickle could mean something else."""
 
 
-class WorkerLostError(JobMgrError):
+class WorkerLostError(JobMgrError, WorkerExceptionError):
     """A tile killed its worker process again and again."""
 
 

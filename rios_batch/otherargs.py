@@ -39,7 +39,7 @@ def attributes_of(other_args: Any) -> dict[str, Any]:
     if attributes is not None:
         return attributes
     raise ParameterError(
-        f"otherArgs is a {type(other_args).__name__}, which has no attributes; with more than one worker use "
+        f"otherArgs is a {type(other_args).__name__}, which has no attributes; for workers use "
         "an applier.OtherInputs or a dict, so that changes made in blocks can be brought back"
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rios_batch.errors import ParameterError
+from rios_batch.errors import ParameterError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from rios_batch.grid import PixelGridDefn
     from rios_batch.jobspec import Array, InputFile
     from rios_batch.plan import BlockGrid
+
+
+# RIOS 1.4's, for which a worker would hand out the file that it reads from itself.
+_NOT_HERE = ("getGDALDatasetFor", "getGDALBandFor")
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,15 @@ class ReaderInfo:
         self.blockbr = Coord(grid.xMin + window.end_col * grid.xRes, grid.yMax - window.end_row * grid.yRes)
         self._window = window
         self._arrays = arrays
+
+    if not TYPE_CHECKING:  # a type checker should see the missing methods as missing
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _NOT_HERE:
+                raise UnavailableError(
+                    f"info.{name} is not available; use gdal.Open(info.getFilenameFor(block))"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
     def loggingstream(self) -> TextIO:

@@ -1,4 +1,4 @@
-# ruff: noqa: N802, N815 - RIOS's names
+# ruff: noqa: N802, N803, N815 - RIOS's names
 """What ``apply`` returns."""
 
 from __future__ import annotations
@@ -14,6 +14,24 @@ if TYPE_CHECKING:
     from rios_batch.jobspec import TileRecord
 
 
+# What RIOS 2 times, and scripts look up: also the parts that are not measured here, or are not there at all.
+_RIOS_NAMES = (
+    "walltime",
+    "reading",
+    "startcomputeworkers",
+    "userfunction",
+    "writing",
+    "pyramids",
+    "basicstats",
+    "histogram",
+    "beforeclose",
+    "insert_readbuffer",
+    "pop_readbuffer",
+    "insert_computebuffer",
+    "pop_computebuffer",
+)
+
+
 @dataclass(frozen=True)
 class Timers:
     """How long the parts of a run took, in wall-clock seconds.
@@ -25,23 +43,32 @@ class Timers:
 
     seconds: Mapping[str, tuple[float, ...]]
 
+    def getDurationsForName(self, intervalName: str) -> list[float] | None:
+        """Return all values of one part; None if it was not measured."""
+        return list(self.seconds.get(intervalName, ())) or None
+
     def makeSummaryDict(self) -> dict[str, dict[str, float]]:
         """Return, for each part, ``tot``, ``min``, ``lower``, ``median``, ``upper``, ``max`` and ``N``.
 
-        ``lower`` and ``upper`` are quartiles.
+        ``lower`` and ``upper`` are quartiles. All names of RIOS 2 are there; what was not measured, such as waiting
+        for buffers, which do not exist here, is 0 with an ``N`` of 0.
         """
-        return {name: _summary(values) for name, values in self.seconds.items() if values}
+        names = dict.fromkeys([*_RIOS_NAMES, *self.seconds])
+        return {name: _summary(self.seconds.get(name, ())) for name in names}
 
     def formatReport(self, level: int = 0) -> str:
         """Return a table to print: totals, and from level 1 on the spread over tiles."""
         columns = ["tot"] if level == 0 else ["tot", "min", "lower", "median", "upper", "max"]
         lines = [f"{'seconds':<14}" + "".join(f"{column:>10}" for column in columns)]
-        for name, summary in self.makeSummaryDict().items():
-            lines.append(f"{name:<14}" + "".join(f"{summary[column]:>10.3f}" for column in columns))
+        for name, values in self.seconds.items():
+            if values:
+                summary = _summary(values)
+                lines.append(f"{name:<14}" + "".join(f"{summary[column]:>10.3f}" for column in columns))
         return "\n".join(lines)
 
 
 def _summary(values: tuple[float, ...]) -> dict[str, float]:
+    values, count = values or (0.0,), len(values)
     lower, median, upper = (
         statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
     )
@@ -52,7 +79,7 @@ def _summary(values: tuple[float, ...]) -> dict[str, float]:
         "median": median,
         "upper": upper,
         "max": max(values),
-        "N": len(values),
+        "N": count,
     }
 
 
@@ -67,7 +94,8 @@ class ApplierReturn:
     outputs : the files that were written.
     tiles : one record per tile, in order: window, worker, times and bytes.
     otherArgs : the caller's object, with the changes of all blocks that a merge rule covers.
-    otherArgsList : with one worker ``[otherArgs]``; with more, each tile's copy, in tile order.
+    otherArgsList : where main computes ``[otherArgs]``; else each tile's copy, in tile order. Each began as otherArgs
+        was before the run, so that merging all of them, whoever computed them, is what RIOS 2's scripts do.
     jobManagerType : who ran the tiles.
     """
 

@@ -65,11 +65,11 @@ class AWSBatch(JobManager):
         most = min(LARGEST_ARRAY, exports.max_vcpus // exports.worker_vcpus) + 1
         if self.numThreads > most:
             raise JobMgrError(
-                f"setNumThreads({self.numThreads}) asks for {self.numThreads - 1} Batch workers of "
-                f"{exports.worker_vcpus} vCPUs; stack {exports.stack_name} may have {exports.max_vcpus} vCPUs, and an "
-                f"array job {LARGEST_ARRAY:,} workers: use at most setNumThreads({most}), or raise max_vcpus"
+                f"{self.numThreads - 1} Batch workers of {exports.worker_vcpus} vCPUs are asked for; stack "
+                f"{exports.stack_name} may have {exports.max_vcpus} vCPUs, and an array job {LARGEST_ARRAY:,} workers: "
+                f"use at most setNumThreads({most}), or numComputeWorkers={most - 1}, or raise max_vcpus"
             )
-        return self.numThreads * exports.worker_vcpus
+        return (self.numThreads - self.options.coordinate_only) * exports.worker_vcpus
 
     def adopt(self, job: TileJob, other_args: Any) -> TileJob:
         """Return the job, with the tile plan of the run that it resumes.

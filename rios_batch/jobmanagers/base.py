@@ -24,8 +24,8 @@ class JobManager(ABC):
     imported, as in RIOS. It must
 
     - yield exactly one result for every tile of ``job.plan``, in any order;
-    - give each tile a fresh copy of ``other_args`` if more than one works at a time, and bring the
-      changed attributes back in ``TileResult.other_args`` (:class:`rios_batch.otherargs.ChangeDetector`);
+    - give each tile a fresh copy of ``other_args``, and bring the changed attributes back in
+      ``TileResult.other_args`` (:class:`rios_batch.otherargs.ChangeDetector`);
     - let errors of a tile out as they are;
     - have stopped everything it started when the generator is closed, whatever the reason.
 
@@ -39,6 +39,7 @@ class JobManager(ABC):
     """
 
     jobMgrType: ClassVar[str]
+    shares_other_args: ClassVar[bool] = False  # every block works on the caller's own object
 
     def __init__(self, numThreads: int, options: RunOptions | None = None) -> None:
         self.numThreads = numThreads

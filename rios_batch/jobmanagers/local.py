@@ -25,6 +25,7 @@ class InProcess(JobManager):
     """One tile after the other on the caller's thread, every block with the caller's own otherArgs."""
 
     jobMgrType = "in-process"
+    shares_other_args = True
 
     def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
         with contextlib.closing(TileRunner(job, "the main process")) as runner:

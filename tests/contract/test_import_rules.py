@@ -18,10 +18,10 @@ LAYERS: list[tuple[str, list[str]]] = [
         "applier",
         [
             "rios_batch.applier",
+            "rios_batch.concurrency",
             "rios_batch.controls",
             "rios_batch.cuiprogress",
             "rios_batch.inputs",
-            "rios_batch.notyet",
             "rios_batch.pixelgrid",
             "rios_batch.batch",
             "rios_batch.preparation",

@@ -521,6 +521,6 @@ def test_missing_region_and_credentials_are_named(scene: Scene, monkeypatch: pyt
 def test_more_workers_than_the_stack_may_have_are_refused(scene: Scene) -> None:
     with pytest.raises(
         JobMgrError,
-        match=r"setNumThreads\(66\) asks for 65 Batch workers of 2 vCPUs; .* at most setNumThreads\(65\)",
+        match=r"65 Batch workers of 2 vCPUs are asked for; .* at most setNumThreads\(65\), or numComputeWorkers=64",
     ):
         scene(with_controls=controls(66))

@@ -9,7 +9,7 @@ import pytest
 from rios_batch import applier
 from rios_batch.controls import ApplierControls
 from rios_batch.cuiprogress import SilentProgress
-from rios_batch.errors import ParameterError, UnavailableError
+from rios_batch.errors import ParameterError
 from rios_batch.grid import PixelGridDefn
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def test_defaults_are_those_that_the_documentation_names() -> None:
     assert controls.overviewLevels == [4, 8, 16, 32, 64, 128, 256, 512]
     assert (controls.overviewMinDim, controls.overviewAggType, controls.callBeforeClose) == (128, None, None)
     assert controls.otherArgsMergeRules == {}
+    assert (controls.concurrency, controls.jobName, controls.loggingstream) == (None, None, None)
 
 
 # setter, arguments, attribute that scripts read, its value then
@@ -73,6 +74,7 @@ PLAIN_SETTERS: list[tuple[str, tuple[Any, ...], str, Any]] = [
     ("setJobManagerType", ("threads",), "jobManagerType", "threads"),
     ("setJobManagerType", (None,), "jobManagerType", None),
     ("setProgress", (None,), "progress", None),
+    ("setJobName", ("ndvi of May",), "jobName", "ndvi of May"),
 ]
 
 
@@ -301,30 +303,6 @@ def test_merge_rules_are_kept_by_attribute_name() -> None:
     assert controls.otherArgsMergeRules["m"] is last
 
 
-# RIOS 1.4's and 2's setters that this version does not have.
-NOT_YET = [
-    "setConcurrencyStyle",
-    "setLoggingStream",
-]
-
-
-@pytest.mark.parametrize("setter", NOT_YET)
-def test_a_setter_that_does_not_work_yet_says_so_and_what_to_do(setter: str) -> None:
-    controls = ApplierControls()
-
-    assert not hasattr(controls, setter)
-    with pytest.raises(
-        UnavailableError, match=rf"controls\.{setter} is not available in this version: \w+ \w+"
-    ):
-        getattr(controls, setter)("anything")
-
-
-def test_a_misspelt_setter_is_an_ordinary_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'setWindowsize'") as caught:
-        ApplierControls().setWindowsize(5)  # type: ignore[attr-defined]
-    assert not isinstance(caught.value, UnavailableError)
-
-
 def test_an_option_for_a_name_that_is_no_file_is_refused_with_the_names_there_are() -> None:
     controls = ApplierControls()
     controls.setStatsIgnore(255, imagename="ouput")
@@ -406,10 +384,11 @@ def test_an_environment_variable_out_of_range_is_refused_by_name(
 def test_creation_options_come_from_the_script_then_the_drivers_variable_then_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    controls = ApplierControls()
-    assert controls.creation_options_for("out", "GTiff") is None
-
+    before = ApplierControls()
     monkeypatch.setenv("RIOS_DFLT_CREOPT_GTiff", "COMPRESS=LZW TILED=YES")
+    assert before.creation_options_for("out", "GTiff") is None
+
+    controls = ApplierControls()
     assert controls.creation_options_for("out", "GTiff") == ["COMPRESS=LZW", "TILED=YES"]
     assert controls.creation_options_for("out", "HFA") is None
 

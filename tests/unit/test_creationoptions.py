@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rios_batch.creationoptions import CreationOptions
+from rios_batch.creationoptions import CreationOptions, defaults_from
 
 OPTIONS = CreationOptions(("compress=DEFLATE", "TILED=yes", "COMPRESS=LZW"))
 
@@ -27,3 +27,36 @@ def test_a_copy_has_other_values_and_leaves_options_out() -> None:
     assert OPTIONS.but(COMPRESS="ZSTD", NUM_THREADS=None).texts == ("TILED=yes", "COMPRESS=ZSTD")
     assert OPTIONS.but(TILED=None).texts == ("compress=DEFLATE", "COMPRESS=LZW")
     assert OPTIONS.get("COMPRESS") == "DEFLATE"
+
+
+@pytest.mark.parametrize(
+    ("environment", "defaults"),
+    [
+        ({"OTHER": "A=1"}, {}),
+        (
+            {"RIOS_DFLT_CREOPT_GTiff": "A=1  B=2", "RIOS_DFLT_CREOPT_HFA": ""},
+            {"GTiff": ["A=1", "B=2"], "HFA": []},
+        ),
+        ({"RIOS_DFLT_CREOPT_KEA": "None"}, {"KEA": []}),
+        ({"RIOS_DFLT_DRIVER": "GTiff", "RIOS_DFLT_DRIVEROPTIONS": "A=1 B=2"}, {"GTiff": ["A=1", "B=2"]}),
+        ({"RIOS_DFLT_DRIVER": "KEA", "RIOS_DFLT_DRIVEROPTIONS": "None"}, {"KEA": []}),
+        # RIOS's default driver: what is meant for it would be wrong for a GeoTIFF.
+        ({"RIOS_DFLT_DRIVEROPTIONS": "COMPRESSED=TRUE"}, {"HFA": ["COMPRESSED=TRUE"]}),
+        (
+            {"RIOS_DFLT_DRIVER": "", "RIOS_DFLT_DRIVEROPTIONS": "COMPRESSED=TRUE"},
+            {"HFA": ["COMPRESSED=TRUE"]},
+        ),
+        (
+            {
+                "RIOS_DFLT_DRIVER": "GTiff",
+                "RIOS_DFLT_DRIVEROPTIONS": "A=1",
+                "RIOS_DFLT_CREOPT_GTiff": "B=2",
+            },
+            {"GTiff": ["B=2"]},
+        ),
+    ],
+)
+def test_the_environment_gives_drivers_their_defaults(
+    environment: dict[str, str], defaults: dict[str, list[str]]
+) -> None:
+    assert defaults_from(environment) == defaults

@@ -55,34 +55,75 @@ def test_an_error_is_also_the_builtin_that_scripts_would_catch(
         (errors.MismatchedListLengthsError, errors.BlockError),
         (errors.PicklingFailedError, errors.JobMgrError),
         (errors.WorkerLostError, errors.JobMgrError),
+        (errors.WorkerLostError, errors.WorkerExceptionError),
+        (errors.UserFunctionError, errors.WorkerExceptionError),
+        (errors.WrongControlsObject, errors.ParameterError),
     ],
 )
 def test_an_error_is_under_the_general_one_of_its_kind(cls: type[Exception], parent: type[Exception]) -> None:
     assert issubclass(cls, parent)
 
 
-# Names of RIOS 1.4's rioserrors that have a counterpart; ported scripts name them in except clauses.
-RIOS_NAMES = [
-    "RiosError",
-    "FileOpenError",
-    "ImageOpenError",
-    "ParameterError",
-    "GDALLayerNumberError",
-    "ResampleNeededError",
-    "ArrayShapeError",
-    "TypeConversionError",
-    "KeysMismatch",
-    "MismatchedListLengthsError",
-    "IntersectionError",
-    "JobMgrError",
-    "ProcessCancelledError",
-    "UnavailableError",
-]
+# All names of RIOS's rioserrors, 1.4 and 2.x, which ported scripts have in except clauses, and what they catch here:
+# a class of this project's, or None where the same cannot happen.
+RIOS_NAMES: dict[str, type[Exception] | None] = {
+    "RiosError": errors.RiosBatchError,
+    "FileOpenError": errors.FileOpenError,
+    "ImageOpenError": errors.ImageOpenError,
+    "ParameterError": errors.ParameterError,
+    "GDALLayerNumberError": errors.GDALLayerNumberError,
+    "ResampleNeededError": errors.ResampleNeededError,
+    "OutsideImageBoundsError": errors.ArrayShapeError,
+    "GdalWarpError": errors.GdalWarpError,
+    "ThematicError": errors.ThematicError,
+    "ProcessCancelledError": errors.ProcessCancelledError,
+    "KeysMismatch": errors.KeysMismatch,
+    "MismatchedListLengthsError": errors.MismatchedListLengthsError,
+    "AttributeTableColumnError": None,
+    "AttributeTableTypeError": None,
+    "ArrayShapeError": errors.ArrayShapeError,
+    "TypeConversionError": errors.TypeConversionError,
+    "VectorAttributeError": errors.VectorAttributeError,
+    "VectorGeometryTypeError": None,
+    "VectorProjectionError": errors.VectorProjectionError,
+    "VectorRasterizationError": errors.VectorRasterizationError,
+    "VectorLayerError": errors.VectorLayerError,
+    "WrongControlsObject": errors.WrongControlsObject,
+    "RatBlockLengthError": None,
+    "RatMismatchError": None,
+    "IntersectionError": errors.IntersectionError,
+    "JobMgrError": errors.JobMgrError,
+    "ColorTableGenerationError": errors.ColorTableGenerationError,
+    "PermissionError": None,
+    "TimeoutError": None,
+    "UnavailableError": errors.UnavailableError,
+    "WorkerExceptionError": errors.WorkerExceptionError,
+    "SinglePassActionsError": None,
+    "ECSError": None,
+}
 
 
-@pytest.mark.parametrize("name", RIOS_NAMES)
-def test_rioss_name_and_module_lead_to_the_same_class(name: str) -> None:
-    assert getattr(rioserrors, name) is getattr(errors, name)
+@pytest.mark.parametrize(("name", "caught"), RIOS_NAMES.items())
+def test_every_name_of_rioserrors_is_there(name: str, caught: type[Exception] | None) -> None:
+    found = getattr(rioserrors, name)
+
+    assert issubclass(found, errors.RiosBatchError)
+    if caught is not None:
+        assert found is caught
+    else:
+        assert not any(issubclass(cls, found) for cls in CLASSES)
+        with pytest.raises(found, match="a message"):
+            raise found("a message")
+
+
+def test_no_name_of_rioss_hides_one_of_ours() -> None:
+    assert [cls for cls in CLASSES if getattr(rioserrors, cls.__name__, cls) is not cls] == []
+
+
+def test_rios_1s_error_of_aws_batch_has_its_name_there() -> None:
+    from rios_batch import batch  # noqa: PLC0415 - loads boto3
+
+    assert batch.AWSBatchException is errors.JobMgrError
 
 
 def test_rioss_root_is_ours() -> None:

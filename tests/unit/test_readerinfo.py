@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rios_batch.errors import UnavailableError
 from rios_batch.grid import PixelGridDefn
 from rios_batch.jobspec import InputFile
 from rios_batch.plan import BlockGrid
@@ -159,3 +160,17 @@ def test_a_copy_or_part_of_an_array_is_refused_with_the_reason(method: str) -> N
     for other in (array.copy(), array[:1]):
         with pytest.raises(KeyError, match="pass the very object from inputs"):
             getattr(info, method)(other)
+
+
+@pytest.mark.parametrize("method", ["getGDALDatasetFor", "getGDALBandFor"])
+def test_a_method_that_is_not_here_says_what_to_use(method: str) -> None:
+    info = info_for(FIRST)
+
+    assert not hasattr(info, method)
+    with pytest.raises(UnavailableError, match=rf"info\.{method} is not .*gdal\.Open\(info\.getFilenameFor"):
+        getattr(info, method)
+
+
+def test_a_misspelt_method_is_an_ordinary_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'ReaderInfo' object has no attribute 'getBlocksize'"):
+        info_for(FIRST).getBlocksize()  # type: ignore[attr-defined]

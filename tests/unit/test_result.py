@@ -15,7 +15,6 @@ times = st.lists(st.floats(0, 1e6), min_size=1, max_size=30)
 def test_the_summary_has_totals_and_quartiles_of_every_part_that_happened() -> None:
     summary = Timers(SECONDS).makeSummaryDict()
 
-    assert summary.keys() == {"walltime", "reading"}
     assert summary["reading"] == {
         "tot": 20.0,
         "min": 1.0,
@@ -25,6 +24,36 @@ def test_the_summary_has_totals_and_quartiles_of_every_part_that_happened() -> N
         "max": 10.0,
         "N": 5,
     }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "walltime",
+        "reading",
+        "startcomputeworkers",
+        "userfunction",
+        "writing",
+        "pyramids",
+        "basicstats",
+        "histogram",
+        "beforeclose",
+        "insert_readbuffer",
+        "pop_readbuffer",
+        "insert_computebuffer",
+        "pop_computebuffer",
+    ],
+)
+def test_every_name_of_rios_2_can_be_looked_up_and_says_whether_it_was_measured(name: str) -> None:
+    timers = Timers(SECONDS | {"encoding": (1.5,)})
+    measured = SECONDS.get(name, ())
+
+    summary = timers.makeSummaryDict()
+
+    assert summary[name].keys() == {"tot", "min", "lower", "median", "upper", "max", "N"}
+    assert (summary[name]["tot"], summary[name]["N"]) == (sum(measured), len(measured))
+    assert timers.getDurationsForName(name) == (list(measured) or None)
+    assert summary["encoding"]["tot"] == 1.5
 
 
 def test_a_single_value_is_its_own_spread() -> None:
