@@ -12,6 +12,7 @@ from osgeo import gdal
 from rios_batch.creationoptions import CreationOptions
 from rios_batch.errors import OutputError, ParameterError
 from rios_batch.plan import blocks_per_unit, tiff_block_for
+from rios_batch.raster import cog
 from rios_batch.raster.overviews import METHODS_WITHIN_TILES
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def choose_format(
 
     Parameters
     ----------
-    driver_name : GDAL's short name; None takes it from the file's extension, GTiff if that says nothing.
+    driver_name : GDAL's short name; None takes it from the file's extension, GTiff if that says nothing. COG
+        stands for a GTiff that is one.
     creation_options : ``NAME=VALUE`` texts that replace the driver's defaults; None keeps those.
 
     Raises
@@ -68,12 +70,11 @@ def choose_format(
     OutputError : the driver is unknown or cannot write block by block.
     ParameterError : a creation option is not of the form ``NAME=VALUE``.
     """
+    if driver_name is not None and driver_name.upper() == cog.NAME:
+        return _cog_format(path, creation_options or (), blocks, pyramid)
     driver = checked_driver(driver_name or driver_for_extension(path), path)
     given = DEFAULT_CREATION_OPTIONS.get(driver, ()) if creation_options is None else creation_options
-    options = CreationOptions(tuple(str(option) for option in given))
-    for option in options.texts:
-        if "=" not in option:
-            raise ParameterError(f"creation option {option!r} of {path!r} is not of the form NAME=VALUE")
+    options = _checked_options(given, path)
     if driver != "GTiff":
         return OutputFormat(driver, options, None, f"GDAL's {driver} driver writes whole files only")
     chosen = _geotiff_format(options, blocks)
@@ -86,6 +87,27 @@ def choose_format(
         levels = ", ".join(map(str, pyramid.factors))
         why = f"overview levels {levels} are not even, or one is no multiple of that before it"
         return replace(chosen, unit_blocks=None, reason=why)
+    return chosen
+
+
+def _checked_options(given: Sequence[str], path: str) -> CreationOptions:
+    options = CreationOptions(tuple(str(option) for option in given))
+    for option in options.texts:
+        if "=" not in option:
+            raise ParameterError(f"creation option {option!r} of {path!r} is not of the form NAME=VALUE")
+    return options
+
+
+def _cog_format(
+    path: str, creation_options: Sequence[str], blocks: BlockGrid, pyramid: Pyramid | None
+) -> OutputFormat:
+    options = cog.geotiff_options(_checked_options(creation_options, path).texts, path)
+    chosen = choose_format(path, DEFAULT_DRIVER, options.texts, blocks, pyramid)
+    if chosen.unit_blocks is None:
+        raise OutputError(
+            f"output {path!r} cannot be a COG: {chosen.reason}; write a GTiff and convert it with "
+            "gdal_translate -of COG"
+        )
     return chosen
 
 

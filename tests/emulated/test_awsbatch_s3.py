@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from osgeo import gdal
+from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
 
 from tests.support import make_raster, read_raster, run_script
 
@@ -38,6 +40,7 @@ SCRIPT = """
     controls.setCreationOptions(["TILED=YES", "BLOCKXSIZE=384", "BLOCKYSIZE=384", "COMPRESS=DEFLATE"])
     controls.setNumThreads(5)
     controls.setJobManagerType("AWSBatch")
+    controls.setOmitPyramids(True)  # tiles of 384 px are no whole blocks of them
     controls.setCoordinateOnly(True)  # so that all that main reads and sends is seen
     result = applier.apply(invert, infiles, outfiles, controls=controls)
     # What getrusage says begins with the size of the process that started this one.
@@ -91,6 +94,46 @@ def test_pixels_do_not_pass_through_main(tmp_path: Path, quick_cloud: Emulator, 
     assert peak_mib[many] - peak_mib[few] < 10
     assert read_by_main[many] - read_by_main[few] < (many - few) * 8 * 1024 + 8 * MIB
     assert sent_by_main[many] < 16 * MIB
+
+
+WITH_OVERVIEWS = """
+    import sys
+    from rios_batch import applier
+
+    def invert(info, inputs, outputs):
+        outputs.result = 255 - inputs.image
+
+    for manager, target in (("AWSBatch", sys.argv[2]), ("in-process", "here.tif")):
+        infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+        infiles.image, outfiles.result = sys.argv[1], target
+        controls = applier.ApplierControls()
+        controls.setTileSize(512, 512)
+        controls.setOverviewMinDim(16)
+        controls.setOverviewAggregationType("AVERAGE")
+        controls.setNumThreads(3)
+        controls.setJobManagerType(manager)
+        applier.apply(invert, infiles, outfiles, controls=controls)
+"""
+
+
+def test_with_overviews_and_statistics_the_object_is_the_file_of_a_local_run_byte_for_byte(
+    tmp_path: Path, quick_cloud: Emulator, data: str
+) -> None:
+    s3 = quick_cloud.client("s3")
+    pixels = np.random.default_rng(5).integers(0, 250, (2, 1024, 2100), np.uint8)
+    scene = make_raster(tmp_path / "scene.tif", pixels, options=["TILED=YES"])
+    s3.upload_file(scene, data, "scene.tif")
+
+    done = run_script(tmp_path, WITH_OVERVIEWS, f"s3://{data}/scene.tif", f"s3://{data}/out.tif")
+
+    assert done.returncode == 0, done.stderr
+    s3.download_file(data, "out.tif", str(tmp_path / "out.tif"))
+    assert (tmp_path / "out.tif").read_bytes() == (tmp_path / "here.tif").read_bytes()
+    warnings, errors, _ = validate(str(tmp_path / "out.tif"), full_check=True)
+    assert (warnings, errors) == ([], [])
+    dataset = gdal.Open(str(tmp_path / "out.tif"))
+    assert dataset.GetRasterBand(2).GetOverviewCount() == 4
+    assert float(dataset.GetRasterBand(2).GetMetadataItem("STATISTICS_MAXIMUM")) == 255 - pixels[1].min()
 
 
 def sum_of(calls: list[Call], operation: str, what: str) -> int:

@@ -190,3 +190,41 @@ def test_kea_is_chosen_by_its_extension_where_gdal_has_it() -> None:
     if not has_driver("KEA"):
         pytest.skip("this GDAL has no KEA driver")
     assert driver_for_extension("out.kea") == "KEA"
+
+
+def test_a_cog_is_a_geotiff_that_workers_encode_with_the_cog_drivers_names() -> None:
+    options = ["COMPRESS=zstd", "LEVEL=5", "PREDICTOR=STANDARD", "BLOCKSIZE=512", "BIGTIFF=YES"]
+
+    chosen = choose_format("out.tif", "cog", options, BLOCKS)
+
+    assert chosen.driver == "GTiff"
+    assert chosen.unit_blocks == (2, 2)
+    assert set(chosen.creation_options.texts) == {
+        "TILED=YES", "COMPRESS=zstd", "ZSTD_LEVEL=5", "PREDICTOR=2", "BLOCKXSIZE=512", "BLOCKYSIZE=512",
+        "INTERLEAVE=PIXEL", "BIGTIFF=YES",
+    }  # fmt: skip
+
+
+def test_a_cog_without_options_is_compressed_and_interleaved_by_pixel() -> None:
+    chosen = choose_format("out.tif", "COG", None, BLOCKS)
+
+    assert {"COMPRESS=DEFLATE", "INTERLEAVE=PIXEL", "TILED=YES"} <= set(chosen.creation_options.texts)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("OVERVIEWS=NONE", r"'OVERVIEWS=NONE' of 'out\.tif': outputs of driver COG take BIGTIFF, BLOCKSIZE"),
+        ("PREDICTOR=YES", "PREDICTOR=YES of 'out.tif': use one of NO, STANDARD, FLOATING_POINT"),
+        ("BLOCKSIZE=100", "a TIFF block's side must be a multiple of 16"),
+        ("COMPRESS=BEST", "COMPRESS=BEST: this GDAL has"),
+    ],
+)
+def test_an_option_that_a_cog_cannot_have_is_refused(option: str, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        choose_format("out.tif", "COG", [option], BLOCKS)
+
+
+def test_what_only_one_writer_could_write_is_no_cog() -> None:
+    with pytest.raises(OutputError, match=r"'out\.tif' cannot be a COG: blocks of codec JPEG.*-of COG"):
+        choose_format("out.tif", "COG", ["COMPRESS=JPEG"], BLOCKS)

@@ -183,7 +183,15 @@ def test_where_sizes_are_whole_they_are_those_that_gdal_makes_of_the_file(
         assert np.array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("settings", [{}, {"setNumThreads": 2, "setTileSize": (512, 512)}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"setNumThreads": 2, "setTileSize": (512, 512)},
+        {"setOutputDriverName": "COG", "setCreationOptions": ["BLOCKSIZE=512"]},
+    ],
+    ids=str,
+)
 def test_a_geotiff_with_overviews_is_a_valid_cloud_optimised_one(
     tmp_path: Path, settings: dict[str, Any]
 ) -> None:
