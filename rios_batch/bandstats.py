@@ -1,9 +1,9 @@
 """Statistics of a band, computed from the blocks while they are in memory, and merged without rounding.
 
 What is kept of a part are counts, extremes, and the sums of values and of squares as fractions, which merge without
-rounding: the result is the same to the last bit whatever the tiles, workers and order of arrival. A block's own sums are
-float64 sums of differences from its mean, so that a large offset costs no digits; and the variance of the whole, a small
-difference of large sums, is computed from the fractions.
+rounding: the result is the same to the last bit whatever the tiles, workers and order of arrival. A block's own sums
+are float64 sums of differences from its mean, so that a large offset costs no digits; and the variance of the whole, a
+small difference of large sums, is computed from the fractions.
 """
 
 from __future__ import annotations

@@ -91,8 +91,8 @@ class InputSpec:
 class StatisticsSpec:
     """What is computed of each band of an output while it is written.
 
-    ``basic`` are minimum, maximum, mean and standard deviation; median and mode belong to the ``histogram``. Both are of
-    every ``step``-th row and column of the working grid.
+    ``basic`` are minimum, maximum, mean and standard deviation; median and mode belong to the ``histogram``. Both are
+    of every ``step``-th row and column of the working grid.
     """
 
     basic: bool

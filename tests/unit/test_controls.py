@@ -9,7 +9,7 @@ import pytest
 from rios_batch import applier
 from rios_batch.controls import ApplierControls
 from rios_batch.cuiprogress import SilentProgress
-from rios_batch.errors import ParameterError, UnavailableError
+from rios_batch.errors import ColorTableGenerationError, ParameterError, UnavailableError
 from rios_batch.grid import PixelGridDefn
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def test_defaults_are_those_that_the_documentation_names() -> None:
     assert (controls.drivername, controls.creationoptions) == (None, None)
     assert (controls.statsIgnore, controls.thematic) == (0, False)
     assert (controls.layernames, controls.layerselection) == (None, None)
-    assert (controls.calcStats, controls.omitPyramids) == (False, True)
+    assert (controls.calcStats, controls.omitBasicStats, controls.omitHistogram) == (True, False, False)
+    assert (controls.approxStats, controls.autoColorTableType) == (False, None)
+    assert controls.omitPyramids is True
     assert controls.otherArgsMergeRules == {}
 
 
@@ -118,7 +120,14 @@ IMAGE_SETTERS: list[tuple[str, str, Any, Any]] = [
     ("setStatsIgnore", "statsIgnore", 255, None),
     ("setThematic", "thematic", True, False),
     ("setLayerNames", "layernames", ["a", "b"], ["c"]),
-    ("setCalcStats", "calcStats", False, False),
+    ("setCalcStats", "calcStats", False, True),
+    ("setOmitBasicStats", "omitBasicStats", True, False),
+    ("setOmitHistogram", "omitHistogram", True, False),
+    ("setSinglePassBasicStats", "singlePassBasicStats", True, None),
+    ("setSinglePassHistogram", "singlePassHistogram", False, None),
+    ("setSinglePassPyramids", "singlePassPyramids", True, None),
+    ("setApproxStats", "approxStats", True, False),
+    ("setAutoColorTableType", "autoColorTableType", "random", None),
     ("setOmitPyramids", "omitPyramids", True, True),
 ]
 
@@ -272,16 +281,9 @@ def test_merge_rules_are_kept_by_attribute_name() -> None:
 
 # RIOS 1.4's and 2's setters that this version does not have.
 NOT_YET = [
-    "setOmitBasicStats",
-    "setOmitHistogram",
-    "setSinglePassPyramids",
-    "setSinglePassBasicStats",
-    "setSinglePassHistogram",
-    "setApproxStats",
     "setOverviewLevels",
     "setOverviewMinDim",
     "setOverviewAggregationType",
-    "setAutoColorTableType",
     "setCallBeforeClose",
     "setConcurrencyStyle",
     "setLoggingStream",
@@ -305,14 +307,33 @@ def test_a_misspelt_setter_is_an_ordinary_attribute_error() -> None:
     assert not isinstance(caught.value, UnavailableError)
 
 
-def test_statistics_and_pyramids_can_be_switched_off_but_not_on() -> None:
+def test_calc_stats_switches_all_three_as_in_rios_2() -> None:
     controls = ApplierControls()
 
-    controls.setCalcStats(False)
+    controls.setCalcStats(False, "mask")
+
+    options = ("omitBasicStats", "omitHistogram", "omitPyramids")
+    assert [controls.getOptionForImagename(option, "mask") for option in options] == [True, True, True]
+    assert not controls.getOptionForImagename("omitHistogram", "other")
+
+
+def test_a_colour_table_of_no_known_type_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ColorTableGenerationError, match="'viridis': use one of 'rainbow', 'gray', 'random'"):
+        ApplierControls().setAutoColorTableType("viridis")
+    monkeypatch.setenv("RIOS_DFLT_AUTOCOLORTABLETYPE", "Rainbow")
+    with pytest.raises(
+        ParameterError, match="RIOS_DFLT_AUTOCOLORTABLETYPE must be one of rainbow.*'Rainbow'"
+    ):
+        ApplierControls()
+    monkeypatch.setenv("RIOS_DFLT_AUTOCOLORTABLETYPE", "gray")
+    assert ApplierControls().autoColorTableType == "gray"
+
+
+def test_pyramids_can_be_switched_off_but_not_on() -> None:
+    controls = ApplierControls()
+
     controls.setOmitPyramids(True)
 
-    with pytest.raises(UnavailableError, match=r"setCalcStats\(True\).*gdalinfo -stats"):
-        controls.setCalcStats(True)
     with pytest.raises(UnavailableError, match=r"setOmitPyramids\(False\).*gdaladdo"):
         controls.setOmitPyramids(False)
 
