@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rios_batch.protocols import BlobShelf
     from rios_batch.records import Failure, OutputPart, TileHead
 
-# Holds the head of nearly every tile: some 600 bytes, eight for each TIFF block, and some 6,000 for each band's statistics.
+# Holds the head of nearly every tile: some 600 bytes, eight for each TIFF block, and about 6,000 for the statistics of
+# each band.
 _FIRST_BYTES = 64 * 1024
 
 

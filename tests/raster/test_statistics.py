@@ -131,8 +131,8 @@ def test_no_pixel_is_read_again(run: Run, monkeypatch: pytest.MonkeyPatch, path:
     assert len(outputs) == 2
 
 
-def test_pixels_outside_the_margin_are_not_counted_twice(run: Run) -> None:
-    (band,) = run(lambda scene: scene[:1].astype(np.int32) + 7, setOverlap=3, setStatsIgnore=None)
+def test_pixels_of_the_margin_are_not_counted_twice(run: Run) -> None:
+    (band,) = run(lambda scene: scene[:1].astype(np.int32) + 7, "out.tif", setOverlap=3, setStatsIgnore=None)
 
     assert sum(map(int, band.items["STATISTICS_HISTOBINVALUES"].split("|")[:-1])) == SCENE[0].size
     assert "STATISTICS_EXCLUDEDVALUES" not in band.items
