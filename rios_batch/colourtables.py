@@ -26,8 +26,8 @@ def colour_entries(
     count = ENTRIES[dtype] if highest is None else int(highest) + 1
     last = max(1, count - 1)
     if kind == "random":
-        numbers = Random(0).randbytes(3 * count)  # noqa: S311 - it is not a secret
-        colours = [(numbers[3 * i], numbers[3 * i + 1], numbers[3 * i + 2]) for i in range(count)]
+        source = Random(0)  # noqa: S311 - it is not a secret
+        colours = [(*source.getrandbits(24).to_bytes(3),) for _ in range(count)]
     elif kind == "gray":
         colours = [(round(255 * i / last),) * 3 for i in range(count)]
     else:

@@ -181,7 +181,7 @@ def _encoded_statistics(band: PartialStatistics, arrays: ArrayPile) -> dict[str,
 
 def _encoded_histogram(histogram: Histogram, arrays: ArrayPile) -> dict[str, Any]:
     """Store the steps from key to key: where every bin has a value these are all 1, and take no room."""
-    steps = np.diff(histogram.keys)
+    steps = np.diff(histogram.keys.view(np.uint64))  # modulo 2**64, for steps that int64 does not hold
     return {
         "exponent": histogram.exponent,
         "keys": str(histogram.keys.dtype),
@@ -215,8 +215,7 @@ def _decoded_histogram(content: dict[str, Any], arrays: Sequence[Array]) -> Hist
     steps = _decompressed(content["steps"], arrays)
     keys = np.empty(len(steps) + 1, content["keys"])
     keys[0] = content["first"]
-    keys[1:] = steps
-    # Sums wrap around where steps do not fit the type of the keys; the keys do.
+    keys[1:] = steps.astype(keys.dtype)
     return Histogram(
         content["exponent"],
         np.cumsum(keys, dtype=keys.dtype),

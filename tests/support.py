@@ -107,6 +107,17 @@ def read_raster(path: str | Path) -> Array:
     return pixels
 
 
+def read_metadata(path: str | Path) -> list[dict[str, str]]:
+    """Return the metadata items of each band."""
+    from osgeo import gdal  # noqa: PLC0415 - callers that need no GDAL must not load it
+
+    from rios_batch.raster.gdalapi import gdal_exceptions  # noqa: PLC0415
+
+    with gdal_exceptions():
+        dataset = gdal.Open(str(path))
+        return [dataset.GetRasterBand(i + 1).GetMetadata() for i in range(dataset.RasterCount)]
+
+
 def files_below(folder: Path) -> list[str]:
     """Return the names of everything below a folder, hidden files and folders included, sorted."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from rios_batch.protocols import BlobShelf
     from rios_batch.records import Failure, OutputPart, TileHead
 
-_FIRST_BYTES = 8 * 1024  # holds the head of nearly every tile: some 600 bytes, and eight for each TIFF block
+# Holds the head of nearly every tile: some 600 bytes, eight for each TIFF block, and about 6,000 for the statistics of
+# each band.
+_FIRST_BYTES = 64 * 1024
 
 
 def stays_in_s3(output: OutputSpec) -> bool:

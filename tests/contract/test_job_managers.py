@@ -40,7 +40,7 @@ from rios_batch.jobmanagers.base import getJobManagerClassByType
 from rios_batch.jobmanagers.pickling import dump_other_args
 from rios_batch.otherargs import ChangeDetector
 from rios_batch.tile import TileRunner
-from tests.support import make_raster, read_raster, run_script
+from tests.support import make_raster, read_metadata, read_raster, run_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -180,6 +180,23 @@ def test_gives_the_pixels_of_one_call_on_the_whole_image(run: Run, manager: Mana
     assert result.jobManagerType == manager.type
     assert result.outputs == (str(run.target),)
     assert not multiprocessing.active_children()
+
+
+def reciprocal(_info: Any, inputs: Any, outputs: Any) -> None:
+    outputs.result = np.float32(1) / inputs.image
+
+
+@each_manager
+def test_writes_the_same_statistics_to_the_last_bit(run: Run, manager: Manager) -> None:
+    options = {"setOutputDriverName": "HFA", "setCreationOptions": None}
+
+    run(reciprocal, MANAGERS[0], **options)
+    expected = read_metadata(run.target)
+    run(reciprocal, manager, **options)
+
+    assert read_metadata(run.target) == expected
+    means = [float(items["STATISTICS_MEAN"]) for items in expected]
+    assert means == pytest.approx((1 / SCENE.astype(np.float64)).mean(axis=(1, 2)), rel=1e-7)
 
 
 def windowed_maximum(info: Any, inputs: Any, outputs: Any) -> None:

@@ -106,6 +106,7 @@ SCRIPT = """
         controls.setWindowSize(side_px, side_px)
         controls.setTileSize(side_px, side_px)
         controls.setCreationOptions(["TILED=YES", f"BLOCKXSIZE={side_px}", f"BLOCKYSIZE={side_px}"])
+        controls.setOmitPyramids(True)  # main sends what it makes of them, and with it tiles that could be copied
         controls.setNumThreads(threads)
         controls.setJobManagerType("AWSBatch")
         controls.setCoordinateOnly(alone)
@@ -261,6 +262,7 @@ def controls(threads: int = 2, *, alone: bool = True, side_px: int = 32) -> appl
     made.setWindowSize(side_px, side_px)
     made.setTileSize(side_px, side_px)
     made.setCreationOptions(["TILED=YES", f"BLOCKXSIZE={side_px}", f"BLOCKYSIZE={side_px}"])
+    made.setOmitPyramids(True)
     made.setNumThreads(threads)
     made.setJobManagerType("AWSBatch")
     made.setCoordinateOnly(alone)

@@ -504,14 +504,16 @@ def test_a_run_of_local_workers_reads_from_s3_and_writes_to_s3(
     assert np.array_equal(read_raster(f"/vsis3/{bucket.name}/folder/out.tif"), pixels)
 
 
-@pytest.mark.parametrize(("name", "files"), [("out.img", 2), ("out.bil", 4), ("strips.tif", 1)])
+@pytest.mark.parametrize(("name", "files"), [("out.img", 1), ("out.bil", 4), ("strips.tif", 1)])
 def test_any_format_is_made_locally_and_uploaded_with_its_side_files(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, files: int
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     pixels = ramp(1, 75, 90)
-    more: dict[str, Any] = {"setCreationOptions": ["TILED=NO"]} if name == "strips.tif" else {}
+    more: dict[str, Any] = {"setCalcStats": False}  # which GDAL puts beside some of them
+    if name == "strips.tif":
+        more["setCreationOptions"] = ["TILED=NO"]
 
     run_identity(make_raster(tmp_path / "in.tif", pixels), f"s3://{bucket.name}/f/{name}", **more)
 

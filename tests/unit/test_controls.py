@@ -9,7 +9,7 @@ import pytest
 from rios_batch import applier
 from rios_batch.controls import ApplierControls
 from rios_batch.cuiprogress import SilentProgress
-from rios_batch.errors import ParameterError
+from rios_batch.errors import ColorTableGenerationError, ParameterError
 from rios_batch.grid import PixelGridDefn
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def test_defaults_are_those_that_the_documentation_names() -> None:
     assert (controls.drivername, controls.creationoptions) == (None, None)
     assert (controls.statsIgnore, controls.thematic) == (0, False)
     assert (controls.layernames, controls.layerselection) == (None, None)
+    assert (controls.calcStats, controls.omitBasicStats, controls.omitHistogram) == (True, False, False)
+    assert (controls.approxStats, controls.autoColorTableType) == (False, None)
     assert controls.omitPyramids is False
     assert controls.overviewLevels == [4, 8, 16, 32, 64, 128, 256, 512]
     assert (controls.overviewMinDim, controls.overviewAggType, controls.callBeforeClose) == (128, None, None)
@@ -122,7 +124,14 @@ IMAGE_SETTERS: list[tuple[str, str, Any, Any]] = [
     ("setStatsIgnore", "statsIgnore", 255, None),
     ("setThematic", "thematic", True, False),
     ("setLayerNames", "layernames", ["a", "b"], ["c"]),
-    ("setCalcStats", "calcStats", False, False),
+    ("setCalcStats", "calcStats", False, True),
+    ("setOmitBasicStats", "omitBasicStats", True, False),
+    ("setOmitHistogram", "omitHistogram", True, False),
+    ("setSinglePassBasicStats", "singlePassBasicStats", True, None),
+    ("setSinglePassHistogram", "singlePassHistogram", False, None),
+    ("setSinglePassPyramids", "singlePassPyramids", True, None),
+    ("setApproxStats", "approxStats", True, False),
+    ("setAutoColorTableType", "autoColorTableType", "random", None),
     ("setOmitPyramids", "omitPyramids", True, True),
     ("setOverviewLevels", "overviewLevels", [2, 4], [4]),
     ("setOverviewMinDim", "overviewMinDim", 16, 0),
@@ -301,6 +310,28 @@ def test_merge_rules_are_kept_by_attribute_name() -> None:
 
     assert controls.otherArgsMergeRules["n"](1, [2, 3]) == 4
     assert controls.otherArgsMergeRules["m"] is last
+
+
+def test_calc_stats_switches_all_three_as_in_rios_2() -> None:
+    controls = ApplierControls()
+
+    controls.setCalcStats(False, "mask")
+
+    options = ("omitBasicStats", "omitHistogram", "omitPyramids")
+    assert [controls.getOptionForImagename(option, "mask") for option in options] == [True, True, True]
+    assert not controls.getOptionForImagename("omitHistogram", "other")
+
+
+def test_a_colour_table_of_no_known_type_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ColorTableGenerationError, match="'viridis': use one of 'rainbow', 'gray', 'random'"):
+        ApplierControls().setAutoColorTableType("viridis")
+    monkeypatch.setenv("RIOS_DFLT_AUTOCOLORTABLETYPE", "Rainbow")
+    with pytest.raises(
+        ParameterError, match="RIOS_DFLT_AUTOCOLORTABLETYPE must be one of rainbow.*'Rainbow'"
+    ):
+        ApplierControls()
+    monkeypatch.setenv("RIOS_DFLT_AUTOCOLORTABLETYPE", "gray")
+    assert ApplierControls().autoColorTableType == "gray"
 
 
 def test_an_option_for_a_name_that_is_no_file_is_refused_with_the_names_there_are() -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from rios_batch.bandstats import PartialStatistics, TileStatistics
 from rios_batch.geotiff import EncodedBlocks
 from rios_batch.grid import PixelWindow
-from rios_batch.jobspec import Layout, TileOutput, TileRecord
+from rios_batch.jobspec import Layout, StatisticsSpec, TileOutput, TileRecord
 from rios_batch.records import (
     Failure,
     RecordError,
@@ -15,6 +18,8 @@ from rios_batch.records import (
     encode_tile,
     head_size,
 )
+
+Array = NDArray[Any]
 
 WINDOW = PixelWindow(32, 64, 16, 8)
 RECORD = TileRecord(7, WINDOW, "worker 2", 4, 0.5, 1.25, 0.125, 0.25, 42)
@@ -71,3 +76,44 @@ def test_a_failure_comes_back() -> None:
     assert Failure.decode(failure.encode()) == failure
     with pytest.raises(RecordError):
         Failure.decode(b'{"tile": 3}')
+
+
+def statistics_of(pixels: Array) -> tuple[PartialStatistics, ...]:
+    layout = Layout(pixels.dtype.name, pixels.shape[0])
+    collector = TileStatistics(StatisticsSpec(basic=True, histogram=True, step=1), layout, None)
+    collector.add(pixels, PixelWindow(0, 0, pixels.shape[2], pixels.shape[1]))
+    return collector.finish()
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.random.default_rng(1).integers(0, 9, (3, 20, 30), np.uint8),
+        np.random.default_rng(1).normal(0, 1, (1, 100, 100)),
+        np.array([[[0, 1, 2**64 - 1]]], np.uint64),
+        np.array([[[-(2**63), 2**63 - 1]]], np.int64),
+        np.array([[[1.7e308, -1.7e308, 5e-324]]]),
+        np.array([[[np.nan]], [[2.5]]], np.float32),
+    ],
+    ids=["bytes", "floats", "uint64", "int64", "extremes", "nothing"],
+)
+def test_statistics_come_back_to_the_last_bit(pixels: Array) -> None:
+    sent = statistics_of(pixels)
+
+    data = encode_tile(RECORD, [replace(PIXELS, statistics=sent)], {})
+
+    part = decode_head(data[: head_size(data[:100])]).parts[0]
+    (came, *_) = [part.output(data[part.start :], WINDOW).statistics]
+    assert len(came) == len(sent) == pixels.shape[0]
+    for one, other in zip(came, sent, strict=True):
+        assert (one.count, one.lowest, one.highest) == (other.count, other.lowest, other.highest)
+        assert (one.total, one.squares) == (other.total, other.squares)
+        assert type(one.lowest) is type(other.lowest)
+        if other.histogram is None:
+            assert one.histogram is None
+            continue
+        assert one.histogram is not None
+        assert one.histogram.exponent == other.histogram.exponent
+        assert one.histogram.keys.dtype == other.histogram.keys.dtype
+        assert one.histogram.keys.tolist() == other.histogram.keys.tolist()
+        assert one.histogram.counts.tolist() == other.histogram.counts.tolist()
