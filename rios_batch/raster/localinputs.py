@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,19 +105,18 @@ def _local_dataset(file: InputFile) -> _Dataset | None:
         )
     files = _files_of(path)
     if is_file_name(path):
-        # Where a driver does not say, the file itself; a folder (an ESRI grid) is its files.
-        itself = {path} if Path(path).is_file() else set()
-        return _Dataset(path, path, Path(path), _with_nested(files | itself, file.name))
+        # Where a driver does not say, the file itself.
+        return _Dataset(path, path, Path(path), _with_nested(files | _files_below(path), file.name))
+    # A subdataset: NETCDF:"/data/x.nc":band. GDAL repeats the file as it stands in the name, if it says anything.
+    named = next((name for name in files if name in path), None) or _existing_part(path)
+    if named is not None:
+        return _Dataset(path, named, _absolute(named), _with_nested(files | _files_below(named), file.name))
     if not files:
         return None  # a database or a web service
-    # A subdataset: NETCDF:"/data/x.nc":band. GDAL repeats the file as it stands in the name.
-    named = next((name for name in files if name in path), None)
-    if named is None:
-        raise ParameterError(
-            f"input {file.name!r} consists of local files ({min(files)!r}) that do not stand in its name, so they "
-            "cannot be copied to workers on other machines; convert it to one file with gdal_translate"
-        )
-    return _Dataset(path, named, _absolute(named), _with_nested(files, file.name))
+    raise ParameterError(
+        f"input {file.name!r} consists of local files ({min(files)!r}) that do not stand in its name, so they "
+        "cannot be copied to workers on other machines; convert it to one file with gdal_translate"
+    )
 
 
 def _files_of(name: str) -> set[str]:
@@ -125,7 +125,20 @@ def _files_of(name: str) -> set[str]:
         dataset = gdal.OpenEx(name, gdal.OF_RASTER | gdal.OF_VECTOR)
     except RuntimeError as error:
         raise ImageOpenError(f"input {name!r} cannot be opened: {reason(error)}") from error
-    return {path for path in dataset.GetFileList() or [] if Path(path).is_file()}
+    return set[str]().union(*map(_files_below, dataset.GetFileList() or []))
+
+
+def _files_below(name: str) -> set[str]:
+    """Return a file, or all files in a folder that is a dataset: a Zarr, an ESRI grid."""
+    path = Path(name)
+    found = path.rglob("*") if path.is_dir() else [path]
+    return {str(file) for file in found if file.is_file()}
+
+
+def _existing_part(name: str) -> str | None:
+    """Return what is a file or folder in a name such as ``ZARR:"/data/x.zarr":/band``."""
+    parts = re.findall(r'"([^"]+)"', name) or name.split(":")[1:]
+    return next((part for part in parts if Path(part).exists()), None)
 
 
 def _with_nested(names: set[str], called: str) -> frozenset[Path]:

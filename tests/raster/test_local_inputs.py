@@ -206,6 +206,23 @@ def test_a_subdataset_of_a_local_file_is_copied_and_its_name_rewritten(
     assert np.array_equal(gdal.Open(copies[path]).ReadAsArray(), wanted)
 
 
+@pytest.mark.parametrize("form", ["{path}", 'ZARR:"{path}":/a'])
+def test_a_zarr_goes_with_all_that_is_in_its_folder(bucket: Bucket, tmp_path: Path, form: str) -> None:
+    if "Zarr" not in {gdal.GetDriver(i).ShortName for i in range(gdal.GetDriverCount())}:
+        pytest.skip("this GDAL has no Zarr driver")
+    zarr = tmp_path / "a.zarr"
+    gdal.Translate(str(zarr), make_raster(tmp_path / "a.tif", PIXELS), format="Zarr")
+    path = form.format(path=zarr)
+
+    copies = copy_local_inputs(job_for(path), bucket, "inputs")
+
+    assert copies == {path: form.format(path=f"/vsis3/{bucket.name}/inputs/a.zarr")}
+    assert set(keys(bucket)) == {
+        f"inputs/{file.relative_to(tmp_path)}" for file in zarr.rglob("*") if file.is_file()
+    }
+    assert np.array_equal(pixels_of(copies[path]), PIXELS)
+
+
 def test_inputs_in_s3_stay_where_they_are(bucket: Bucket, s3_server: S3Server, tmp_path: Path) -> None:
     bucket.upload(tmp_path / make_raster(tmp_path / "a.tif", PIXELS), "a.tif")
     job = job_for(f"s3://{bucket.name}/a.tif")
