@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from rios_batch.aws.runs import InputCopy
     from rios_batch.jobspec import Array
 
 PIXELS = ramp(1, 96, 160)
@@ -126,7 +127,8 @@ def stacked(inputs: dict[str, str], target: Path, manager: str, threads: int) ->
 
     controls = applier.ApplierControls()
     controls.setWindowSize(64, 32)
-    controls.setTileSize(96, 48)
+    controls.setTileSize(64, 32)
+    controls.setCreationOptions(["TILED=YES", "BLOCKXSIZE=64", "BLOCKYSIZE=32", "COMPRESS=DEFLATE"])
     controls.setReferenceImage(inputs["HFA with .ige"])
     controls.setFootprintType(applier.BOUNDS_FROM_REFERENCE)
     controls.setAllowOverviewsGdalwarp(True)
@@ -134,7 +136,8 @@ def stacked(inputs: dict[str, str], target: Path, manager: str, threads: int) ->
     controls.setJobManagerType(manager)
     controls.setCoordinateOnly(True)
     infiles = applier.FilenameAssociations(all=list(inputs.values()))
-    applier.apply(stack, infiles, applier.FilenameAssociations(stack=target), controls=controls)
+    outfiles = applier.FilenameAssociations(stack=target)
+    assert len(applier.apply(stack, infiles, outfiles, controls=controls).tiles) == 9
     return read_raster(target)
 
 
@@ -148,7 +151,7 @@ def test_copies_of_every_kind_of_input_are_read_on_batch(
         inputs = {kind: make(folder) for kind, (make, driver, _) in KINDS.items() if has_driver(driver)}
     expected = np.concatenate([KINDS[kind][2] for kind in inputs])
 
-    def copy_and_take_away(*arguments: Any) -> dict[str, str]:
+    def copy_and_take_away(*arguments: Any) -> dict[str, InputCopy]:
         copies = copy_local_inputs(*arguments)
         folder.rename(tmp_path / "elsewhere")  # on another machine they would not be there either
         return copies
