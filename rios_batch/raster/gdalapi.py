@@ -8,6 +8,7 @@ import threading
 import uuid
 import weakref
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,8 +55,12 @@ def gdal_version() -> str:
 def dataset_stamps(path: str) -> list[tuple[str, int, int]]:
     """Return name, size in bytes and time of change of every file that a dataset consists of, wherever it lies."""
     dataset = gdal.OpenEx(path)
-    names = sorted({path, *(dataset.GetFileList() or [])})
-    found = ((name, gdal.VSIStatL(name)) for name in names)
+    # Of an array in a Zarr GDAL names no files; of a whole one it names the folder.
+    names = {path, *re.findall(r'"([^"]+)"', path), *(dataset.GetFileList() or [])}
+    for name in [name for name in names if not name.startswith("/vsi")]:
+        if (stat := gdal.VSIStatL(name)) and stat.IsDirectory():
+            names |= set(map(str, Path(name).rglob("*")))
+    found = ((name, gdal.VSIStatL(name)) for name in sorted(names))
     return [(name, stat.size, stat.mtime) for name, stat in found if stat is not None]
 
 

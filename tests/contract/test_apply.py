@@ -57,26 +57,6 @@ def overlapping(tmp_path: Path) -> Overlapping:
     return Overlapping(tmp_path)
 
 
-def test_intersection_is_the_default(overlapping: Overlapping) -> None:
-    pixels, result = overlapping.stack(applier.ApplierControls())
-
-    np.testing.assert_array_equal(pixels, [LEFT[0, 20:, 30:], RIGHT[0, :40, :50]])
-    assert result.workinggrid == pixelgrid.pixelGridFromFile(overlapping.folder / "both.tif")
-    assert (result.workinggrid.xMin, result.workinggrid.yMax) == (500_300, 4_399_800)
-
-
-def test_union_fills_what_a_file_lacks_with_its_nodata(overlapping: Overlapping) -> None:
-    controls = applier.ApplierControls()
-    controls.setFootprintType(applier.UNION)
-
-    pixels, _ = overlapping.stack(controls)
-
-    expected = np.empty((2, 80, 110), np.uint8)
-    expected[0], expected[1] = 255, 7
-    expected[0, :60, :80], expected[1, 20:, 30:] = LEFT[0], RIGHT[0]
-    np.testing.assert_array_equal(pixels, expected)
-
-
 @pytest.mark.parametrize("reference", ["right", "file", "grid"])
 def test_bounds_from_reference(overlapping: Overlapping, reference: str) -> None:
     controls = applier.ApplierControls()
@@ -179,23 +159,6 @@ def test_nodata_is_0_unless_switched_off(scene: Path, tmp_path: Path) -> None:
     controls = applier.ApplierControls()
     controls.setStatsIgnore(None)
     assert copy_to(scene, tmp_path / "b.tif", controls).GetRasterBand(1).GetNoDataValue() is None
-
-
-def test_selected_layers_come_in_the_order_asked_for(scene: Path, tmp_path: Path) -> None:
-    controls = applier.ApplierControls()
-    controls.selectInputImageLayers([3, 1, 3], imagename="scene")
-    values: list[Any] = []
-
-    def nodata(info: Any, inputs: Any, outputs: Any) -> None:
-        values.extend(info.getNoDataValueFor(inputs.scene, band) for band in (1, 2, 3))
-        outputs.copy = inputs.scene
-
-    infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
-    infiles.scene, outfiles.copy = scene, tmp_path / "copy.tif"
-    applier.apply(nodata, infiles, outfiles, controls=controls)
-
-    np.testing.assert_array_equal(read_raster(tmp_path / "copy.tif"), read_raster(scene)[[2, 0, 2]])
-    assert values == [3, 3, 3]
 
 
 def test_an_older_output_is_replaced_with_what_gdal_kept_beside_it(scene: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from rios_batch import applier, pixelgrid, rioserrors
 from rios_batch.raster.gdalapi import GDAL_TYPES
 from rios_batch.raster.sources import describe
 from rios_batch.raster.warp import RESAMPLE_METHODS, SOURCE_EXTRA_PX, plan_warp, scale_of
-from tests.support import make_raster, ramp, utm_wkt
+from tests.support import DEMO_BANDS, make_raster, ramp, utm_wkt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -397,3 +397,42 @@ def test_signed_bytes_are_not_resampled_as_if_they_had_no_sign(tmp_path: Path) -
 
     with pytest.raises(rioserrors.GdalWarpError, match="signed.tif.* cannot resample int8"):
         read_whole(path, FINE)
+
+
+# -- a real scene: Landsat bands in degrees, with nodata where they were turned
+
+# The demo's part of the scene, which has data nearly everywhere; in finer pixels than its own of 127 x 166 m, and in
+# coarser ones.
+PARK = {
+    pixel_m: pixelgrid.PixelGridDefn(
+        xMin=411_500, xMax=411_500 + 55_000, yMin=4_441_000, yMax=4_441_000 + 40_000, xRes=pixel_m, yRes=pixel_m,
+        projection=utm_wkt(),
+    )
+    for pixel_m in (50, 500)
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def landsat(tmp_path_factory: pytest.TempPathFactory) -> str:
+    bands = [DEMO_BANDS / f"{name}.tif" for name in ("red", "green", "blue")]
+    if not all(band.exists() for band in bands):
+        pytest.fail(f"there are no Landsat bands in {DEMO_BANDS}; `make test` fetches them")
+    path = str(tmp_path_factory.mktemp("landsat") / "scene.vrt")
+    stack = gdal.BuildVRT(path, list(map(str, bands)), separate=True)
+    del stack
+    return path
+
+
+@pytest.mark.parametrize("pixel_m", PARK)
+@pytest.mark.parametrize("method", ["near", "bilinear", "cubic", "average", "mode"])
+def test_a_landsat_scene_in_tiles_is_gdalwarps_in_one_piece(landsat: str, method: str, pixel_m: int) -> None:
+    grid = PARK[pixel_m]
+    window, tile = (grid.ncols // 10 + 1, grid.nrows // 11), (grid.ncols // 5 + 1, grid.nrows // 5 + 1)
+    expected = gdalwarp(landsat, grid, method)
+    assert expected.shape == (3, *grid.getDimensions())
+    assert expected.dtype == np.uint8
+    assert np.count_nonzero(expected != 255) > 0.9 * expected.size
+
+    pixels = read_whole(landsat, grid, setResampleMethod=method, window=window, tile=tile)
+
+    np.testing.assert_array_equal(pixels, expected)

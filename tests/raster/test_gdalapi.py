@@ -1,6 +1,7 @@
 # ruff: noqa: ARG001 - user functions and merge rules have the arguments they are called with
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from rios_batch.pixelgrid import pixelGridFromFile
 from rios_batch.raster.gdalapi import (
     GDAL_TYPES,
     MemoryFolder,
+    dataset_stamps,
     gdal_exceptions,
     gdal_type,
     memory_file,
@@ -145,3 +147,15 @@ def test_nan_is_a_nodata_value_of_a_float_type() -> None:
     value = nodata_or_none(float("nan"), "float32")
     assert value is not None
     assert np.isnan(value)
+
+
+@pytest.mark.parametrize("form", ["{path}", 'ZARR:"{path}":/a'])
+def test_a_zarrs_stamps_tell_that_a_chunk_has_changed(tmp_path: Path, form: str) -> None:
+    if "Zarr" not in {gdal.GetDriver(i).ShortName for i in range(gdal.GetDriverCount())}:
+        pytest.skip("this GDAL has no Zarr driver")
+    gdal.Translate(str(tmp_path / "a.zarr"), make_raster(tmp_path / "a.tif", ramp(1, 9, 9)), format="Zarr")
+    before = dataset_stamps(form.format(path=tmp_path / "a.zarr"))
+
+    os.utime(tmp_path / "a.zarr" / "a" / "0.0", (1, 1))
+
+    assert dataset_stamps(form.format(path=tmp_path / "a.zarr")) != before

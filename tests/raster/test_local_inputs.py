@@ -10,9 +10,11 @@ import pytest
 from osgeo import gdal
 
 from rios_batch import applier
+from rios_batch.aws.runs import InputCopy
 from rios_batch.errors import ParameterError, S3Error
 from rios_batch.preparation import prepare
-from rios_batch.raster.localinputs import copy_local_inputs
+from rios_batch.raster import localinputs
+from rios_batch.raster.localinputs import copy_local_inputs, paths_on_worker
 from tests.s3server import DENIED, ON_LOOPBACK
 from tests.support import make_raster, ramp
 
@@ -59,11 +61,11 @@ def test_a_dataset_goes_with_all_its_files_and_is_read_there(bucket: Bucket, tmp
 
     copies = copy_local_inputs(job_for(path), bucket, "runs/1/inputs")
 
-    assert copies == {path: f"/vsis3/{bucket.name}/runs/1/inputs/in.bin"}
+    assert copies == {path: InputCopy(f"/vsis3/{bucket.name}/runs/1/inputs/in.bin")}
     files = ["in.bin", "in.bin.aux.xml", "in.hdr"]
     assert keys(bucket) == [f"runs/1/inputs/{name}" for name in files]
-    assert np.array_equal(pixels_of(copies[path]), PIXELS)
-    assert gdal.Open(copies[path]).GetRasterBand(1).GetNoDataValue() == 7
+    assert np.array_equal(pixels_of(copies[path].name), PIXELS)
+    assert gdal.Open(copies[path].name).GetRasterBand(1).GetNoDataValue() == 7
 
 
 def test_a_file_that_is_named_often_is_sent_once(
@@ -86,7 +88,7 @@ def test_files_of_one_name_in_two_folders_do_not_meet(bucket: Bucket, tmp_path: 
     copies = copy_local_inputs(job_for(x, y), bucket, "inputs")
 
     assert keys(bucket) == ["inputs/x/a.tif", "inputs/y/a.tif"]
-    assert np.array_equal(pixels_of(copies[y]), PIXELS + 1)
+    assert np.array_equal(pixels_of(copies[y].name), PIXELS + 1)
 
 
 def test_what_is_there_with_the_same_content_is_not_sent_again(
@@ -125,7 +127,7 @@ def test_any_name_is_found_again(bucket: Bucket, tmp_path: Path, name: str) -> N
 
     copies = copy_local_inputs(job_for(path), bucket, "inputs")
 
-    assert np.array_equal(pixels_of(copies[path]), PIXELS)
+    assert np.array_equal(pixels_of(copies[path].name), PIXELS)
 
 
 def test_a_vrt_finds_its_sources_and_theirs(bucket: Bucket, tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_a_vrt_finds_its_sources_and_theirs(bucket: Bucket, tmp_path: Path) -> N
     copies = copy_local_inputs(job_for(path), bucket, "inputs")
 
     assert keys(bucket) == ["inputs/below/a.tif", "inputs/below/inner.vrt", "inputs/outer.vrt"]
-    assert np.array_equal(pixels_of(copies[path]), PIXELS)
+    assert np.array_equal(pixels_of(copies[path].name), PIXELS)
 
 
 def test_a_vrt_of_objects_in_s3_goes_alone(bucket: Bucket, tmp_path: Path) -> None:
@@ -147,7 +149,7 @@ def test_a_vrt_of_objects_in_s3_goes_alone(bucket: Bucket, tmp_path: Path) -> No
     copies = copy_local_inputs(job_for(path), bucket, "inputs")
 
     assert keys(bucket) == ["data/a.tif", "inputs/v.vrt"]
-    assert np.array_equal(pixels_of(copies[path]), PIXELS)
+    assert np.array_equal(pixels_of(copies[path].name), PIXELS)
 
 
 @pytest.mark.parametrize("inner", [False, True])
@@ -202,8 +204,54 @@ def test_a_subdataset_of_a_local_file_is_copied_and_its_name_rewritten(
 
     copies = copy_local_inputs(job_for(path), bucket, "inputs")
 
-    assert copies == {path: form.format(path=f"/vsis3/{bucket.name}/inputs/a.nc")}
-    assert np.array_equal(gdal.Open(copies[path]).ReadAsArray(), wanted)
+    assert copies[path].name == form.format(path=f"/vsis3/{bucket.name}/inputs/a.nc")
+    assert np.array_equal(gdal.Open(copies[path].name).ReadAsArray(), wanted)
+
+
+@pytest.mark.parametrize("form", ["{path}", 'ZARR:"{path}":/a'])
+def test_a_zarr_goes_with_all_that_is_in_its_folder(bucket: Bucket, tmp_path: Path, form: str) -> None:
+    if "Zarr" not in {gdal.GetDriver(i).ShortName for i in range(gdal.GetDriverCount())}:
+        pytest.skip("this GDAL has no Zarr driver")
+    zarr = tmp_path / "a.zarr"
+    gdal.Translate(str(zarr), make_raster(tmp_path / "a.tif", PIXELS), format="Zarr")
+    path = form.format(path=zarr)
+
+    copies = copy_local_inputs(job_for(path), bucket, "inputs")
+
+    assert copies == {path: InputCopy(form.format(path=f"/vsis3/{bucket.name}/inputs/a.zarr"))}
+    assert set(keys(bucket)) == {
+        f"inputs/{file.relative_to(tmp_path)}" for file in zarr.rglob("*") if file.is_file()
+    }
+    assert np.array_equal(pixels_of(copies[path].name), PIXELS)
+
+
+@pytest.mark.parametrize("in_vrt", [False, True])
+def test_what_gdal_reads_from_files_only_is_fetched_in_pieces(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, in_vrt: bool
+) -> None:
+    if "netCDF" not in {gdal.GetDriver(i).ShortName for i in range(gdal.GetDriverCount())}:
+        pytest.skip("this GDAL has no netCDF driver")
+    monkeypatch.setattr(localinputs, "_FETCH_BYTES", 1000)
+    (tmp_path / "in").mkdir()
+    tif = make_raster(tmp_path / "a.tif", PIXELS)
+    path = str(tmp_path / "in" / "a.nc")
+    gdal.Translate(path, tif, format="netCDF")
+    here = {tmp_path / "in" / "a.nc"}
+    if in_vrt:
+        path = make_vrt(tmp_path / "v.vrt", "in/a.nc", relative=True)
+        here.add(tmp_path / "v.vrt")
+
+    copies = {name: copy_local_inputs(job_for(name), bucket, "inputs")[name] for name in (path, tif)}
+    paths = paths_on_worker(copies, bucket, tmp_path / "worker")
+
+    assert copies[tif].fetch == {}
+    assert paths[tif] == copies[tif].name
+    assert sorted(copies[path].fetch.values()) == sorted(file.stat().st_size for file in here)
+    assert max(copies[path].fetch.values()) > 2 * 1000
+    assert paths[path].startswith(f"{tmp_path}/worker/inputs/")
+    assert np.array_equal(pixels_of(paths[path]), PIXELS)
+    fetched = {file.name: file.read_bytes() for file in (tmp_path / "worker").rglob("*") if file.is_file()}
+    assert fetched == {file.name: file.read_bytes() for file in here}
 
 
 def test_inputs_in_s3_stay_where_they_are(bucket: Bucket, s3_server: S3Server, tmp_path: Path) -> None:

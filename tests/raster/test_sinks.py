@@ -183,36 +183,6 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-def has_driver(name: str) -> bool:
-    try:
-        return gdal.GetDriverByName(name) is not None
-    except RuntimeError:  # newer GDAL raises where older returns None
-        return False
-
-
-@pytest.mark.parametrize(
-    ("name", "driver"), [("out.img", None), ("out.envi", "ENVI"), ("out.kea", "KEA"), ("out.bil", "EHdr")]
-)
-@pytest.mark.parametrize("tile", [None, (32, 32)])
-def test_other_drivers_get_the_same_pixels(
-    write: Write, name: str, driver: str | None, tile: tuple[int, int] | None
-) -> None:
-    if driver is not None and not has_driver(driver):
-        pytest.skip(f"this GDAL has no {driver} driver")
-    pixels = ramp(1, 75, 90, "int16")
-    settings: dict[str, Any] = {} if driver is None else {"setOutputDriverName": driver}
-    if tile is not None:
-        settings["setTileSize"] = tile
-
-    path = write(pixels, name, **settings)
-
-    assert np.array_equal(read_raster(path), pixels)
-    dataset = gdal.Open(str(path))
-    assert dataset.GetDriver().ShortName == (driver or "HFA")
-    assert dataset.GetGeoTransform() == gdal.Open(str(path.parent.parent / "in.tif")).GetGeoTransform()
-    assert not [file for file in files_below(path.parent) if file.startswith(".")]
-
-
 @pytest.mark.parametrize(
     "options", [["TILED=NO"], ["TILED=NO", "COMPRESS=DEFLATE"], ["BLOCKYSIZE=7", "COMPRESS=LZW"]]
 )
