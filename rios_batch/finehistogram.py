@@ -79,16 +79,18 @@ def in_bins(values: NDArray[Any], exponent: int) -> NDArray[np.float64]:
     """Return floats in units of bins: the floor of each is its key."""
     first = max(exponent, -1022)  # 2.0**1023 is the largest power
     scaled: NDArray[np.float64] = np.multiply(values, 2.0**-first, dtype=np.float64)
-    return scaled if first == exponent else scaled * 2.0 ** (first - exponent)
+    if first != exponent:
+        scaled *= 2.0 ** (first - exponent)
+    if exponent > 0 and values.dtype == np.float64:
+        # What is closer to 0 than a float64 can be has become 0, but below 0 it is in bin -1.
+        scaled[(scaled == 0) & (values < 0)] = -math.ulp(0)
+    return scaled
 
 
 def float_histogram(scaled: NDArray[np.float64], exponent: int, lowest: float) -> Histogram:
     """Return the histogram of values that `in_bins` scaled; ``lowest`` is the lowest of them, unscaled."""
     first = float_key(lowest, exponent)
     places = np.floor(scaled)
-    if first < 0 < exponent:
-        # What is closer to 0 than a float64 can be after scaling became 0; its bin is the one below.
-        places[np.signbit(scaled) & (scaled == 0)] = -1
     places -= first
     counts = np.bincount(places.astype(np.intp))
     return _sparse(exponent, counts, np.int64(first))

@@ -12,14 +12,22 @@ import pytest
 from osgeo import gdal
 
 from rios_batch import applier
+from rios_batch.bandstats import TileStatistics
+from rios_batch.creationoptions import CreationOptions
 from rios_batch.errors import ThematicError
-from rios_batch.raster.gdalapi import gdal_exceptions
+from rios_batch.grid import PixelWindow
+from rios_batch.jobspec import Layout, OutputSpec, StatisticsSpec
+from rios_batch.raster.bandinfo import describe, longest
+from rios_batch.raster.gdalapi import MemoryFolder, gdal_exceptions, gdal_type, memory_file
+from rios_batch.statitems import finished
 from tests.support import make_raster
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rios_batch.jobspec import Array
+    from rios_batch.statitems import BandStatistics
 
 SCENE = np.random.default_rng(11).integers(0, 240, (2, 150, 170)).astype(np.uint8)
 
@@ -236,3 +244,44 @@ def test_colours_are_for_thematic_outputs(run: Run, tmp_path: Path) -> None:
     infiles.scene, outfiles.result = tmp_path / "scene.tif", tmp_path / "out.tif"
     with pytest.raises(ThematicError, match=r"'result', which is not thematic; use controls.setThematic too"):
         applier.apply(lambda *_: None, infiles, outfiles, controls=controls)
+
+
+@pytest.mark.parametrize("thematic", [False, True])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32"])
+def test_a_tiff_directory_is_never_larger_than_the_room_that_is_kept_for_it(
+    dtype: str, thematic: bool
+) -> None:
+    output = OutputSpec(
+        name="result",
+        sequence=None,
+        path="out.tif",
+        driver="GTiff",
+        creation_options=CreationOptions(),
+        nodata=0,
+        thematic=thematic,
+        layer_names=(),
+        encoded_by_workers=True,
+        blocks_are_whole=True,
+        statistics=StatisticsSpec(basic=True, histogram=True, step=1),
+        colour_table="random" if thematic else None,
+    )
+    layout = Layout(dtype, 1)
+    pixels = np.random.default_rng(1).normal(120, 30, (1, 200, 200)).astype(dtype)
+    collector = TileStatistics(StatisticsSpec(basic=True, histogram=True, step=1), layout, 0)
+    collector.add(pixels, PixelWindow(0, 0, 200, 200))
+
+    def directory_bytes(statistics: Sequence[BandStatistics]) -> int:
+        with gdal_exceptions(), MemoryFolder() as folder:
+            dataset = gdal.GetDriverByName("GTiff").Create(
+                f"{folder}/a.tif", 200, 200, 1, gdal_type(dtype), ["TILED=YES", "SPARSE_OK=TRUE"]
+            )
+            describe(dataset, output, layout, statistics)
+            dataset.FlushCache()
+            del dataset
+            assert gdal.ReadDir(folder) == ["a.tif"]
+            return len(memory_file(f"{folder}/a.tif"))
+
+    real = directory_bytes(finished(output, layout, collector.finish()))
+
+    assert real > 1000
+    assert real <= directory_bytes(longest(output, layout, pixels.size))
