@@ -14,6 +14,7 @@ from rios_batch.errors import OutputError, ParameterError
 from rios_batch.plan import blocks_per_unit, tiff_block_for
 from rios_batch.raster import cog
 from rios_batch.raster.overviews import METHODS_WITHIN_TILES
+from rios_batch.s3names import SCHEME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,9 @@ DEFAULT_CREATION_OPTIONS = {
     "HFA": ("COMPRESSED=YES", "IGNOREUTM=YES"),
 }
 # Formats that not every GDAL has. Where it is missing, a GeoTIFF of that name would not be what was asked for.
-OPTIONAL_DRIVERS = {"kea": "KEA", "nc": "netCDF", "jp2": "JP2OpenJPEG"}
+OPTIONAL_DRIVERS = {"kea": "KEA", "nc": "netCDF", "jp2": "JP2OpenJPEG", "zarr": "Zarr"}
+# Drivers that can create, but no file that is there when the script has ended.
+NOT_TO_FILES = frozenset({"MEM", "VRT"})
 # Codecs whose blocks are the same whether GDAL writes them into a small file or a large one. JPEG's are
 # not (edge blocks are padded otherwise, and tables are shared); the lossy rest is not worth the doubt.
 ASSEMBLED_CODECS = frozenset(
@@ -183,7 +186,11 @@ def checked_driver(name: str, path: str) -> str:
         raise OutputError(
             f"output {path!r}: GDAL has no driver {name!r}; 'gdalinfo --formats' lists those it has"
         )
-    if not _can_create(driver):
+    if driver.ShortName == "Zarr" and path.startswith(SCHEME):
+        raise OutputError(
+            f"output {path!r}: a Zarr is a folder, and outputs in S3 are single objects; write a .tif"
+        )
+    if not _can_create(driver) or driver.ShortName in NOT_TO_FILES:
         raise OutputError(
             f"output {path!r}: GDAL's {name} driver cannot write block by block; "
             "write a .tif and convert it with gdal_translate"

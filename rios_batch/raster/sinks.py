@@ -189,14 +189,18 @@ class GdalWriter:
 
     def _check(self) -> None:
         """Refuse a file that GDAL says it wrote, but cannot read: some drivers do not notice a full disk."""
-        dataset = gdal.Open(str(self._staged.path))
-        size = (dataset.RasterXSize, dataset.RasterYSize, dataset.RasterCount)
-        if size != (self._grid.ncols, self._grid.nrows, self._layout.nbands):
-            raise RuntimeError(
-                f"it has {size[0]} x {size[1]} pixels and {size[2]} bands when it is read again"
-            )
-        for number in range(1, self._layout.nbands + 1):
-            dataset.GetRasterBand(number).ReadAsArray(self._grid.ncols - 1, self._grid.nrows - 1, 1, 1)
+        whole = gdal.Open(str(self._staged.path))
+        # Several bands of netCDF and Zarr are read as subdatasets, besides those of the coordinates.
+        parts = [whole] if whole.RasterCount else [gdal.Open(name) for name, _ in whole.GetSubDatasets()]
+        ncols, nrows = self._grid.ncols, self._grid.nrows
+        found = [part for part in parts if (part.RasterXSize, part.RasterYSize) == (ncols, nrows)]
+        nbands = sum(part.RasterCount for part in found)
+        if nbands != self._layout.nbands:
+            wanted = f"{self._layout.nbands} bands of {ncols} x {nrows} pixels"
+            raise RuntimeError(f"it has {nbands} of the {wanted} when it is read again")
+        for part in found:
+            for number in range(1, part.RasterCount + 1):
+                part.GetRasterBand(number).ReadAsArray(ncols - 1, nrows - 1, 1, 1)
         if self._staged.disk_is_full():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -110,6 +110,7 @@ def written_by_apply(form: Format, path: Path, scene: str) -> gdal.Dataset:
     controls.setWindowSize(16, 32)
     controls.setTileSize(32, 32)
     controls.setStatsIgnore(NODATA)
+    controls.setCalcStats(False)
     controls.setLayerNames(NAMES[: form.nbands])
     outfiles = applier.FilenameAssociations(copy=path)
     applier.apply(copy, applier.FilenameAssociations(scene=scene), outfiles, controls=controls)
@@ -224,3 +225,19 @@ def test_num_threads_reaches_the_driver_where_one_writer_compresses(
         gdal.PopErrorHandler()
 
     assert says in "\n".join(messages)
+
+
+@pytest.mark.parametrize(("driver", "extension"), [("netCDF", "nc"), ("Zarr", "zarr")])
+def test_several_bands_that_gdal_writes_as_subdatasets_are_all_there(
+    tmp_path: Path, driver: str, extension: str
+) -> None:
+    if not has_driver(driver):
+        pytest.skip(f"this GDAL cannot write {driver}")
+    form = Format(driver, extension, nbands=2)
+    scene = make_raster(tmp_path / "scene.tif", form.pixels)
+
+    written = written_by_apply(form, tmp_path / f"out.{extension}", scene)
+
+    found = [gdal.Open(name).ReadAsArray() for name, _ in written.GetSubDatasets()]
+    images = [pixels for pixels in found if pixels.shape == form.pixels.shape[1:]]
+    np.testing.assert_array_equal(np.stack(images), form.pixels)

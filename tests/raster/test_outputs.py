@@ -74,7 +74,10 @@ def test_an_unknown_driver_is_refused_with_where_to_look() -> None:
         choose_format("out.tif", "GTif", None, BLOCKS)
 
 
-@pytest.mark.parametrize(("path", "driver"), [("out.png", None), ("out.jpg", None), ("out.tif", "PNG")])
+@pytest.mark.parametrize(
+    ("path", "driver"),
+    [("out.png", None), ("out.jpg", None), ("out.tif", "PNG"), ("out.vrt", None), ("out.tif", "MEM")],
+)
 def test_a_driver_that_only_copies_is_refused_with_what_to_do(path: str, driver: str | None) -> None:
     with pytest.raises(
         OutputError, match=rf"'{path}': GDAL's \w+ driver cannot write block by block.*gdal_translate"
@@ -228,3 +231,9 @@ def test_an_option_that_a_cog_cannot_have_is_refused(option: str, message: str) 
 def test_what_only_one_writer_could_write_is_no_cog() -> None:
     with pytest.raises(OutputError, match=r"'out\.tif' cannot be a COG: blocks of codec JPEG.*-of COG"):
         choose_format("out.tif", "COG", ["COMPRESS=JPEG"], BLOCKS)
+
+
+@pytest.mark.skipif(gdal.GetDriverByName("Zarr") is None, reason="this GDAL has no Zarr driver")
+def test_a_zarr_is_no_object_in_s3() -> None:
+    with pytest.raises(OutputError, match=r"'s3://bucket/out\.zarr': a Zarr is a folder"):
+        choose_format("s3://bucket/out.zarr", None, None, BLOCKS)
