@@ -82,6 +82,9 @@ class Topic:
         """Return the whole output, of shape (bands, rows, cols)."""
         raise NotImplementedError
 
+    def check(self, written: gdal.Dataset) -> None:
+        """Look at what else the output has."""
+
 
 def pixel_centres(grid: pixelgrid.PixelGridDefn = REFERENCE) -> tuple[Array, Array]:
     """Return the x and the y of every pixel's centre."""
@@ -455,6 +458,76 @@ class CurvedEdges(Topic):
         )  # fmt: skip
 
 
+class Statistics(Topic):
+    """Statistics and histogram of what is not nodata."""
+
+    pixels = np.random.default_rng(4).normal(1e6, 20, (1, ROWS, COLS)).round().astype(np.int32)
+    pixels[:, 10:20] = 999_950
+
+    def inputs(self, folder: Path) -> dict[str, Any]:
+        return {"numbers": make_raster(folder / "numbers.tif", self.pixels)}
+
+    def configure(self, controls: ApplierControls) -> None:
+        controls.setStatsIgnore(999_950, imagename=self.name)
+
+    @staticmethod
+    def function(_info: Any, inputs: Any) -> Array:
+        block: Array = inputs.numbers
+        return block
+
+    def expected(self) -> Array:
+        return self.pixels
+
+    def check(self, written: gdal.Dataset) -> None:
+        items = written.GetRasterBand(1).GetMetadata()
+        values = self.pixels[self.pixels != 999_950]
+        found = {
+            name: float(items[f"STATISTICS_{name}"]) for name in ("MINIMUM", "MAXIMUM", "MEAN", "STDDEV")
+        }
+        assert found == pytest.approx(
+            {"MINIMUM": values.min(), "MAXIMUM": values.max(), "MEAN": values.mean(), "STDDEV": values.std()},
+            rel=1e-9,
+        )
+        counts = np.bincount(values - values.min())
+        assert items["STATISTICS_HISTOBINFUNCTION"] == "direct"
+        assert items["STATISTICS_HISTOBINVALUES"] == "".join(f"{count}|" for count in counts)
+        assert float(items["STATISTICS_MODE"]) == values.min() + counts.argmax()
+        assert float(items["STATISTICS_MEDIAN"]) == np.sort(values)[(len(values) - 1) // 2]
+
+
+class Pyramids(Topic):
+    """Overviews of averages, also of what is left over at the edges."""
+
+    pixels = np.random.default_rng(5).uniform(1, 9, (1, ROWS, COLS))
+
+    def inputs(self, folder: Path) -> dict[str, Any]:
+        return {"hills": make_raster(folder / "hills.tif", self.pixels)}
+
+    def configure(self, controls: ApplierControls) -> None:
+        controls.setOverviewLevels([2, 4], imagename=self.name)
+        controls.setOverviewMinDim(10, imagename=self.name)
+        controls.setOverviewAggregationType("AVERAGE", imagename=self.name)
+
+    @staticmethod
+    def function(_info: Any, inputs: Any) -> Array:
+        block: Array = inputs.hills
+        return block
+
+    def expected(self) -> Array:
+        return self.pixels
+
+    def check(self, written: gdal.Dataset) -> None:
+        band, expected = written.GetRasterBand(1), self.pixels[0]
+        assert band.GetOverviewCount() == 2
+        for level in range(2):
+            rows, cols = (side + side % 2 for side in expected.shape)
+            filled = np.full((rows, cols), np.nan)
+            filled[: expected.shape[0], : expected.shape[1]] = expected
+            expected = np.nanmean(filled.reshape(rows // 2, 2, cols // 2, 2), axis=(1, 3))
+            # GDAL averages in float32.
+            np.testing.assert_allclose(band.GetOverview(level).ReadAsArray(), expected, rtol=1e-6)
+
+
 TOPICS = [
     Average(),
     Resample(),
@@ -469,6 +542,8 @@ TOPICS = [
     Union(),
     Overlap(),
     CurvedEdges(),
+    Statistics(),
+    Pyramids(),
 ]
 
 
@@ -557,10 +632,12 @@ each_manager = pytest.mark.parametrize(
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 @each_manager
 def test_the_output_is_what_the_topic_says(topic: Topic, run: Runs) -> None:
-    pixels, expected = read_raster(run(topic.settings).output(topic)), topic.expected()
+    path = run(topic.settings).output(topic)
+    pixels, expected = read_raster(path), topic.expected()
 
     assert pixels.dtype == expected.dtype
     np.testing.assert_array_equal(pixels, expected)
+    topic.check(gdal.Open(str(path)))
 
 
 GRIDS = {
