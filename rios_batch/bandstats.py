@@ -56,6 +56,11 @@ class PartialStatistics:
     histogram: Histogram | None = field(repr=False)
 
     @property
+    def nbytes(self) -> int:
+        """Return about how many bytes it takes."""
+        return 0 if self.histogram is None else self.histogram.keys.nbytes + self.histogram.counts.nbytes
+
+    @property
     def mean(self) -> float:
         """Return the mean: the exact one, rounded once."""
         # Sums of float64 are rounded; the mean of equal values must be that value.

@@ -48,8 +48,8 @@ class ConcurrencyStyle:
     numComputeWorkers : workers beside main, which itself does not compute. 0 has main compute, whatever the kind.
         On AWS Batch each worker computes as many tiles at a time as it has vCPUs; all others compute one.
     computeWorkerKind : CW_NONE (default) for none, CW_THREADS, CW_SUBPROC for processes on this machine, or
-        CW_AWSBATCH. With the latter the run waits until Batch has machines; ``controls.setNumThreads``
-        has main compute meanwhile.
+        CW_AWSBATCH. With the latter the run waits until Batch has machines; to have main compute
+        meanwhile use ``setJobManagerType`` and ``setNumThreads(numComputeWorkers + 1)`` in place of a style.
     computeWorkerExtraParams : no effect; RIOS's settings of CW_ECS, CW_PBS and CW_SLURM.
     computeWorkersRead : no effect.
     singleBlockComputeWorkers : must be False.

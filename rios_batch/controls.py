@@ -531,7 +531,8 @@ class ApplierControls:
     def creation_options_for(self, imagename: str, driver: str) -> list[str] | None:
         """Return the creation options set by the script, or else in the environment; None if by neither."""
         options: list[str] | None = self.getOptionForImagename("creationoptions", imagename)
-        return self.creationOptionsByDriver.get(driver) if options is None else options
+        by_driver = {name.upper(): given for name, given in self.creationOptionsByDriver.items()}
+        return by_driver.get(driver.upper()) if options is None else options
 
 
 def _colour_table_from_environment() -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from rios_batch.s3names import SCHEME
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -108,7 +110,8 @@ class OutputSpec:
     ``sequence`` is the position in a list of files, or None for a single file. ``encoded_by_workers``
     says that tiles arrive as encoded TIFF blocks; otherwise they arrive as arrays.
     ``blocks_are_whole`` says that every block of the user function is also whole TIFF blocks. ``pyramid`` is
-    None where there are no overviews; ``colour_table`` is one of :data:`rios_batch.colourtables.KINDS`, or None.
+    None where there are no overviews; ``changed_by_script`` says that the script gets the finished file before it is in
+    its place; ``colour_table`` is one of :data:`rios_batch.colourtables.KINDS`, or None.
     """
 
     name: str
@@ -124,6 +127,12 @@ class OutputSpec:
     pyramid: Pyramid | None = None
     statistics: StatisticsSpec | None = None
     colour_table: str | None = None
+    changed_by_script: bool = False
+
+    @property
+    def stays_in_s3(self) -> bool:
+        """Say whether it is put together in S3, so that its blocks need not pass through main."""
+        return self.encoded_by_workers and self.path.startswith(SCHEME) and not self.changed_by_script
 
     @property
     def label(self) -> str:
@@ -221,7 +230,7 @@ class TileOutput:
     """One output's part of a tile: encoded blocks, here or in S3, or an array of shape (bands, rows, cols).
 
     Blocks are those of all resolutions that are whole in the tile, the coarsest first. ``summit`` is the tile at the
-    coarsest of them, as an array, of which main makes the overviews that are coarser still.
+    coarsest of them, as an array, of which main makes the overviews that are coarser still; None if there are none.
     ``statistics`` has one entry for each band, or none.
     """
 
@@ -233,7 +242,8 @@ class TileOutput:
     @property
     def nbytes(self) -> int:
         """Return the size of what travels."""
-        return self.payload.nbytes + (0 if self.summit is None else self.summit.nbytes)
+        summit = 0 if self.summit is None else self.summit.nbytes
+        return self.payload.nbytes + summit + sum(band.nbytes for band in self.statistics)
 
 
 @dataclass(frozen=True)

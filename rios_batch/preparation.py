@@ -142,7 +142,7 @@ def _output(
     if chosen.unit_blocks is None:
         log.log(
             # For a GeoTIFF this costs speed that another window or option would give back.
-            logging.WARNING if driver == "GTiff" else logging.INFO,
+            logging.WARNING if chosen.driver == "GTiff" else logging.INFO,
             "%s is written by one process, not by the workers: %s",
             path,
             chosen.reason,
@@ -159,6 +159,7 @@ def _output(
         encoded_by_workers=chosen.unit_blocks is not None,
         blocks_are_whole=chosen.unit_blocks == (1, 1),
         pyramid=pyramid,
+        changed_by_script=controls.getOptionForImagename("callBeforeClose", name) is not None,
         statistics=_statistics(name, controls),
         colour_table=_colour_table(name, controls),
     )

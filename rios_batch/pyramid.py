@@ -35,7 +35,9 @@ class Pyramid:
     def fits_tiles(self) -> bool:
         """Say whether each overview can be made from the one before it, and the first one tile by tile."""
         steps = zip(self.factors, self.factors[1:], strict=False)
-        return self.first_factor > 1 and all(coarse % fine == 0 for fine, coarse in steps)
+        # Only NEAREST may take a detour: it gives the same pixels in one step and in two.
+        first_fits = self.method == "NEAREST" or self.first_factor == self.factors[0]
+        return first_fits and self.first_factor > 1 and all(coarse % fine == 0 for fine, coarse in steps)
 
     @property
     def factors_in_tiles(self) -> tuple[int, ...]:
@@ -56,6 +58,6 @@ class Pyramid:
             if all(side % (factor * OVERVIEW_BLOCK_PX) == 0 for side in sides)
         )
 
-    def top_factor(self, plan: TilePlan) -> int:
+    def top_factor(self, encoded_in_tiles: tuple[int, ...]) -> int:
         """Return how many times smaller the pixels are that workers hand over, for main to make the rest from."""
-        return (self.encoded_in_tiles(plan) or (self.first_factor,))[-1]
+        return (encoded_in_tiles or (self.first_factor,))[-1]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from rios_batch.jobspec import Array
 
-MAGIC = b"RBTILE01"
+MAGIC = b"RBTILE02"
 _LENGTHS = struct.Struct("<QQ")  # of the JSON text, and of the whole head
 PREAMBLE_BYTES = len(MAGIC) + _LENGTHS.size
 

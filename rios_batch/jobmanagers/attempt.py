@@ -16,7 +16,7 @@ from rios_batch.aws.jobs import WorkerJobs
 from rios_batch.aws.queue import WorkQueue
 from rios_batch.errors import AWSUnavailableError, JobMgrError, RiosBatchError, S3UnavailableError
 from rios_batch.jobmanagers.ownworker import OwnWorker
-from rios_batch.jobmanagers.results import error_of, fetch, stays_in_s3
+from rios_batch.jobmanagers.results import error_of, fetch
 from rios_batch.jobmanagers.shelf import Shelf
 from rios_batch.jobmanagers.supervisor import AWS_PATIENCE_SECONDS, MAX_FAILURES
 from rios_batch.raster.localinputs import copy_local_inputs
@@ -291,7 +291,7 @@ class Attempt:
 
     def _dismiss_workers(self) -> None:
         """Let everybody go as soon as nothing more can come: main may still be writing for long."""
-        if self._all_finished and not any(map(stays_in_s3, self._job.outputs)):
+        if self._all_finished and not any(output.stays_in_s3 for output in self._job.outputs):
             self._dismissed = True
             self.stop()
 

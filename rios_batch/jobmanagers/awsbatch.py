@@ -29,10 +29,10 @@ from rios_batch.jobmanagers.attempt import Attempt
 from rios_batch.jobmanagers.base import JobManager
 from rios_batch.jobmanagers.fingerprint import check_same, fingerprints
 from rios_batch.jobmanagers.pickling import dump_job, dump_other_args
-from rios_batch.jobmanagers.results import stays_in_s3
 from rios_batch.jobmanagers.versions import mismatch, versions
 from rios_batch.plan import TilePlan
 from rios_batch.raster.cloud import cloud_options
+from rios_batch.s3names import SCHEME
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -163,5 +163,8 @@ def new_run_id(job: TileJob) -> str:
 
 def _outputs_digest(job: TileJob) -> str:
     """Return what tells runs with these outputs from all others."""
-    names = [o.path if stays_in_s3(o) else os.path.abspath(o.path) for o in job.outputs]  # noqa: PTH100 - not resolved
+    names = [
+        output.path if output.path.startswith(SCHEME) else os.path.abspath(output.path)  # noqa: PTH100 - not resolved
+        for output in job.outputs
+    ]
     return hashlib.sha256("\0".join(names).encode()).hexdigest()[:10]

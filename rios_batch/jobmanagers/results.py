@@ -13,7 +13,7 @@ from rios_batch.records import PREAMBLE_BYTES, decode_head, head_size
 
 if TYPE_CHECKING:
     from rios_batch.aws.objects import Bucket, ObjectInfo
-    from rios_batch.jobspec import OutputSpec, TileJob
+    from rios_batch.jobspec import TileJob
     from rios_batch.protocols import BlobShelf
     from rios_batch.records import Failure, OutputPart, TileHead
 
@@ -22,22 +22,17 @@ if TYPE_CHECKING:
 _FIRST_BYTES = 64 * 1024
 
 
-def stays_in_s3(output: OutputSpec) -> bool:
-    """Say whether an output's blocks go from S3 to S3 without passing through main."""
-    return output.encoded_by_workers and output.path.startswith("s3://")
-
-
 def fetch(bucket: Bucket, found: ObjectInfo, job: TileJob, shelf: BlobShelf) -> TileResult:
     """Fetch a tile: the pixels of outputs that main writes, and of all others where they are.
 
     One request if main writes all of them or none.
     """
-    here = [not stays_in_s3(output) for output in job.outputs]
+    here = [not output.stays_in_s3 for output in job.outputs]
     whole = bucket.get(found.key, etag=found.etag) if here and all(here) else None
     head = decode_head(_beginning(bucket, found) if whole is None else whole)
     outputs = []
     for output, part in zip(job.outputs, head.parts, strict=True):
-        if stays_in_s3(output):
+        if output.stays_in_s3:
             outputs.append(_left_there(bucket, found, part, shelf))
             continue
         data = (

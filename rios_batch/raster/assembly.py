@@ -20,12 +20,14 @@ from rios_batch.raster.overviews import Summit, reduced_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from rios_batch.grid import PixelGridDefn
-    from rios_batch.jobspec import Array, Layout, OutputSpec, TileOutput
+    from rios_batch.jobspec import Layout, OutputSpec, TileOutput
     from rios_batch.plan import Tile
+    from rios_batch.raster.overviews import OverviewPart
     from rios_batch.statitems import BandStatistics
 
 _ALIGNMENT_BYTES = 16
@@ -90,7 +92,7 @@ class BlockIndex:
         self._levels = {1: _Level(template, layout, grid, 1)}
         for factor in factors:
             empty = _overview_template(output, grid, layout, factor, big=template.big)
-            self._levels[factor] = _Level(geotiff.reduced(empty, template), layout, grid, factor)
+            self._levels[factor] = _Level(empty, layout, grid, factor)
         self._in_tiles = (*reversed(encoded_overviews), 1)
         self.made_by_main = tuple(factor for factor in factors if factor not in encoded_overviews)
         self.raw_bytes = sum(level.raw_bytes for level in self._levels.values())
@@ -134,14 +136,13 @@ class BlockIndex:
                 blocks.byte_counts[start:],
             )
 
-    def place_overview(
-        self, factor: int, first_row: int, pixels: Array, blocks: EncodedBlocks, position: int
-    ) -> None:
-        """Note that blocks of an overview, of whole rows of it, stand end to end at ``position``."""
-        offsets = np.where(
-            blocks.byte_counts > 0, position + np.cumsum(blocks.byte_counts) - blocks.byte_counts, 0
+    def place_overview(self, part: OverviewPart, blocks: EncodedBlocks, position: int) -> None:
+        """Note that the blocks of a part of an overview stand end to end at ``position``."""
+        ends = np.cumsum(blocks.byte_counts)
+        offsets = np.where(blocks.byte_counts > 0, position + ends - blocks.byte_counts, 0)
+        self._levels[part.factor].place(
+            part.col, part.row, part.pixels.shape[1:], offsets, blocks.byte_counts
         )
-        self._levels[factor].place(0, first_row, pixels.shape[1:], offsets, blocks.byte_counts)
 
     def front(self, statistics: Sequence[BandStatistics]) -> tuple[bytes, dict[str, bytes]]:
         """Return the file's first ``front_bytes`` bytes, and side files (.aux.xml, .tfw): content by file name.
@@ -163,7 +164,7 @@ class BlockIndex:
         front = geotiff.header(full, geotiff.header_size(full))
         for number, level in enumerate(self._levels.values(), start=1):
             front += geotiff.directory(
-                level.template if number > 1 else full,
+                geotiff.reduced(level.template, full) if number > 1 else full,
                 level.offsets,
                 level.byte_counts,
                 len(front),
@@ -249,22 +250,34 @@ class Assembly:
     the first block of each resolution stands behind that of the next coarser one, which is what validators of
     cloud-optimised GeoTIFFs ask for. Without overviews the first tile comes first.
 
+    Parameters
+    ----------
+    scratch_folder : where the coarsest overviews are made; None for the system's folder for temporary files.
+
     Attributes
     ----------
     position : where the next bytes will stand; those before ``index.front_bytes`` are written last.
     """
 
     def __init__(
-        self, output: OutputSpec, grid: PixelGridDefn, layout: Layout, encoded_overviews: tuple[int, ...]
+        self,
+        output: OutputSpec,
+        grid: PixelGridDefn,
+        layout: Layout,
+        encoded_overviews: tuple[int, ...],
+        scratch_folder: Path | None = None,
     ) -> None:
         self._output = output
         self.index = BlockIndex(output, grid, layout, encoded_overviews)
         self.position = self.index.front_bytes
         self._first: tuple[Tile, EncodedBlocks | StoredBlocks] | None = None
         self._summit: Summit | None = None
-        if output.pyramid is not None:
-            factor = (encoded_overviews or (output.pyramid.first_factor,))[-1]
-            self._summit = Summit(output, factor, self.index.made_by_main, grid, layout)
+        if output.pyramid is not None and self.index.made_by_main:
+            factor = output.pyramid.top_factor(encoded_overviews)
+            shape = (layout.nbands, grid.nrows, grid.ncols)
+            self._summit = Summit(
+                output, factor, self.index.made_by_main, shape, layout.dtype, scratch_folder
+            )
 
     def tile(self, tile: Tile, output: TileOutput) -> Iterator[EncodedBlocks | StoredBlocks]:
         """Take a tile, and yield what comes next in the file."""
@@ -273,19 +286,18 @@ class Assembly:
         if self._summit is not None:
             assert output.summit is not None
             self._summit.add(tile, output.summit)
-            if self._first is None:
-                self._first = tile, blocks
-                return
-        yield self._placed(tile, blocks)
+        if self._output.pyramid is not None and self._first is None:
+            self._first = tile, blocks
+        else:
+            yield self._placed(tile, blocks)
 
     def rest(self) -> Iterator[EncodedBlocks | StoredBlocks]:
         """Yield what comes after the last tile."""
-        if self._summit is not None:
-            for factor, row, pixels in self._summit.overviews():
-                blocks = encode_overview(self._output, pixels)
-                self.index.place_overview(factor, row, pixels, blocks, self.position)
-                self.position += blocks.nbytes
-                yield blocks
+        for part in self._summit.overviews() if self._summit else ():
+            blocks = encode_overview(self._output, part.pixels)
+            self.index.place_overview(part, blocks, self.position)
+            self.position += blocks.nbytes
+            yield blocks
         if self._first is not None:
             yield self._placed(*self._first)
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rios_batch.jobspec import Layout, OutputSpec
     from rios_batch.statitems import BandStatistics
 
+# Drivers that take a colour table without a word, and lose it.
+KEEP_NO_COLOURS = frozenset({"ENVI", "EHdr"})
+
 __all__ = ["describe", "longest", "why_no_colours"]
 
 
@@ -49,6 +52,10 @@ def why_no_colours(output: OutputSpec, layout: Layout) -> str:
         return ""
     if layout.dtype not in ENTRIES:
         return f"a colour table is for {' and '.join(ENTRIES)}, and {output.label} has {layout}"
+    if output.driver == "GTiff" and (output.creation_options.get("COMPRESS") or "").upper() == "JPEG":
+        return f"JPEG compresses colours, and the values of {output.label} are none"
+    if output.driver in KEEP_NO_COLOURS:
+        return f"the {output.driver} format keeps none"
     if output.driver == "GTiff" and layout.nbands > 1:
         return f"a TIFF with a colour table has one band, and {output.label} has {layout}"
     return ""

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 
 NAME = "COG"
 _PREDICTORS = {"NO": "1", "STANDARD": "2", "FLOATING_POINT": "3"}
+_LEVELS = {
+    "DEFLATE": "ZLEVEL",
+    "LERC_DEFLATE": "ZLEVEL",
+    "LERC_ZSTD": "ZSTD_LEVEL",
+    "LZMA": "LZMA_PRESET",
+    "ZSTD": "ZSTD_LEVEL",
+}
 # What the two drivers call the same. LEVEL depends on the codec, BLOCKSIZE is one number for two.
 _SAME = frozenset({"BIGTIFF", "COMPRESS", "INTERLEAVE", "MAX_Z_ERROR", "NUM_THREADS", "SPARSE_OK"})
 _OWN = ("BLOCKSIZE", "LEVEL", "PREDICTOR")
@@ -39,11 +46,16 @@ def geotiff_options(options: Sequence[str], path: str) -> CreationOptions:
     if (side := given.get("BLOCKSIZE")) is not None:
         changes |= {"BLOCKXSIZE": side, "BLOCKYSIZE": side}
     if (level := given.get("LEVEL")) is not None:
-        changes[f"{'ZSTD_' if codec.upper() == 'ZSTD' else 'Z'}LEVEL"] = level
+        if codec.upper() not in _LEVELS:
+            raise ParameterError(
+                f"creation option LEVEL={level} of {path!r}: {codec} has no levels; {', '.join(_LEVELS)} have"
+            )
+        changes[_LEVELS[codec.upper()]] = level
     if (predictor := given.get("PREDICTOR")) is not None:
         if predictor.upper() not in _PREDICTORS:
             raise ParameterError(
-                f"creation option PREDICTOR={predictor} of {path!r}: use one of {', '.join(_PREDICTORS)}"
+                f"creation option PREDICTOR={predictor} of {path!r}: use one of {', '.join(_PREDICTORS)}; which one suits "
+                "is known only when the function has returned its first block"
             )
         changes["PREDICTOR"] = _PREDICTORS[predictor.upper()]
     return given.but(**dict.fromkeys(_OWN)).but(**changes)

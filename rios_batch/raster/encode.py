@@ -67,8 +67,8 @@ class BlockEncoder:
         self._collected = None if output.blocks_are_whole else ArrayCollector(layout, window)
         self._overviews = None
         if output.pyramid is not None:
-            factors = encoded_overviews or (output.pyramid.first_factor,)
-            self._overviews = TileOverviews(output.pyramid, factors, layout, window, output.nodata)
+            factors = encoded_overviews or (output.pyramid.top_factor(encoded_overviews),)
+            self._overviews = TileOverviews(output, factors, layout, window)
         self._tiff = SmallTiff(output, layout, window.height, window.width)
 
     def write(self, block: Array, col: int, row: int) -> None:
@@ -77,7 +77,8 @@ class BlockEncoder:
             return
         self._tiff.write(block, col, row)
         if self._overviews is not None:
-            self._overviews.add(block, col, row)
+            with explained(self._output.path):
+                self._overviews.add(block, col, row)
 
     def finish(self) -> TileOutput:
         if self._collected is not None:
@@ -86,9 +87,13 @@ class BlockEncoder:
         full = self._tiff.finish()
         if self._overviews is None:
             return TileOutput(self._layout, full)
-        arrays = self._overviews.finish()
+        with explained(self._output.path):
+            arrays = self._overviews.finish()
         overviews = [encode_overview(self._output, array) for array in arrays[: len(self._encoded_overviews)]]
-        return TileOutput(self._layout, joined([*reversed(overviews), full]), summit=arrays[-1])
+        blocks = joined([*reversed(overviews), full])
+        assert self._output.pyramid is not None
+        main_makes_more = len(overviews) < len(self._output.pyramid.factors)
+        return TileOutput(self._layout, blocks, summit=arrays[-1] if main_makes_more else None)
 
     def abort(self) -> None:
         self._tiff.abort()

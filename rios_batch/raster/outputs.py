@@ -88,7 +88,7 @@ def choose_format(
         return replace(chosen, unit_blocks=None, reason=why)
     if not pyramid.fits_tiles:
         levels = ", ".join(map(str, pyramid.factors))
-        why = f"overview levels {levels} are not even, or one is no multiple of that before it"
+        why = f"{pyramid.method} overviews of levels {levels} do not fit tiles or each other"
         return replace(chosen, unit_blocks=None, reason=why)
     return chosen
 
@@ -108,8 +108,8 @@ def _cog_format(
     chosen = choose_format(path, DEFAULT_DRIVER, options.texts, blocks, pyramid)
     if chosen.unit_blocks is None:
         raise OutputError(
-            f"output {path!r} cannot be a COG: {chosen.reason}; write a GTiff and convert it with "
-            "gdal_translate -of COG"
+            f"output {path!r} cannot be a COG: {chosen.reason}; change that, or write a GTiff and convert it "
+            "with gdal_translate -of COG"
         )
     return chosen
 

@@ -9,29 +9,30 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from osgeo import gdal
 
-from rios_batch.errors import OutputError
+from rios_batch.errors import OutputError, ParameterError
 from rios_batch.pyramid import OVERVIEW_BLOCK_PX
 from rios_batch.raster.gdalapi import gdal_type, nodata_or_none, set_nodata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from rios_batch.grid import PixelGridDefn, PixelWindow
+    from rios_batch.grid import PixelWindow
     from rios_batch.jobspec import Array, Layout, OutputSpec
     from rios_batch.plan import Tile
-    from rios_batch.pyramid import Pyramid
 
 # GDAL's names; those that look at neighbours cannot be made tile by tile.
 METHODS_WITHIN_TILES = ("NEAREST", "AVERAGE", "RMS", "MODE")
 METHODS = (*METHODS_WITHIN_TILES, "GAUSS", "BILINEAR", "CUBIC", "CUBICSPLINE", "LANCZOS")
 DEFAULT_METHOD = "NEAREST"
-# Pixels that are reduced or encoded at a time: enough for whole rows of TIFF blocks, little in memory.
-_STRIP_PX = 4 * 1024 * 1024
+# Pixels of all bands that are reduced or encoded at a time, if that is a whole TIFF block.
+_PART_PX = 4 * 1024 * 1024
 
 
 def decimate(array: Array, factor: int, method: str, nodata: float | None) -> Array:
@@ -124,24 +125,31 @@ class TileOverviews:
     Parameters
     ----------
     factors : the overviews whose pixels are wanted; what is reduced by the last of them is for main.
+
+    Raises
+    ------
+    ParameterError : pixels of this type cannot be reduced so.
     """
 
     def __init__(
-        self,
-        pyramid: Pyramid,
-        factors: tuple[int, ...],
-        layout: Layout,
-        window: PixelWindow,
-        nodata: float | None,
+        self, output: OutputSpec, factors: tuple[int, ...], layout: Layout, window: PixelWindow
     ) -> None:
-        self._pyramid, self._factors, self._nodata = pyramid, factors, nodata
+        assert output.pyramid is not None
+        self._method, self._factors, self._nodata = output.pyramid.method, factors, output.nodata
+        if (
+            self._method != "NEAREST" and np.dtype(layout.dtype).kind == "c"
+        ):  # GDAL leaves nothing out of these
+            raise ParameterError(
+                f"{output.label} has {layout}, whose overviews cannot be made by {self._method}; use "
+                "setOverviewAggregationType('NEAREST') or setOmitPyramids(True)"
+            )
         shape = (layout.nbands, *reduced_shape(window.height, window.width, factors[0]))
         self._first: Array = np.empty(shape, layout.dtype)
 
     def add(self, block: Array, col: int, row: int) -> None:
         """Take a block of shape (bands, rows, cols) at a column and row of the tile that are multiples of 16."""
         factor = self._factors[0]
-        part = decimate(block, factor, self._pyramid.method, self._nodata)
+        part = decimate(block, factor, self._method, self._nodata)
         row, col = row // factor, col // factor
         self._first[:, row : row + part.shape[1], col : col + part.shape[2]] = part
 
@@ -149,7 +157,7 @@ class TileOverviews:
         """Return the tile's part of each overview, finest first."""
         arrays = [self._first]
         for finer, factor in zip(self._factors, self._factors[1:], strict=False):
-            arrays.append(decimate(arrays[-1], factor // finer, self._pyramid.method, self._nodata))
+            arrays.append(decimate(arrays[-1], factor // finer, self._method, self._nodata))
         return arrays
 
 
@@ -158,15 +166,27 @@ def reduced_shape(rows: int, cols: int, factor: int) -> tuple[int, int]:
     return -(-rows // factor), -(-cols // factor)
 
 
+@dataclass(frozen=True)
+class OverviewPart:
+    """Pixels of an overview, of shape (bands, rows, cols), from the beginning of a TIFF block on."""
+
+    factor: int
+    col: int
+    row: int
+    pixels: Array
+
+
 class Summit:
     """Puts together what tiles hand over of their reduced pixels, and makes the coarser overviews of it.
 
-    It lies in a file, in the folder for temporary files, so that its size does not matter.
+    It lies in files without a name: 1/256 of all pixels if tiles are large enough to have overviews of their own, 1/16
+    or even more of a small raster.
 
     Parameters
     ----------
     factor : how many times smaller the pixels are that are handed over.
     factors : the overviews to be made; ``factor`` may be the first of them.
+    folder : where the files are; None for the system's folder for temporary files.
 
     Raises
     ------
@@ -174,10 +194,16 @@ class Summit:
     """
 
     def __init__(
-        self, output: OutputSpec, factor: int, factors: tuple[int, ...], grid: PixelGridDefn, layout: Layout
+        self,
+        output: OutputSpec,
+        factor: int,
+        factors: tuple[int, ...],
+        shape: tuple[int, int, int],
+        dtype: str,
+        folder: Path | None,
     ) -> None:
         self._output, self._factor, self._factors = output, factor, factors
-        self._grid, self._layout = grid, layout
+        self._shape, self._dtype, self._folder = shape, np.dtype(dtype), folder
         self._pixels = self._scratch(factor)
 
     def add(self, tile: Tile, pixels: Array) -> None:
@@ -185,8 +211,8 @@ class Summit:
         row, col = tile.window.row // self._factor, tile.window.col // self._factor
         self._pixels[:, row : row + pixels.shape[1], col : col + pixels.shape[2]] = pixels
 
-    def overviews(self) -> Iterator[tuple[int, int, Array]]:
-        """Yield the overviews in strips of whole TIFF blocks, coarsest first: factor, first row, pixels."""
+    def overviews(self) -> Iterator[OverviewPart]:
+        """Yield all parts of the overviews, the coarsest first."""
         made, finer, pixels = {}, self._factor, self._pixels
         for factor in self._factors:
             step, finer = factor // finer, factor
@@ -194,31 +220,36 @@ class Summit:
                 pixels = self._decimated(pixels, step, factor)
             made[factor] = pixels
         for factor in reversed(self._factors):
-            for rows in _strips(made[factor], OVERVIEW_BLOCK_PX):
-                yield factor, rows.start, made[factor][:, rows]
+            for rows, cols in _parts(made[factor].shape, OVERVIEW_BLOCK_PX):
+                yield OverviewPart(factor, cols.start, rows.start, made[factor][:, rows, cols])
 
     def _decimated(self, pixels: Array, step: int, factor: int) -> Array:
         assert self._output.pyramid is not None
         reduced = self._scratch(factor)
-        for rows in _strips(pixels, step):
-            part = decimate(pixels[:, rows], step, self._output.pyramid.method, self._output.nodata)
-            first = rows.start // step
-            reduced[:, first : first + part.shape[1]] = part
+        for rows, cols in _parts(pixels.shape, step):
+            part = decimate(pixels[:, rows, cols], step, self._output.pyramid.method, self._output.nodata)
+            row, col = rows.start // step, cols.start // step
+            reduced[:, row : row + part.shape[1], col : col + part.shape[2]] = part
         return reduced
 
     def _scratch(self, factor: int) -> Array:
-        shape = (self._layout.nbands, *reduced_shape(self._grid.nrows, self._grid.ncols, factor))
-        nbytes = math.prod(shape) * np.dtype(self._layout.dtype).itemsize
-        with tempfile.TemporaryFile(prefix="rios_batch-") as file:
-            try:
+        nbands, nrows, ncols = self._shape
+        shape = (nbands, *reduced_shape(nrows, ncols, factor))
+        nbytes = math.prod(shape) * self._dtype.itemsize
+        try:
+            with tempfile.TemporaryFile(prefix="rios_batch-", dir=self._folder) as file:
                 _set_aside(file.fileno(), nbytes)
-            except OSError as error:
-                room = f"{nbytes:,} bytes in {tempfile.gettempdir()!r}"
-                raise OutputError(
-                    f"the overviews of output {self._output.path!r} need {room}: {error.strerror}; set TMPDIR to a "
-                    "folder with more room, or use setOmitPyramids(True)"
-                ) from error
-            return np.memmap(file, self._layout.dtype, "r+", shape=shape)
+                return np.memmap(file, self._dtype, "r+", shape=shape)
+        except OSError as error:
+            where = (
+                "beside it"
+                if self._folder
+                else f"in {tempfile.gettempdir()!r} (set TMPDIR for another folder)"
+            )
+            raise OutputError(
+                f"the overviews of output {self._output.path!r} need {nbytes:,} bytes {where}: {error.strerror}; make "
+                "room, or use setOmitPyramids(True)"
+            ) from error
 
 
 def _set_aside(descriptor: int, nbytes: int) -> None:
@@ -229,8 +260,11 @@ def _set_aside(descriptor: int, nbytes: int) -> None:
         os.truncate(descriptor, nbytes)
 
 
-def _strips(pixels: Array, multiple: int) -> Iterator[slice]:
-    """Cut rows into strips of so many pixels, each a multiple of some rows high."""
-    nbands, rows, cols = pixels.shape
-    height = max(_STRIP_PX // (nbands * cols) // multiple, 1) * multiple
-    return (slice(start, min(start + height, rows)) for start in range(0, rows, height))
+def _parts(shape: tuple[int, ...], multiple: int) -> Iterator[tuple[slice, slice]]:
+    """Cut (bands, rows, cols) into parts of so many pixels that begin at multiples of some rows and columns."""
+    nbands, nrows, ncols = shape
+    width = max(_PART_PX // (nbands * multiple) // multiple, 1) * multiple
+    height = max(_PART_PX // (nbands * min(width, ncols)) // multiple, 1) * multiple
+    for row in range(0, nrows, height):
+        for col in range(0, ncols, width):
+            yield slice(row, min(row + height, nrows)), slice(col, min(col + width, ncols))

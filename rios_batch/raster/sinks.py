@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
+import sys
+import traceback
 from typing import TYPE_CHECKING, BinaryIO
 
 from osgeo import gdal
 
+from rios_batch.errors import ParameterError
 from rios_batch.jobspec import StoredBlocks
 from rios_batch.raster.assembly import Assembly, create_dataset, incomplete
 from rios_batch.raster.bandinfo import describe
@@ -47,13 +51,12 @@ def open_sink(
     ------
     OutputError : its folder or bucket cannot be written.
     """
-    in_s3 = output.path.startswith(SCHEME)
-    if in_s3 and output.encoded_by_workers and before_close is None:
+    if output.stays_in_s3:
         # boto3 takes as long to import as everything else together; a run without S3 does without it.
         from rios_batch.raster.s3sinks import MultipartAssembler  # noqa: PLC0415
 
         return MultipartAssembler(output, grid, encoded_overviews)
-    if in_s3:
+    if output.path.startswith(SCHEME):
         from rios_batch.raster.s3sinks import StagedObject  # noqa: PLC0415
 
         staged: StagingFolder = StagedObject(output.path)
@@ -87,7 +90,13 @@ class GeoTiffAssembler:
     def write(self, tile: Tile, output: TileOutput) -> None:
         with explained(self._output.path):
             if self._file is None:
-                self._assembly = Assembly(self._output, self._grid, output.layout, self._encoded_overviews)
+                self._assembly = Assembly(
+                    self._output,
+                    self._grid,
+                    output.layout,
+                    self._encoded_overviews,
+                    self._staged.path.parent,
+                )
                 self._file = self._staged.path.open("wb")
                 self._file.seek(self._assembly.position)
             for blocks in self._assembly.tile(tile, output):
@@ -117,7 +126,7 @@ class GeoTiffAssembler:
             self._file.close()
         if self._before_close is not None:
             dataset = gdal.Open(str(self._staged.path), gdal.GA_Update)
-            self._before_close(dataset)
+            _call(self._before_close, dataset)
             with explained(self._output.path):
                 dataset.FlushCache()
                 with closing():
@@ -132,6 +141,27 @@ class GeoTiffAssembler:
             with contextlib.suppress(OSError):
                 self._file.close()
         self._staged.abort()
+
+
+def _call(before_close: BeforeClose, dataset: gdal.Dataset) -> None:
+    """Let the script have the dataset, for as long as the call lasts.
+
+    Raises
+    ------
+    ParameterError : it kept the dataset, which therefore cannot be closed now. From GDAL 3.8 on it could.
+    """
+    before = sys.getrefcount(dataset)
+    try:
+        before_close(dataset)
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # they hold the dataset
+        raise
+    gc.collect()
+    if sys.getrefcount(dataset) > before:
+        raise ParameterError(
+            "the function given to setCallBeforeClose kept the dataset, which must be closed after it; keep what was "
+            "read from it instead"
+        )
 
 
 def _content(blocks: EncodedBlocks | StoredBlocks) -> bytes | memoryview:
@@ -175,12 +205,13 @@ class GdalWriter:
         if self._dataset is None:
             raise incomplete(self._output)
         with explained(self._output.path):
-            describe(self._dataset, self._output, self._layout, statistics)
             if self._output.pyramid is not None:
                 self._dataset.FlushCache()
                 self._dataset.BuildOverviews(self._output.pyramid.method, list(self._output.pyramid.factors))
+            # Afterwards, or GDAL would average colours instead of values.
+            describe(self._dataset, self._output, self._layout, statistics)
         if self._before_close is not None:
-            self._before_close(self._dataset)
+            _call(self._before_close, self._dataset)
         with explained(self._output.path):
             self._dataset.FlushCache()
             with closing():

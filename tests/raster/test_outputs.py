@@ -195,6 +195,13 @@ def test_kea_is_chosen_by_its_extension_where_gdal_has_it() -> None:
     assert driver_for_extension("out.kea") == "KEA"
 
 
+@pytest.mark.parametrize(("codec", "option"), [("DEFLATE", "ZLEVEL"), ("LZMA", "LZMA_PRESET")])
+def test_a_cogs_level_is_that_of_its_codec(codec: str, option: str) -> None:
+    chosen = choose_format("out.tif", "COG", [f"COMPRESS={codec}", "LEVEL=1"], BLOCKS)
+
+    assert f"{option}=1" in chosen.creation_options.texts
+
+
 def test_a_cog_is_a_geotiff_that_workers_encode_with_the_cog_drivers_names() -> None:
     options = ["COMPRESS=zstd", "LEVEL=5", "PREDICTOR=STANDARD", "BLOCKSIZE=512", "BIGTIFF=YES"]
 
@@ -219,13 +226,14 @@ def test_a_cog_without_options_is_compressed_and_interleaved_by_pixel() -> None:
     [
         ("OVERVIEWS=NONE", r"'OVERVIEWS=NONE' of 'out\.tif': outputs of driver COG take BIGTIFF, BLOCKSIZE"),
         ("PREDICTOR=YES", "PREDICTOR=YES of 'out.tif': use one of NO, STANDARD, FLOATING_POINT"),
+        ("LEVEL=5 COMPRESS=LZW", "LEVEL=5 of 'out.tif': LZW has no levels; DEFLATE, LERC_DEFLATE"),
         ("BLOCKSIZE=100", "a TIFF block's side must be a multiple of 16"),
         ("COMPRESS=BEST", "COMPRESS=BEST: this GDAL has"),
     ],
 )
 def test_an_option_that_a_cog_cannot_have_is_refused(option: str, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
-        choose_format("out.tif", "COG", [option], BLOCKS)
+        choose_format("out.tif", "COG", option.split(), BLOCKS)
 
 
 def test_what_only_one_writer_could_write_is_no_cog() -> None:

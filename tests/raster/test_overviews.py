@@ -6,19 +6,21 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from osgeo import gdal
 from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
 
 from rios_batch import applier
-from rios_batch.errors import OutputError
+from rios_batch.errors import OutputError, ParameterError
 from rios_batch.plan import BlockGrid, plan_tiles
+from rios_batch.preparation import prepare
 from rios_batch.pyramid import Pyramid
 from rios_batch.raster.overviews import METHODS_WITHIN_TILES, decimate
 from tests.support import files_below, make_raster, ramp, read_raster
@@ -134,6 +136,7 @@ def test_overviews_do_not_depend_on_how_the_raster_is_cut(
     interleave: str,
     dtype: str,
 ) -> None:
+    assume(method == "NEAREST" or levels[0] <= 16)  # others are GDAL's, of the finished file
     pixels = np.random.default_rng(sum(shape)).integers(0, 9, shape).astype(dtype)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -241,8 +244,12 @@ def test_pyramids_can_be_omitted_for_one_output(tmp_path: Path) -> None:
             {"setOverviewAggregationType": "CUBIC"},
             "CUBIC overviews are made of pixels of several tiles",
         ),
-        ({"setOverviewLevels": [3, 9]}, "levels 3, 9 are not even, or one is no multiple"),
-        ({"setOverviewLevels": [4, 6]}, "levels 4, 6 are not even, or one is no multiple"),
+        ({"setOverviewLevels": [3, 9]}, "levels 3, 9 do not fit tiles or each other"),
+        ({"setOverviewLevels": [4, 6]}, "levels 4, 6 do not fit tiles or each other"),
+        (
+            {"setOverviewLevels": [6, 12], "setOverviewAggregationType": "MODE"},
+            "levels 6, 12 do not fit tiles",
+        ),
         ({"setCreationOptions": ["TILED=NO"]}, "written in strips"),
         ({"target": "out.img"}, None),
     ],
@@ -268,7 +275,9 @@ def test_without_room_for_the_overviews_the_error_says_where_and_how_much(
 
     monkeypatch.setattr(os, "posix_fallocate", full)
 
-    with pytest.raises(OutputError, match=r"out\.tif' need [0-9,]+ bytes in .*No space left.*set TMPDIR"):
+    with pytest.raises(
+        OutputError, match=r"out\.tif' need [0-9,]+ bytes beside it: No space left.*make room"
+    ):
         copy_with_overviews(tmp_path, ramp(1, 100, 103, "uint16"))
     assert files_below(tmp_path) == ["in.tif"]
 
@@ -316,6 +325,28 @@ def test_tiles_for_several_workers_hold_whole_blocks_of_overviews_where_there_is
     )
 
 
+def test_a_resumed_run_encodes_the_overviews_of_its_first_plan(tmp_path: Path) -> None:
+    make_raster(tmp_path / "in.tif", ramp(1, 2048, 2048, "uint8"))
+    infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+    infiles.image, outfiles.out = tmp_path / "in.tif", tmp_path / "out.tif"
+
+    few, many = (
+        prepare(
+            identity,
+            infiles,
+            outfiles,
+            applier.ApplierControls(),
+            takes_other_args=False,
+            num_workers=workers,
+        )
+        for workers in (2, 16)
+    )
+
+    assert few.outputs == many.outputs  # so that resuming is not refused
+    assert (few.encoded_overviews(few.outputs[0]), many.encoded_overviews(many.outputs[0])) == ((4,), ())
+    assert replace(many, plan=few.plan).encoded_overviews(many.outputs[0]) == (4,)
+
+
 def test_with_one_worker_blocks_stay_in_order() -> None:
     blocks = BlockGrid(5000, 5000, 256, 256)
 
@@ -352,3 +383,86 @@ def test_if_the_script_fails_there_nothing_is_written(tmp_path: Path, target: st
         copy_with_overviews(tmp_path, ramp(1, 60, 70), target=target, setCallBeforeClose=fail)
 
     assert files_below(tmp_path) == ["in.tif"]
+
+
+@pytest.mark.parametrize("target", ["out.tif", "out.img"])
+def test_a_script_that_keeps_the_dataset_is_told_so(tmp_path: Path, target: str) -> None:
+    kept: list[gdal.Dataset] = []
+
+    with pytest.raises(ParameterError, match="setCallBeforeClose kept the dataset"):
+        copy_with_overviews(tmp_path, ramp(1, 60, 70), target=target, setCallBeforeClose=kept.append)
+    kept.clear()
+
+    assert files_below(tmp_path) == ["in.tif"]
+
+
+# -- colours and types
+
+
+def colours(band: gdal.Band) -> list[tuple[int, ...]]:
+    table = band.GetColorTable()
+    return [table.GetColorEntry(value) for value in range(table.GetCount())]
+
+
+def test_overviews_have_the_colours_of_the_image(tmp_path: Path) -> None:
+    copy_with_overviews(
+        tmp_path, ramp(1, 60, 70, "uint8") % 10, setThematic=True, setAutoColorTableType="rainbow"
+    )
+
+    image, overview = gdal.Open(f"{tmp_path}/out.tif"), gdal.Open(f"GTIFF_DIR:2:{tmp_path}/out.tif")
+    assert colours(overview.GetRasterBand(1))[:10] == colours(image.GetRasterBand(1))[:10]
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "nbands", "warning"),
+    [
+        ("out.dat", {"setOutputDriverName": "ENVI"}, 3, "the ENVI format keeps none"),
+        ("out.tif", {"setCreationOptions": ["COMPRESS=JPEG", "TILED=YES"]}, 1, "JPEG"),
+        ("out.tif", {"setCreationOptions": ["TILED=NO"]}, 1, None),
+    ],
+    ids=["bands that GDAL makes no overviews of with colours", "no palette in JPEG", "one writer"],
+)
+def test_colours_do_not_disturb_overviews(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    target: str,
+    settings: dict[str, Any],
+    nbands: int,
+    warning: str | None,
+) -> None:
+    pixels = np.full((nbands, 64, 64), 10, "uint8")
+    pixels[:, ::2] = 20
+    copy_with_overviews(
+        tmp_path,
+        pixels,
+        target=target,
+        setThematic=True,
+        setAutoColorTableType="gray",
+        setOverviewAggregationType="AVERAGE",
+        setOverviewLevels=[2],
+        **settings,
+    )
+
+    assert np.all(overviews_of(tmp_path / target)[0] == 15)
+    assert warning is None or warning in caplog.text
+
+
+def test_complex_pixels_are_not_averaged(tmp_path: Path) -> None:
+    pixels = ramp(1, 60, 70).astype("complex64")
+
+    with pytest.raises(ParameterError, match=r"outputs\.out has 1 band of complex64.*'NEAREST'"):
+        copy_with_overviews(tmp_path, pixels, setOverviewAggregationType="AVERAGE")
+    copy_with_overviews(tmp_path, pixels)
+
+    assert np.array_equal(overviews_of(tmp_path / "out.tif")[0], pixels[:, ::4, ::4])
+
+
+def test_where_tiles_have_all_overviews_workers_hand_over_nothing_more(tmp_path: Path) -> None:
+    settings = {"setOverviewLevels": [2], "setTileSize": (256, 256), "setNumThreads": 2}
+    with_one = copy_with_overviews(tmp_path, ramp(1, 512, 512), **settings)
+    settings["setOverviewLevels"] = [2, 4]
+    with_two = copy_with_overviews(tmp_path, ramp(1, 512, 512), **settings)
+
+    summits = 4 * 128 * 128 * 2
+    sizes = [sum(tile.bytes_out for tile in result.tiles) for result in (with_one, with_two)]
+    assert sizes[1] - sizes[0] == summits
