@@ -54,8 +54,8 @@ def geotiff_options(options: Sequence[str], path: str) -> CreationOptions:
     if (predictor := given.get("PREDICTOR")) is not None:
         if predictor.upper() not in _PREDICTORS:
             raise ParameterError(
-                f"creation option PREDICTOR={predictor} of {path!r}: use one of {', '.join(_PREDICTORS)}; which one suits "
-                "is known only when the function has returned its first block"
+                f"creation option PREDICTOR={predictor} of {path!r}: use one of {', '.join(_PREDICTORS)}; which "
+                "one suits is known only when the function has returned its first block"
             )
         changes["PREDICTOR"] = _PREDICTORS[predictor.upper()]
     return given.but(**dict.fromkeys(_OWN)).but(**changes)
