@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +16,10 @@ from osgeo import gdal
 from rios_batch import applier
 from rios_batch.errors import ParameterError, UserFunctionError, WorkerExceptionError
 from rios_batch.raster.gdalapi import gdal_exceptions
+from rios_batch.readerinfo import ReaderInfo
 from tests.support import make_raster, read_raster
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rios_batch.applier import ApplierReturn
     from tests.emulation.cloud import Emulator
 
@@ -287,3 +288,19 @@ def test_without_a_stream_messages_go_where_logging_sends_them(
 def test_what_cannot_be_written_to_is_no_logging_stream() -> None:
     with pytest.raises(ParameterError, match="an open text file or the like, not a str"):
         applier.ApplierControls().setLoggingStream("run.log")  # type: ignore[arg-type]
+
+
+PORTING = (Path(__file__).parents[2] / "docs" / "porting-from-rios.md").read_text()
+# Not for scripts: what apply itself asks.
+INTERNAL = {"check_names", "creation_options_for"}
+NAMES = [
+    *(name for name in vars(applier.ApplierControls) if not name.startswith("_") and name not in INTERNAL),
+    *(name for name in vars(ReaderInfo) if name.startswith(("get", "is"))),
+    *applier.__all__,
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_porting_page_says_of_every_name_whether_it_is_the_same(name: str) -> None:
+    wildcard = name.startswith("CW_") and "`applier.CW_*`" in PORTING
+    assert wildcard or re.search(rf"`[^`\n]*\b{name}\b[^`\n]*`", PORTING)
