@@ -59,8 +59,8 @@ class InputPlan:
             for name, given in names.items()
         }
         self._reference = find_reference(controls, rasters)
-        for fact in filter(None, self.facts.values()):
-            if not self._reference.was_set:
+        if not self._reference.was_set:
+            for fact in filter(None, self.facts.values()):
                 _check_same_lattice(fact, self._reference)
         self.grid: PublicGrid = find_working_grid(controls, rasters, self._reference)
         self.specs = tuple(
@@ -114,7 +114,6 @@ class InputPlan:
         if not difference(fact, grid):
             col, row = offset_on(fact.grid, grid)
         else:
-            _check_same_lattice(fact, self._reference)
             warp = plan_warp(
                 fact,
                 open_raster(fact.path),
@@ -195,7 +194,7 @@ def difference(fact: RasterFacts, grid: PixelGridDefn) -> str:
 def _check_same_lattice(fact: RasterFacts, reference: Reference) -> None:
     """Refuse to resample when the script has not said onto what (RIOS's rule)."""
     problem = difference(fact, reference.grid)
-    if problem and not reference.was_set:
+    if problem:
         raise ResampleNeededError(
             f"input {fact.path!r} is not on the grid of {reference.name}: {problem}; to have it resampled, "
             "name the grid with setReferenceImage or setReferencePixgrid"

@@ -36,14 +36,11 @@ class BucketShelf:
 
     def read(self, blob: Blob) -> bytes:
         self.read_bytes += blob.size
-        return self._get(blob)
+        return self._bucket.read(blob)
 
     def merge(self, blobs: Sequence[Blob]) -> _Merge:
         self.merged.append(len(blobs))
         return _Merge(self, tuple(blobs))
-
-    def _get(self, blob: Blob) -> bytes:
-        return self._bucket.get(blob.key, start=blob.start, size=blob.size, etag=blob.etag)
 
 
 @dataclass(frozen=True)
@@ -52,4 +49,4 @@ class _Merge:
     blobs: tuple[Blob, ...]
 
     def result(self) -> Blob:
-        return self.shelf.put(b"".join(map(self.shelf._get, self.blobs)))
+        return self.shelf.put(b"".join(map(self.shelf._bucket.read, self.blobs)))

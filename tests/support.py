@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -140,3 +141,9 @@ def run_script(folder: Path, source: str, *arguments: str) -> subprocess.Complet
         timeout=100,
         check=False,
     )
+
+
+def wait_until(condition: Callable[[], Any]) -> None:
+    """Wait for a condition; pytest-timeout ends the test if it never comes true."""
+    while not condition():
+        time.sleep(0.02)

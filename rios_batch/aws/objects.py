@@ -146,6 +146,15 @@ class Bucket:
             raise S3Error(f"{S3Name(self.name, key)} ends {size - len(data):,} bytes too early")
         return data
 
+    def read(self, blob: Blob) -> bytes:
+        """Fetch a blob of this bucket.
+
+        Raises
+        ------
+        MissingObjectError, S3Error : as `get` does.
+        """
+        return self.get(blob.key, start=blob.start, size=blob.size, etag=blob.etag)
+
     def head(self, key: str) -> ObjectInfo | None:
         """Return what S3 knows of an object, or None if there is none."""
         try:

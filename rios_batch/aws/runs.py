@@ -151,12 +151,9 @@ class Run:
         """Put the blobs of a merge end to end into one object."""
         listed = json.loads(self.bucket.get(f"{self._prefix}merges/{number:0{_DIGITS}d}.json"))
         with ThreadPoolExecutor(_FETCHES) as executor:
-            pieces = executor.map(self._fetch, (Blob(*fields) for fields in listed))
+            pieces = executor.map(self.bucket.read, (Blob(*fields) for fields in listed))
             data = b"".join(pieces)
         self.bucket.put_new(f"{self._prefix}merged/{number:0{_DIGITS}d}", data)
-
-    def _fetch(self, blob: Blob) -> bytes:
-        return self.bucket.get(blob.key, start=blob.start, size=blob.size, etag=blob.etag)
 
     def merged(self) -> dict[int, Blob]:
         """Return the merged blobs that are there, by number."""

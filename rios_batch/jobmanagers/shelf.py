@@ -36,7 +36,7 @@ class Shelf:
 
     def read(self, blob: Blob) -> bytes:
         """Fetch a blob."""
-        return self._run.bucket.get(blob.key, start=blob.start, size=blob.size, etag=blob.etag)
+        return self._run.bucket.read(blob)
 
     def merge(self, blobs: Sequence[Blob]) -> _PendingMerge:
         """Ask for blobs to be put end to end."""

@@ -35,6 +35,11 @@ DEFAULT_METHOD = "NEAREST"
 _PART_PX = 4 * 1024 * 1024
 
 
+def methods_within_tiles(dtype: str) -> tuple[str, ...]:
+    """Return the methods by which pixels of a type can be reduced; GDAL leaves nothing out of complex ones."""
+    return ("NEAREST",) if np.dtype(dtype).kind == "c" else METHODS_WITHIN_TILES
+
+
 def decimate(array: Array, factor: int, method: str, nodata: float | None) -> Array:
     """Reduce an array of shape (bands, rows, cols) to (bands, ceil(rows / factor), ceil(cols / factor)).
 
@@ -136,9 +141,7 @@ class TileOverviews:
     ) -> None:
         assert output.pyramid is not None
         self._method, self._factors, self._nodata = output.pyramid.method, factors, output.nodata
-        if (
-            self._method != "NEAREST" and np.dtype(layout.dtype).kind == "c"
-        ):  # GDAL leaves nothing out of these
+        if self._method not in methods_within_tiles(layout.dtype):
             raise ParameterError(
                 f"{output.label} has {layout}, whose overviews cannot be made by {self._method}; use "
                 "setOverviewAggregationType('NEAREST') or setOmitPyramids(True)"

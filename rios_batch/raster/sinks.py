@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
+import logging
 import os
 import sys
 import traceback
 from typing import TYPE_CHECKING, BinaryIO
 
+import numpy as np
 from osgeo import gdal
 
 from rios_batch.errors import ParameterError
@@ -17,6 +19,7 @@ from rios_batch.jobspec import StoredBlocks
 from rios_batch.raster.assembly import Assembly, create_dataset, incomplete
 from rios_batch.raster.bandinfo import describe
 from rios_batch.raster.gdalapi import closing
+from rios_batch.raster.overviews import Summit, decimate, methods_within_tiles
 from rios_batch.raster.staging import StagedFile, explained
 from rios_batch.s3names import SCHEME
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from rios_batch.jobspec import Layout, OutputSpec, TileOutput
     from rios_batch.plan import Tile
     from rios_batch.protocols import RasterSink
+    from rios_batch.pyramid import Pyramid
     from rios_batch.raster.staging import StagingFolder
     from rios_batch.statitems import BandStatistics
 
@@ -65,6 +69,12 @@ def open_sink(
     if output.encoded_by_workers:
         return GeoTiffAssembler(output, grid, staged, encoded_overviews, before_close)
     return GdalWriter(output, grid, staged, before_close)
+
+
+# Drivers that take the pixels of overviews from others; some crash.
+TAKE_OVERVIEWS = frozenset({"GTiff", "HFA"})
+
+log = logging.getLogger("rios_batch")
 
 
 class GeoTiffAssembler:
@@ -178,7 +188,11 @@ def _start_writing_back(file: BinaryIO, offset: int, length: int) -> None:
 
 
 class GdalWriter:
-    """Writes arrays through GDAL, one tile after the other: for every format but tiled GeoTIFF."""
+    """Writes arrays through GDAL, one tile after the other: for every format but tiled GeoTIFF.
+
+    Overviews are made of the tiles as they come where GDAL's driver takes their pixels; else GDAL makes them of the
+    finished file.
+    """
 
     def __init__(
         self,
@@ -191,23 +205,48 @@ class GdalWriter:
         self._before_close = before_close
         self._dataset: gdal.Dataset | None = None
         self._layout: Layout
+        self._summit: Summit | None = None
 
     def write(self, tile: Tile, output: TileOutput) -> None:
+        pyramid = self._output.pyramid
         with explained(self._output.path):
             if self._dataset is None:
                 self._layout = output.layout
                 self._dataset = create_dataset(
                     str(self._staged.path), self._output, self._grid, output.layout
                 )
+                if pyramid is not None and self._takes_overviews(pyramid, tile):
+                    self._dataset.FlushCache()
+                    self._dataset.BuildOverviews("NONE", list(pyramid.factors))
+                    self._summit = self._new_summit(pyramid)
             self._dataset.WriteArray(output.payload, tile.window.col, tile.window.row)
+            if self._summit is not None:
+                assert pyramid is not None
+                assert isinstance(output.payload, np.ndarray)
+                nodata = self._output.nodata
+                self._summit.add(tile, decimate(output.payload, pyramid.first_factor, pyramid.method, nodata))
+
+    def _takes_overviews(self, pyramid: Pyramid, first_tile: Tile) -> bool:
+        """Say whether overviews can be made of tiles, which all are as large as the first but at the far edges."""
+        window, factor = first_tile.window, pyramid.first_factor
+        return (
+            self._output.driver in TAKE_OVERVIEWS
+            and pyramid.fits_tiles
+            and pyramid.method in methods_within_tiles(self._layout.dtype)
+            and (window.width == self._grid.ncols or window.width % factor == 0)
+            and (window.height == self._grid.nrows or window.height % factor == 0)
+        )
+
+    def _new_summit(self, pyramid: Pyramid) -> Summit:
+        shape = (self._layout.nbands, self._grid.nrows, self._grid.ncols)
+        factor, folder = pyramid.first_factor, self._staged.path.parent
+        return Summit(self._output, factor, pyramid.factors, shape, self._layout.dtype, folder)
 
     def finish(self, statistics: Sequence[BandStatistics] = ()) -> None:
         if self._dataset is None:
             raise incomplete(self._output)
         with explained(self._output.path):
-            if self._output.pyramid is not None:
-                self._dataset.FlushCache()
-                self._dataset.BuildOverviews(self._output.pyramid.method, list(self._output.pyramid.factors))
+            self._write_overviews(self._dataset)
             # Afterwards, or GDAL would average colours instead of values.
             describe(self._dataset, self._output, self._layout, statistics)
         if self._before_close is not None:
@@ -217,6 +256,26 @@ class GdalWriter:
             with closing():
                 self._dataset = None
             self._check()
+
+    def _write_overviews(self, dataset: gdal.Dataset) -> None:
+        pyramid = self._output.pyramid
+        if pyramid is None:
+            return
+        if self._summit is not None:
+            for part in self._summit.overviews():
+                level = pyramid.factors.index(part.factor)
+                for number, pixels in enumerate(part.pixels, start=1):
+                    dataset.GetRasterBand(number).GetOverview(level).WriteArray(pixels, part.col, part.row)
+            return
+        dataset.FlushCache()
+        try:
+            dataset.BuildOverviews(pyramid.method, list(pyramid.factors))
+        except RuntimeError as error:
+            if "not supported" not in str(error):
+                raise
+            log.warning(
+                "%s has no overviews: GDAL's %s driver makes none", self._output.path, self._output.driver
+            )
 
     def _check(self) -> None:
         """Refuse a file that GDAL says it wrote, but cannot read: some drivers do not notice a full disk."""

@@ -172,6 +172,7 @@ def write_coordinates(path: Path, driver: str, options: list[str], dtype: str = 
     controls.setWindowSize(100, 100)
     controls.setOutputDriverName(driver)
     controls.setCreationOptions(options)
+    controls.setOverviewMinDim(16)
     outfiles = applier.FilenameAssociations(out=path)
     applier.apply(coordinates, applier.FilenameAssociations(), outfiles, controls=controls)
 
@@ -200,6 +201,8 @@ def test_nothing_that_was_written_is_read_again(tmp_path: Path, driver: str, opt
     read, written = (after[name] - before[name] for name in ("rchar", "wchar"))
     size = (tmp_path / "out").stat().st_size
     assert size > 4_000_000
+    dataset = gdal.Open(str(tmp_path / "out"))
+    assert dataset.GetRasterBand(1).GetOverviewCount() == 3
     assert written < 1.05 * size
     assert read < 0.1 * size  # headers, and one pixel of each band to see whether the file can be read
 

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,7 +39,7 @@ from rios_batch.jobmanagers.base import getJobManagerClassByType
 from rios_batch.jobmanagers.pickling import dump_other_args
 from rios_batch.otherargs import ChangeDetector
 from rios_batch.tile import TileRunner
-from tests.support import make_raster, read_metadata, read_raster, run_script
+from tests.support import make_raster, read_metadata, read_raster, run_script, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -528,11 +527,6 @@ def start_slow_script(run: Run, manager: Manager) -> tuple[subprocess.Popen[str]
     for path in (script, *run.folder.glob("started-*")):
         path.unlink(missing_ok=True)
     return process, pids
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    while not condition():  # pytest-timeout ends it if it never comes true
-        time.sleep(0.02)
 
 
 def is_running(pid: int) -> bool:

@@ -26,7 +26,7 @@ from rios_batch.contract import ENV_STACK, StackOutput
 from rios_batch.errors import JobMgrError, ProcessCancelledError, RiosBatchError, StackExportsError
 from rios_batch.jobmanagers import attempt
 from tests.emulation.fixtures import clean_up, wait_for_jobs
-from tests.support import make_raster, read_raster, run_script
+from tests.support import make_raster, read_raster, run_script, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,11 +81,6 @@ def scene(tmp_path: Path, quick_cloud: Emulator) -> Scene:
     del quick_cloud
     make_raster(tmp_path / "scene.tif", SCENE)
     return Scene(tmp_path)
-
-
-def wait_until(condition: Callable[[], Any]) -> None:
-    while not condition():  # pytest-timeout ends it if it never comes true
-        time.sleep(0.05)
 
 
 def worker_job(cloud: Emulator) -> Job:

@@ -267,6 +267,43 @@ def test_what_cannot_be_made_tile_by_tile_is_made_by_gdal(
     assert reason is None or reason in caplog.text
 
 
+@pytest.mark.parametrize("method", METHODS_WITHIN_TILES)
+@pytest.mark.parametrize(
+    ("target", "options"), [("out.img", ["COMPRESSED=YES"]), ("out.tif", ["TILED=NO", "COMPRESS=LZW"])]
+)
+def test_one_writer_makes_the_overviews_that_workers_would(
+    tmp_path: Path, method: str, target: str, options: list[str]
+) -> None:
+    pixels = np.random.default_rng(9).integers(0, 9, (2, 131, 211)).astype("int16")
+    copy_with_overviews(
+        tmp_path,
+        pixels,
+        target=target,
+        setWindowSize=(48, 64),
+        setCreationOptions=options,
+        setOverviewAggregationType=method,
+        setNumThreads=2,
+        setJobManagerType="threads",
+    )
+
+    found = overviews_of(tmp_path / target)
+    expected = expected_overviews(pixels, [4, 8, 16, 32, 64], method)
+    for array, wanted in zip(found, expected, strict=True):
+        assert np.array_equal(array, wanted)
+
+
+@pytest.mark.skipif(gdal.GetDriverByName("netCDF") is None, reason="this GDAL has no netCDF driver")
+def test_a_format_without_overviews_is_written_without_them_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pixels = ramp(1, 100, 160)
+
+    copy_with_overviews(tmp_path, pixels, target="out.nc")
+
+    assert np.array_equal(read_raster(tmp_path / "out.nc"), pixels)
+    assert "out.nc has no overviews: GDAL's netCDF driver makes none" in caplog.text
+
+
 def test_without_room_for_the_overviews_the_error_says_where_and_how_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
