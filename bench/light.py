@@ -47,6 +47,8 @@ def peers() -> list[Peer]:
         Peer("rios_batch, 1 thread", "light_rios_batch.py", "single"),
         Peer(BASELINE, "light_rasterio.py", "threads"),
         Peer("rasterio, 1 thread", "light_rasterio.py", "single"),
+        Peer("rios_batch, complete", "light_rios_batch.py", "complete"),
+        Peer("rasterio, complete", "light_rasterio.py", "complete"),
         Peer("GDAL, 1 thread", "light_gdal.py", "single"),
     ]
 

@@ -149,6 +149,8 @@ def apply(
     controls = controls or ApplierControls()
     if not isinstance(controls, ApplierControls):
         raise WrongControlsObject(f"controls is a {type(controls).__name__}, not an ApplierControls")
+    if isinstance(otherArgs, ApplierControls):
+        raise WrongControlsObject("the fourth argument of apply is otherArgs; give controls as controls=...")
     manager = _manager(controls)
     with _messages_to(controls.loggingstream), gdal_exceptions():
         job = prepare(

@@ -361,6 +361,8 @@ class ApplierControls:
 
     def setOverviewLevels(self, overviewLevels: Sequence[int], imagename: str | None = None) -> None:
         """Set how many times smaller the overviews are; default 4, 8, 16, ... 512."""
+        if isinstance(overviewLevels, int):
+            raise ParameterError(f"overview levels are a list, such as [{overviewLevels}], not a number")
         levels = sorted({_at_least(2, level, "overview level") for level in overviewLevels})
         if not levels:
             raise ParameterError("give at least one overview level, or use setOmitPyramids(True)")
@@ -401,6 +403,10 @@ class ApplierControls:
 
     def setProgress(self, progress: Progress | None) -> None:
         """Set a progress object, such as ``cuiprogress.CUIProgressBar()``."""
+        if progress is not None and not hasattr(progress, "setTotalSteps"):
+            raise ParameterError(
+                f"a progress object is one such as cuiprogress.CUIProgressBar(), not {progress!r}"
+            )
         self.progress = progress
 
     def setTempdir(self, tempdir: str | os.PathLike[str]) -> None:

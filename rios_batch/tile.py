@@ -251,7 +251,8 @@ def _checked(spec: OutputSpec, value: Any, window: PixelWindow, overlap_px: int,
     if value.ndim != 3 or value.shape[0] < 1 or value.shape[1:] != (rows, cols):  # noqa: PLR2004
         margin = f", the margin of {overlap_px} on every side included" if overlap_px else ""
         raise ArrayShapeError(
-            f"{spec.label} has shape {value.shape} {where}; it must be (bands, {rows}, {cols}){margin}"
+            f"{spec.label} has shape {value.shape} {where}; it must be (bands, {rows}, {cols}) with at least one "
+            f"band{margin}"
         )
     dtype = block_dtype_name(value.dtype)
     try:

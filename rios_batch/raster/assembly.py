@@ -10,12 +10,12 @@ import numpy as np
 from osgeo import gdal
 
 from rios_batch import geotiff
-from rios_batch.errors import OutputError, RiosBatchError
+from rios_batch.errors import OutputError, RiosBatchError, TypeConversionError
 from rios_batch.geotiff import EncodedBlocks
 from rios_batch.jobspec import StoredBlocks
 from rios_batch.raster.bandinfo import describe, longest
 from rios_batch.raster.encode import as_overview, encode_overview
-from rios_batch.raster.gdalapi import MemoryFolder, gdal_type, memory_file, set_nodata
+from rios_batch.raster.gdalapi import MemoryFolder, gdal_type, memory_file, numpy_name, reason, set_nodata
 from rios_batch.raster.overviews import Summit, reduced_shape
 
 if TYPE_CHECKING:
@@ -39,15 +39,9 @@ def create_dataset(path: str, output: OutputSpec, grid: PixelGridDefn, layout: L
     Raises
     ------
     RuntimeError : GDAL refuses the size, type or options.
+    TypeConversionError : the format has no such type.
     """
-    dataset = gdal.GetDriverByName(output.driver).Create(
-        path,
-        grid.ncols,
-        grid.nrows,
-        layout.nbands,
-        gdal_type(layout.dtype),
-        list(output.creation_options.texts),
-    )
+    dataset = _empty(path, output, grid, layout)
     dataset.SetGeoTransform(grid.makeGeoTransform())
     if grid.projection:
         dataset.SetProjection(grid.projection)
@@ -59,6 +53,31 @@ def create_dataset(path: str, output: OutputSpec, grid: PixelGridDefn, layout: L
             band.SetMetadataItem("LAYER_TYPE", "thematic")
         if number <= len(output.layer_names):
             band.SetDescription(output.layer_names[number - 1])
+    return dataset
+
+
+def _empty(path: str, output: OutputSpec, grid: PixelGridDefn, layout: Layout) -> gdal.Dataset:
+    try:
+        dataset = gdal.GetDriverByName(output.driver).Create(
+            path,
+            grid.ncols,
+            grid.nrows,
+            layout.nbands,
+            gdal_type(layout.dtype),
+            list(output.creation_options.texts),
+        )
+    except RuntimeError as error:
+        if "data type" not in str(error).lower():
+            raise
+        raise TypeConversionError(
+            f"{output.label} has {layout}: {reason(error)} Use .astype() with another type, or another format"
+        ) from error
+    made = numpy_name(dataset.GetRasterBand(1))
+    if not np.can_cast(layout.dtype, made):  # some drivers take another type without a word
+        raise TypeConversionError(
+            f"{output.label} has {layout}, and the {output.driver} format would make it {made}; use .astype() with a "
+            "type that it has, or another format"
+        )
     return dataset
 
 

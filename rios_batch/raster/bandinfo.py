@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from osgeo import gdal
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
     from rios_batch.jobspec import Layout, OutputSpec
     from rios_batch.statitems import BandStatistics
+
+_HFA_LIMIT = 2**31  # GDAL keeps the bins' limits as 32-bit integers, and fails when it writes larger ones
+
+log = logging.getLogger("rios_batch")
 
 # Drivers that take a colour table without a word, and lose it.
 KEEP_NO_COLOURS = frozenset({"ENVI", "EHdr"})
@@ -32,7 +37,7 @@ def describe(
     """
     for number, band_statistics in enumerate(statistics, 1):
         band = dataset.GetRasterBand(number)
-        for name, text in band_statistics.items.items():
+        for name, text in _items(output, band_statistics).items():
             band.SetMetadataItem(name, text)
     if output.colour_table is None or why_no_colours(output, layout):
         return
@@ -44,6 +49,15 @@ def describe(
         ):
             table.SetColorEntry(value, entry)
         dataset.GetRasterBand(number).SetColorTable(table)
+
+
+def _items(output: OutputSpec, statistics: BandStatistics) -> dict[str, str]:
+    """Return the items of a band, without the histogram where HFA has no room for its limits."""
+    limits = [float(statistics.items.get(f"STATISTICS_HISTO{end}", 0)) for end in ("MIN", "MAX")]
+    if output.driver != "HFA" or all(abs(limit) < _HFA_LIMIT for limit in limits):
+        return dict(statistics.items)
+    log.warning("%s gets no histogram: HFA has none of values beyond 2**31", output.path)
+    return {name: text for name, text in statistics.items.items() if "_HISTO" not in name}
 
 
 def why_no_colours(output: OutputSpec, layout: Layout) -> str:

@@ -193,7 +193,7 @@ class Summit:
 
     Raises
     ------
-    OutputError : there is no room for it.
+    OSError, OutputError : there is no room for it in ``folder``, or in that for temporary files.
     """
 
     def __init__(
@@ -244,14 +244,12 @@ class Summit:
                 _set_aside(file.fileno(), nbytes)
                 return np.memmap(file, self._dtype, "r+", shape=shape)
         except OSError as error:
-            where = (
-                "beside it"
-                if self._folder
-                else f"in {tempfile.gettempdir()!r} (set TMPDIR for another folder)"
-            )
+            if self._folder is not None:
+                raise  # it is the output's own disk
+            room = f"{nbytes:,} bytes in {tempfile.gettempdir()!r}"
             raise OutputError(
-                f"the overviews of output {self._output.path!r} need {nbytes:,} bytes {where}: {error.strerror}; make "
-                "room, or use setOmitPyramids(True)"
+                f"the overviews of output {self._output.path!r} need {room}: {error.strerror}; set TMPDIR to a folder "
+                "with more room, or use setOmitPyramids(True)"
             ) from error
 
 

@@ -165,6 +165,7 @@ def _call(before_close: BeforeClose, dataset: gdal.Dataset) -> None:
         before_close(dataset)
     except BaseException as error:
         traceback.clear_frames(error.__traceback__)  # they hold the dataset
+        error.add_note("in the function given to setCallBeforeClose; the output was not written")
         raise
     gc.collect()
     if sys.getrefcount(dataset) > before:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from rios_batch import applier
+from rios_batch import applier, rioserrors
 from rios_batch.errors import ParameterError, UserFunctionError, WorkerExceptionError
 from rios_batch.raster.gdalapi import gdal_exceptions
 from rios_batch.readerinfo import ReaderInfo
@@ -304,3 +304,13 @@ NAMES = [
 def test_the_porting_page_says_of_every_name_whether_it_is_the_same(name: str) -> None:
     wildcard = name.startswith("CW_") and "`applier.CW_*`" in PORTING
     assert wildcard or re.search(rf"`[^`\n]*\b{name}\b[^`\n]*`", PORTING)
+
+
+def test_controls_in_the_place_of_other_args_are_refused(folder: Path) -> None:
+    infiles, outfiles = (
+        applier.FilenameAssociations(scene=folder / "scene.tif"),
+        applier.FilenameAssociations(),
+    )
+
+    with pytest.raises(rioserrors.WrongControlsObject, match="give controls as controls="):
+        applier.apply(brightness, infiles, outfiles, applier.ApplierControls())

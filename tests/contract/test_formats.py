@@ -11,8 +11,9 @@ import pytest
 from osgeo import gdal
 
 from rios_batch import applier, pixelgrid
+from rios_batch.errors import TypeConversionError
 from rios_batch.raster.gdalapi import GDAL_TYPES, gdal_exceptions, same_projection
-from tests.support import make_raster, ramp, read_raster, utm_wkt
+from tests.support import make_raster, ramp, read_metadata, read_raster, utm_wkt
 
 if TYPE_CHECKING:
     from rios_batch.jobspec import Array
@@ -244,3 +245,30 @@ def test_several_bands_that_gdal_writes_as_subdatasets_are_all_there(
     found = [gdal.Open(name).ReadAsArray() for name, _ in written.GetSubDatasets()]
     images = [pixels for pixels in found if pixels.shape == form.pixels.shape[1:]]
     np.testing.assert_array_equal(np.stack(images), form.pixels)
+
+
+@pytest.mark.parametrize(("driver", "message"), [("ENVI", "make it uint8"), ("HFA", "Int64 not supported")])
+def test_a_type_that_the_format_has_not_is_refused(tmp_path: Path, driver: str, message: str) -> None:
+    with pytest.raises(TypeConversionError, match=rf"outputs\.out has 3 bands of int64.*{message}.*astype"):
+        write_coordinates(tmp_path / "out", driver, [], "int64")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hfa_has_no_histogram_of_values_that_it_has_no_room_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pixels = ramp(1, 40, 50).astype("float64") * 1e9
+    controls = applier.ApplierControls()
+
+    def copy(_info: Any, inputs: Any, outputs: Any) -> None:
+        outputs.copy = inputs.scene
+
+    scene = make_raster(tmp_path / "scene.tif", pixels)
+    outfiles = applier.FilenameAssociations(copy=tmp_path / "out.img")
+    applier.apply(copy, applier.FilenameAssociations(scene=scene), outfiles, controls=controls)
+
+    items = read_metadata(tmp_path / "out.img")[0]
+    np.testing.assert_array_equal(read_raster(tmp_path / "out.img"), pixels)
+    assert float(items["STATISTICS_MAXIMUM"]) == pixels.max()
+    assert "STATISTICS_HISTOMAX" not in items
+    assert "out.img gets no histogram" in caplog.text

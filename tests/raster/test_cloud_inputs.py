@@ -42,8 +42,14 @@ SETTINGS = (
 
 
 @pytest.fixture(autouse=True)
-def _gdal_as_it_was() -> Iterator[None]:
+def _gdal_without_settings() -> Iterator[None]:
+    """Forget what this test sets, and what one of another module did."""
+    forget_settings()
     yield
+    forget_settings()
+
+
+def forget_settings() -> None:
     for name in SETTINGS:
         gdal.SetConfigOption(name, None)
     gdal.ClearPathSpecificOptions()

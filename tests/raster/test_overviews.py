@@ -18,11 +18,13 @@ from osgeo import gdal
 from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
 
 from rios_batch import applier
+from rios_batch.creationoptions import CreationOptions
 from rios_batch.errors import OutputError, ParameterError
+from rios_batch.jobspec import OutputSpec
 from rios_batch.plan import BlockGrid, plan_tiles
 from rios_batch.preparation import prepare
 from rios_batch.pyramid import Pyramid
-from rios_batch.raster.overviews import METHODS_WITHIN_TILES, decimate
+from rios_batch.raster.overviews import METHODS_WITHIN_TILES, Summit, decimate
 from tests.support import files_below, make_raster, ramp, read_raster
 
 if TYPE_CHECKING:
@@ -304,19 +306,24 @@ def test_a_format_without_overviews_is_written_without_them_and_that_is_said(
     assert "out.nc has no overviews: GDAL's netCDF driver makes none" in caplog.text
 
 
-def test_without_room_for_the_overviews_the_error_says_where_and_how_much(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [(True, "No space left on device"), (False, r"out\.tif' need 392 bytes in .*set TMPDIR")],
+)
+def test_without_room_for_the_overviews_it_is_said_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, folder: bool, message: str
 ) -> None:
     def full(_descriptor: int, _start: int, _nbytes: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
+    output = OutputSpec(
+        "out", None, "out.tif", "GTiff", CreationOptions(), None, thematic=False, layer_names=(),
+        encoded_by_workers=True, blocks_are_whole=True,
+    )  # fmt: skip
 
-    with pytest.raises(
-        OutputError, match=r"out\.tif' need [0-9,]+ bytes beside it: No space left.*make room"
-    ):
-        copy_with_overviews(tmp_path, ramp(1, 100, 103, "uint16"))
-    assert files_below(tmp_path) == ["in.tif"]
+    with pytest.raises((OSError, OutputError), match=message):
+        Summit(output, 4, (4, 8), (2, 28, 26), "uint32", tmp_path if folder else None)
 
 
 # -- the plan
@@ -416,9 +423,12 @@ def test_if_the_script_fails_there_nothing_is_written(tmp_path: Path, target: st
     def fail(dataset: gdal.Dataset) -> None:
         raise LookupError("not today")
 
-    with pytest.raises(LookupError, match="not today"):
+    with pytest.raises(LookupError, match="not today") as caught:
         copy_with_overviews(tmp_path, ramp(1, 60, 70), target=target, setCallBeforeClose=fail)
 
+    assert caught.value.__notes__ == [
+        "in the function given to setCallBeforeClose; the output was not written"
+    ]
     assert files_below(tmp_path) == ["in.tif"]
 
 

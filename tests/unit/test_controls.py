@@ -143,6 +143,8 @@ IMAGE_SETTERS: list[tuple[str, str, Any, Any]] = [
     ("setter", "argument", "message"),
     [
         ("setOverviewLevels", [], "at least one overview level"),
+        ("setOverviewLevels", 4, r"overview levels are a list, such as \[4\], not a number"),
+        ("setProgress", True, r"progress object is one such as cuiprogress.CUIProgressBar\(\), not True"),
         ("setOverviewLevels", [4, 1], "overview level must be a whole number of at least 2, not 1"),
         ("setOverviewMinDim", -1, "smallest overview must be a whole number of at least 0, not -1"),
         ("setOverviewAggregationType", "BEST", "aggregation type 'BEST': use one of NEAREST, AVERAGE"),
