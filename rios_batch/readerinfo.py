@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rios_batch.errors import ParameterError, UnavailableError
+from rios_batch.errors import ParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import TextIO
 
     from numpy.typing import NDArray
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from rios_batch.grid import PixelGridDefn
     from rios_batch.jobspec import Array, InputFile
     from rios_batch.plan import BlockGrid
-
-
-# RIOS 1.4's, for which a worker would hand out the file that it reads from itself.
-_NOT_HERE = ("getGDALDatasetFor", "getGDALBandFor")
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,7 @@ class ReaderInfo:
         xblock: int,
         yblock: int,
         arrays: Mapping[int, InputFile],
+        open_file: Callable[[InputFile], Any],
     ) -> None:
         window = blocks.window(xblock, yblock)
         self.workingGrid = grid
@@ -71,15 +68,8 @@ class ReaderInfo:
         self.blockbr = Coord(grid.xMin + window.end_col * grid.xRes, grid.yMax - window.end_row * grid.yRes)
         self._window = window
         self._arrays = arrays
-
-    if not TYPE_CHECKING:  # a type checker should see the missing methods as missing
-
-        def __getattr__(self, name: str) -> Any:
-            if name in _NOT_HERE:
-                raise UnavailableError(
-                    f"info.{name} is not available; use gdal.Open(info.getFilenameFor(block))"
-                )
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._open_file = open_file
+        self._opened: dict[int, Any] = {}
 
     @property
     def loggingstream(self) -> TextIO:
@@ -174,6 +164,40 @@ class ReaderInfo:
         KeyError : ``block`` is not one of the arrays that the user function was given.
         """
         return self._file_of(block).name
+
+    def getGDALDatasetFor(self, block: Array) -> Any:
+        """Return the file that an input array came from, open for reading, as a `gdal.Dataset` with its own pixels.
+
+        On a worker elsewhere it is the worker's way to the file. It stays open until the function returns.
+
+        Raises
+        ------
+        KeyError : ``block`` is not one of the arrays that the user function was given.
+        ParameterError : it is a vector file.
+        """
+        file = self._file_of(block)
+        if file.burn is not None:
+            raise ParameterError(f"{file.name!r} is a vector file; getGDALDatasetFor is for rasters")
+        if id(block) not in self._opened:
+            self._opened[id(block)] = self._open_file(file)
+        return self._opened[id(block)]
+
+    def getGDALBandFor(self, block: Array, band: int) -> Any:
+        """Return a band of that file, a `gdal.Band`.
+
+        Parameters
+        ----------
+        band : counted from 1 within the layers that the user function sees.
+
+        Raises
+        ------
+        KeyError : ``block`` is not one of the arrays that the user function was given.
+        ParameterError : there is no such band, or it is a vector file.
+        """
+        dataset, layers = self.getGDALDatasetFor(block), self._file_of(block).layers
+        if not 1 <= band <= len(layers):
+            raise ParameterError(f"band {band} was asked for, but this input has bands 1 to {len(layers)}")
+        return dataset.GetRasterBand(layers[band - 1])
 
     def getNoDataValueFor(self, block: Array, band: int = 1) -> Any:
         """Return the nodata value of an input array's band, in the array's type; None if it has none.

@@ -28,7 +28,7 @@ from rios_batch.errors import (
 from rios_batch.jobspec import Layout, TileRecord, TileResult, block_dtype_name
 from rios_batch.raster.encode import tile_sink
 from rios_batch.raster.gdalapi import ensure_exceptions, gdal_type, nodata_or_none
-from rios_batch.raster.sources import BlockReader
+from rios_batch.raster.sources import BlockReader, open_raster
 from rios_batch.readerinfo import ReaderInfo
 
 if TYPE_CHECKING:
@@ -160,6 +160,7 @@ class TileRunner:
             xblock=block.xblock,
             yblock=block.yblock,
             arrays=files,
+            open_file=lambda file: open_raster(file.name, file.path),
         )
         called = time.perf_counter()
         seconds.reading += called - started

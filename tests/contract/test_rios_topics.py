@@ -211,6 +211,33 @@ class ReaderInformation(Topic):
         return said
 
 
+class Datasets(Topic):
+    """The file behind an array, and its bands as they were selected, for scripts that read more of it."""
+
+    pixels = ramp(3, ROWS, COLS, "uint8")
+
+    def inputs(self, folder: Path) -> dict[str, Any]:
+        return {"behind": make_raster(folder / "behind.tif", self.pixels, nodata=[1, 2, 3])}
+
+    def configure(self, controls: ApplierControls) -> None:
+        controls.selectInputImageLayers([3, 1], imagename="behind")
+
+    @staticmethod
+    def function(info: Any, inputs: Any) -> Array:
+        dataset, band = info.getGDALDatasetFor(inputs.behind), info.getGDALBandFor(inputs.behind, 1)
+        said = [
+            dataset.RasterCount,
+            dataset.RasterXSize,
+            band.GetNoDataValue(),
+            band.ReadAsArray(0, 0, 1, 1)[0, 0],
+        ]
+        return np.broadcast_to(np.array(said, np.int16)[:, None, None], (4, *inputs.behind.shape[1:]))
+
+    def expected(self) -> Array:
+        said = np.array([3, COLS, 3, self.pixels[2, 0, 0]], np.int16)
+        return np.broadcast_to(said[:, None, None], (4, ROWS, COLS))
+
+
 class Coordinates(Topic):
     """Pixel centres; pixels found by their coordinates, and their place in the whole raster."""
 
@@ -533,6 +560,7 @@ TOPICS = [
     Resample(),
     Vector(),
     ReaderInformation(),
+    Datasets(),
     Coordinates(),
     InputNull(),
     LayerSelection(),

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rios_batch.errors import UnavailableError
 from rios_batch.grid import PixelGridDefn
 from rios_batch.jobspec import InputFile
 from rios_batch.plan import BlockGrid
@@ -20,9 +19,19 @@ ALL_BLOCKS = [(x, y) for y in range(2) for x in range(3)]
 FIRST, LAST = (0, 0), (2, 1)
 
 
+def open_nothing(file: InputFile) -> None:
+    raise AssertionError(file)
+
+
 def info_for(block: tuple[int, int], overlap_px: int = 0) -> ReaderInfo:
     return ReaderInfo(
-        grid=GRID, blocks=BLOCKS, overlap_px=overlap_px, xblock=block[0], yblock=block[1], arrays={}
+        grid=GRID,
+        blocks=BLOCKS,
+        overlap_px=overlap_px,
+        xblock=block[0],
+        yblock=block[1],
+        arrays={},
+        open_file=open_nothing,
     )
 
 
@@ -140,7 +149,9 @@ def test_an_array_is_known_by_its_identity() -> None:
         id(one): input_file("one.tif", "uint8", 7.0),
         id(two): input_file("two.tif", "int16", None, -9999.0),
     }
-    info = ReaderInfo(grid=GRID, blocks=BLOCKS, overlap_px=0, xblock=0, yblock=0, arrays=arrays)
+    info = ReaderInfo(
+        grid=GRID, blocks=BLOCKS, overlap_px=0, xblock=0, yblock=0, arrays=arrays, open_file=open_nothing
+    )
 
     assert info.getFilenameFor(one) == "one.tif"
     assert info.getFilenameFor(two) == "two.tif"
@@ -155,20 +166,13 @@ def test_an_array_is_known_by_its_identity() -> None:
 def test_a_copy_or_part_of_an_array_is_refused_with_the_reason(method: str) -> None:
     array = np.zeros((1, 10, 10), np.uint8)
     arrays = {id(array): input_file("one.tif", "uint8", None)}
-    info = ReaderInfo(grid=GRID, blocks=BLOCKS, overlap_px=0, xblock=0, yblock=0, arrays=arrays)
+    info = ReaderInfo(
+        grid=GRID, blocks=BLOCKS, overlap_px=0, xblock=0, yblock=0, arrays=arrays, open_file=open_nothing
+    )
 
     for other in (array.copy(), array[:1]):
         with pytest.raises(KeyError, match="pass the very object from inputs"):
             getattr(info, method)(other)
-
-
-@pytest.mark.parametrize("method", ["getGDALDatasetFor", "getGDALBandFor"])
-def test_a_method_that_is_not_here_says_what_to_use(method: str) -> None:
-    info = info_for(FIRST)
-
-    assert not hasattr(info, method)
-    with pytest.raises(UnavailableError, match=rf"info\.{method} is not .*gdal\.Open\(info\.getFilenameFor"):
-        getattr(info, method)
 
 
 def test_a_misspelt_method_is_an_ordinary_attribute_error() -> None:
