@@ -22,10 +22,6 @@ class WrongControlsObject(ParameterError):  # noqa: N818 - RIOS's name
     """The controls are something else than an ApplierControls."""
 
 
-class UnavailableError(RiosBatchError, AttributeError):
-    """Part of RIOS's API that this version does not have; ``hasattr`` is False for it."""
-
-
 class FileOpenError(RiosBatchError, OSError):
     """A file cannot be opened or read."""
 

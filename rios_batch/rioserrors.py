@@ -30,6 +30,10 @@ class RatMismatchError(_NeverRaisedError):
     """Attribute tables do not go together."""
 
 
+class UnavailableError(_NeverRaisedError):
+    """A part of RIOS needs a package that is not installed."""
+
+
 class VectorGeometryTypeError(VectorRasterizationError, _NeverRaisedError):
     """A vector layer has another kind of geometry."""
 
