@@ -23,7 +23,7 @@ from rios_batch.finehistogram import (
     float_histogram,
     in_bins,
     integer_histogram,
-    merged_floats,
+    merged_at,
     merged_integers,
     wide_type,
 )
@@ -93,7 +93,7 @@ def merged(parts: Sequence[PartialStatistics]) -> PartialStatistics:
         histogram = (
             merged_integers(histograms)
             if isinstance(lowest, int)
-            else merged_floats(histograms, float_exponent(lowest, highest))
+            else merged_at(float_exponent(lowest, highest), histograms)
         )
     return PartialStatistics(
         count=sum(part.count for part in found),

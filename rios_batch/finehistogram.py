@@ -112,24 +112,20 @@ def wide_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.uint64 if dtype == np.uint64 else np.int64)
 
 
-def merged_floats(parts: Sequence[Histogram], exponent: int) -> Histogram:
-    """Merge histograms of floats; ``exponent`` is that of all their values."""
-    return _merged(parts, exponent)
+def merged_at(exponent: int, parts: Sequence[Histogram]) -> Histogram:
+    """Merge histograms into one of an exponent that is not smaller than theirs; of floats it is that of all values."""
+    coarse = [part.coarsened(exponent) for part in parts]
+    keys = np.concatenate([part.keys for part in coarse])
+    return _grouped(exponent, keys, np.concatenate([part.counts for part in coarse]))
 
 
 def merged_integers(parts: Sequence[Histogram]) -> Histogram:
     """Merge histograms of integers."""
-    result = _merged(parts, max(part.exponent for part in parts))
+    result = merged_at(max(part.exponent for part in parts), parts)
     while len(result.keys) > MOST_INTEGER_BINS:
         coarser = result.coarsened(result.exponent + 1)
         result = _grouped(coarser.exponent, coarser.keys, coarser.counts)
     return result
-
-
-def _merged(parts: Sequence[Histogram], exponent: int) -> Histogram:
-    coarse = [part.coarsened(exponent) for part in parts]
-    keys = np.concatenate([part.keys for part in coarse])
-    return _grouped(exponent, keys, np.concatenate([part.counts for part in coarse]))
 
 
 def _grouped(exponent: int, keys: NDArray[Any], counts: NDArray[np.int64] | None) -> Histogram:

@@ -195,9 +195,7 @@ class ReaderInfo:
         ParameterError : there is no such band, or it is a vector file.
         """
         dataset, layers = self.getGDALDatasetFor(block), self._file_of(block).layers
-        if not 1 <= band <= len(layers):
-            raise ParameterError(f"band {band} was asked for, but this input has bands 1 to {len(layers)}")
-        return dataset.GetRasterBand(layers[band - 1])
+        return dataset.GetRasterBand(layers[_place(band, len(layers))])
 
     def getNoDataValueFor(self, block: Array, band: int = 1) -> Any:
         """Return the nodata value of an input array's band, in the array's type; None if it has none.
@@ -212,9 +210,7 @@ class ReaderInfo:
         ParameterError : there is no such band.
         """
         values = self._file_of(block).nodata
-        if not 1 <= band <= len(values):
-            raise ParameterError(f"band {band} was asked for, but this input has bands 1 to {len(values)}")
-        nodata = values[band - 1]
+        nodata = values[_place(band, len(values))]
         return None if nodata is None else np.array(nodata).astype(block.dtype)
 
     def _file_of(self, block: Array) -> InputFile:
@@ -224,3 +220,10 @@ class ReaderInfo:
             raise KeyError(
                 "this array is not one of the inputs' arrays; pass the very object from inputs, not a part or copy"
             ) from None
+
+
+def _place(band: int, nbands: int) -> int:
+    """Return the place of a band that is counted from 1."""
+    if not 1 <= band <= nbands:
+        raise ParameterError(f"band {band} was asked for, but this input has bands 1 to {nbands}")
+    return band - 1

@@ -13,10 +13,11 @@ from rios_batch import geotiff
 from rios_batch.errors import OutputError, RiosBatchError, TypeConversionError
 from rios_batch.geotiff import EncodedBlocks
 from rios_batch.jobspec import StoredBlocks
-from rios_batch.raster.bandinfo import describe, longest
-from rios_batch.raster.encode import as_overview, encode_overview
+from rios_batch.raster.bandinfo import describe
+from rios_batch.raster.encode import as_overview, encode_overview, new_tiff
 from rios_batch.raster.gdalapi import MemoryFolder, gdal_type, memory_file, numpy_name, reason, set_nodata
 from rios_batch.raster.overviews import Summit, reduced_shape
+from rios_batch.statitems import longest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -138,13 +139,13 @@ class BlockIndex:
         RiosBatchError : the blocks do not have the bytes that they should, so those that follow would be in the
             wrong place.
         """
-        ends = np.cumsum(blocks.byte_counts)
-        if int(ends[-1]) != blocks.nbytes:
+        needed = int(blocks.byte_counts.sum())
+        if needed != blocks.nbytes:
             raise RiosBatchError(
                 f"tile {tile.index} of output {self._output.path!r} has {blocks.nbytes:,} bytes, but its blocks need "
-                f"{int(ends[-1]):,}"
+                f"{needed:,}"
             )
-        offsets = np.where(blocks.byte_counts > 0, position + ends - blocks.byte_counts, 0)
+        offsets = _offsets(blocks, position)
         window, start = tile.window, 0
         for factor in self._in_tiles:
             start += self._levels[factor].place(
@@ -157,8 +158,7 @@ class BlockIndex:
 
     def place_overview(self, part: OverviewPart, blocks: EncodedBlocks, position: int) -> None:
         """Note that the blocks of a part of an overview stand end to end at ``position``."""
-        ends = np.cumsum(blocks.byte_counts)
-        offsets = np.where(blocks.byte_counts > 0, position + ends - blocks.byte_counts, 0)
+        offsets = _offsets(blocks, position)
         self._levels[part.factor].place(
             part.col, part.row, part.pixels.shape[1:], offsets, blocks.byte_counts
         )
@@ -241,22 +241,24 @@ class _Level:
         return len(index)
 
 
-def _sparse(output: OutputSpec) -> OutputSpec:
-    return replace(output, creation_options=output.creation_options.but(SPARSE_OK="TRUE"))
+def _offsets(blocks: EncodedBlocks | StoredBlocks, position: int) -> NDArray[np.uint64]:
+    """Return where each of some blocks stands that stand end to end at ``position``; 0 for sparse ones."""
+    counts = blocks.byte_counts
+    return np.where(counts > 0, position + np.cumsum(counts) - counts, 0)
+
+
+def _sparse(output: OutputSpec, **more: str) -> OutputSpec:
+    return replace(output, creation_options=output.creation_options.but(SPARSE_OK="TRUE", **more))
 
 
 def _overview_template(
     output: OutputSpec, grid: PixelGridDefn, layout: Layout, factor: int, *, big: bool
 ) -> geotiff.TiledTiff:
-    options = _sparse(as_overview(output)).creation_options.but(BIGTIFF="YES" if big else "NO")
+    sparse = _sparse(as_overview(output), BIGTIFF="YES" if big else "NO")
     rows, cols = reduced_shape(grid.nrows, grid.ncols, factor)
     with MemoryFolder() as folder:
         path = f"{folder}/overview.tif"
-        dataset = gdal.GetDriverByName("GTiff").Create(
-            path, cols, rows, layout.nbands, gdal_type(layout.dtype), list(options.texts)
-        )
-        if output.nodata is not None:
-            set_nodata(dataset, output.nodata, layout.dtype)
+        dataset = new_tiff(path, sparse, layout, rows, cols)
         dataset.FlushCache()
         del dataset
         return geotiff.parse_tiled_tiff(memory_file(path))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from osgeo import gdal
 
 from rios_batch.colourtables import ENTRIES, colour_entries
-from rios_batch.statitems import longest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +21,6 @@ log = logging.getLogger("rios_batch")
 
 # Drivers that take a colour table without a word, and lose it.
 KEEP_NO_COLOURS = frozenset({"ENVI", "EHdr"})
-
-__all__ = ["describe", "longest", "why_no_colours"]
 
 
 def describe(

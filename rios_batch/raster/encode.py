@@ -67,7 +67,7 @@ class BlockEncoder:
         self._collected = None if output.blocks_are_whole else ArrayCollector(layout, window)
         self._overviews = None
         if output.pyramid is not None:
-            factors = encoded_overviews or (output.pyramid.top_factor(encoded_overviews),)
+            factors = encoded_overviews or (output.pyramid.first_factor,)
             self._overviews = TileOverviews(output, factors, layout, window)
         self._tiff = SmallTiff(output, layout, window.height, window.width)
 
@@ -115,12 +115,27 @@ def as_overview(output: OutputSpec) -> OutputSpec:
     return replace(output, creation_options=output.creation_options.but(BLOCKXSIZE=side, BLOCKYSIZE=side))
 
 
-class SmallTiff:
-    """A TIFF in memory, made for its encoded blocks, with the output's own creation options.
+def new_tiff(path: str, output: OutputSpec, layout: Layout, rows: int, cols: int) -> gdal.Dataset:
+    """Create a TIFF with the output's own creation options.
 
     All but NUM_THREADS, which says how and not what: workers are the threads, see
     :func:`rios_batch.raster.gdalapi.be_one_of`.
     """
+    dataset = gdal.GetDriverByName("GTiff").Create(
+        path,
+        cols,
+        rows,
+        layout.nbands,
+        gdal_type(layout.dtype),
+        list(output.creation_options.but(NUM_THREADS=None).texts),
+    )
+    if output.nodata is not None:  # decides which blocks SPARSE_OK leaves out
+        set_nodata(dataset, output.nodata, layout.dtype)
+    return dataset
+
+
+class SmallTiff:
+    """A TIFF in memory, made for its encoded blocks."""
 
     def __init__(self, output: OutputSpec, layout: Layout, rows: int, cols: int) -> None:
         self._output, self._finished = output, False
@@ -128,16 +143,7 @@ class SmallTiff:
         self._path = f"{self._memory.path}/tile.tif"
         self._may_be_sparse = output.creation_options.is_on("SPARSE_OK")
         with explained(output.path):
-            self._dataset: gdal.Dataset | None = gdal.GetDriverByName("GTiff").Create(
-                self._path,
-                cols,
-                rows,
-                layout.nbands,
-                gdal_type(layout.dtype),
-                list(output.creation_options.but(NUM_THREADS=None).texts),
-            )
-            if output.nodata is not None:  # decides which blocks SPARSE_OK leaves out
-                set_nodata(self._dataset, output.nodata, layout.dtype)
+            self._dataset: gdal.Dataset | None = new_tiff(self._path, output, layout, rows, cols)
 
     def write(self, block: Array, col: int, row: int) -> None:
         """Write an array of shape (bands, rows, cols)."""

@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     BeforeClose = Callable[[gdal.Dataset], object]
 
 
+# Drivers that take the pixels of overviews from others; some crash.
+TAKE_OVERVIEWS = frozenset({"GTiff", "HFA"})
+
+log = logging.getLogger("rios_batch")
+
+
 def open_sink(
     output: OutputSpec,
     grid: PixelGridDefn,
@@ -69,12 +75,6 @@ def open_sink(
     if output.encoded_by_workers:
         return GeoTiffAssembler(output, grid, staged, encoded_overviews, before_close)
     return GdalWriter(output, grid, staged, before_close)
-
-
-# Drivers that take the pixels of overviews from others; some crash.
-TAKE_OVERVIEWS = frozenset({"GTiff", "HFA"})
-
-log = logging.getLogger("rios_batch")
 
 
 class GeoTiffAssembler:

@@ -17,9 +17,9 @@ from rios_batch.creationoptions import CreationOptions
 from rios_batch.errors import ThematicError
 from rios_batch.grid import PixelWindow
 from rios_batch.jobspec import Layout, OutputSpec, StatisticsSpec
-from rios_batch.raster.bandinfo import describe, longest
+from rios_batch.raster.bandinfo import describe
 from rios_batch.raster.gdalapi import MemoryFolder, gdal_exceptions, gdal_type, memory_file
-from rios_batch.statitems import finished
+from rios_batch.statitems import finished, longest
 from tests.support import make_raster
 
 if TYPE_CHECKING:
