@@ -14,7 +14,7 @@ MODULES = (
     "cloudpickle",
     "rios_batch",
     "rios_batch.contract",
-    "rios_batch.workerconfig",
+    "rios_batch.awsbatch.configuration",
     "rios_batch.aws.exports",
     "rios_batch.worker",
     "rios_batch.scriptjob",

@@ -25,8 +25,11 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from rios_batch.assemble.bandinfo import why_no_colours
+from rios_batch.assemble.sinks import open_sink
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
-from rios_batch.bandstats import merged
+from rios_batch.compute.otherargs import merge
+from rios_batch.compute.tile import check_layouts
 from rios_batch.concurrency import (
     CW_AWSBATCH,
     CW_ECS,
@@ -49,28 +52,26 @@ from rios_batch.controls import (
     ApplierControls,
 )
 from rios_batch.errors import ProcessCancelledError, RiosBatchWarning, WrongControlsObject
-from rios_batch.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
+from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.jobmanagers import getJobManagerClassByType
-from rios_batch.jobspec import RunOptions
-from rios_batch.otherargs import merge
-from rios_batch.preparation import prepare
-from rios_batch.raster.bandinfo import why_no_colours
-from rios_batch.raster.gdalapi import gdal_exceptions
-from rios_batch.raster.outputs import DEFAULT_CREATION_OPTIONS
-from rios_batch.raster.outputs import DEFAULT_DRIVER as DEFAULTDRIVERNAME
-from rios_batch.raster.sinks import open_sink
+from rios_batch.model.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
+from rios_batch.model.spec import RunOptions
+from rios_batch.model.statistics import merged
+from rios_batch.model.statitems import finished
+from rios_batch.plan.outputs import DEFAULT_CREATION_OPTIONS
+from rios_batch.plan.outputs import DEFAULT_DRIVER as DEFAULTDRIVERNAME
+from rios_batch.plan.prepare import prepare
 from rios_batch.result import ApplierReturn, Timers
-from rios_batch.statitems import finished
-from rios_batch.tile import check_layouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import TextIO
 
-    from rios_batch.bandstats import PartialStatistics
     from rios_batch.jobmanagers import JobManager
-    from rios_batch.jobspec import Layout, TileJob, TileRecord, TileResult, UserFunction
-    from rios_batch.protocols import Progress
+    from rios_batch.model.protocols import Progress
+    from rios_batch.model.spec import Layout, RunSpec, UserFunction
+    from rios_batch.model.statistics import PartialStatistics
+    from rios_batch.model.tileresult import TileRecord, TileResult
 
 log = logging.getLogger("rios_batch")
 
@@ -153,7 +154,7 @@ def apply(
         raise WrongControlsObject("the fourth argument of apply is otherArgs; give controls as controls=...")
     manager = _manager(controls)
     with _messages_to(controls.loggingstream), gdal_exceptions():
-        job = prepare(
+        spec = prepare(
             userFunction,
             infiles,
             outfiles,
@@ -161,8 +162,8 @@ def apply(
             takes_other_args=otherArgs is not None,
             num_workers=manager.num_processes,
         )
-        job = manager.adopt(job, otherArgs)
-        done, copies = _run(job, manager, otherArgs, controls)
+        spec = manager.adopt(spec, otherArgs)
+        done, copies = _run(spec, manager, otherArgs, controls)
     records = tuple(tile.record for tile in done)
     timings = Timers(
         {
@@ -176,8 +177,8 @@ def apply(
     )
     return ApplierReturn(
         timings=timings,
-        workinggrid=job.grid,
-        outputs=tuple(output.path for output in job.outputs),
+        workinggrid=spec.grid,
+        outputs=tuple(output.path for output in spec.outputs),
         tiles=records,
         otherArgs=otherArgs,
         otherArgsList=copies,
@@ -209,7 +210,7 @@ def _manager(controls: ApplierControls) -> JobManager:
 
 
 def _run(
-    job: TileJob, manager: JobManager, other_args: Any, controls: ApplierControls
+    spec: RunSpec, manager: JobManager, other_args: Any, controls: ApplierControls
 ) -> tuple[list[_Done], list[Any]]:
     """Run all tiles, write the outputs, merge otherArgs; return the tiles and their copies of otherArgs.
 
@@ -220,26 +221,26 @@ def _run(
     statistics: list[list[PartialStatistics]] = []
     with contextlib.ExitStack() as cleanup:
         sinks = []
-        for output in job.outputs:
+        for output in spec.outputs:
             before_close = controls.getOptionForImagename("callBeforeClose", output.name)
-            sinks.append(open_sink(output, job.grid, job.encoded_overviews(output), before_close))
+            sinks.append(open_sink(output, spec.grid, spec.encoded_overviews(output), before_close))
             cleanup.callback(sinks[-1].abort)
-        report = cleanup.enter_context(_ProgressReport(controls.progress, len(job.plan)))
+        report = cleanup.enter_context(_ProgressReport(controls.progress, len(spec.plan)))
         # Last in, first out: workers have stopped before their outputs are removed.
-        results = cleanup.enter_context(contextlib.closing(manager.run_tiles(job, other_args)))
-        for result in itertools.islice(in_tile_order(results), len(job.plan)):
+        results = cleanup.enter_context(contextlib.closing(manager.run_tiles(spec, other_args)))
+        for result in itertools.islice(in_tile_order(results), len(spec.plan)):
             started = time.perf_counter()
             tile_layouts = [part.layout for part in result.outputs]
             if not layouts:
                 layouts = tile_layouts
-                _warn_of_missing_colours(job, layouts)
-            check_layouts(job.outputs, tile_layouts, layouts, result.record.window)
+                _warn_of_missing_colours(spec, layouts)
+            check_layouts(spec.outputs, tile_layouts, layouts, result.record.window)
             for sink, part in zip(sinks, result.outputs, strict=True):
-                sink.write(job.plan.tile(result.record.tile), part)
-            statistics = _with_those_of(result, statistics)
+                sink.write(spec.plan.tile(result.record.tile), part)
+            statistics = merge_tile_statistics(result, statistics)
             done.append(_Done(result.record, result.other_args, time.perf_counter() - started))
             report.tile_done()
-        bands = itertools.starmap(finished, zip(job.outputs, layouts, statistics, strict=False))
+        bands = itertools.starmap(finished, zip(spec.outputs, layouts, statistics, strict=False))
         for sink in sinks:
             sink.finish(next(bands, ()))  # without any tile there are none, which the sink says
         copies = [other_args]
@@ -251,13 +252,13 @@ def _run(
     return done, copies
 
 
-def _warn_of_missing_colours(job: TileJob, layouts: Sequence[Layout]) -> None:
-    for output, layout in zip(job.outputs, layouts, strict=True):
+def _warn_of_missing_colours(spec: RunSpec, layouts: Sequence[Layout]) -> None:
+    for output, layout in zip(spec.outputs, layouts, strict=True):
         if reason := why_no_colours(output, layout):
             log.warning("%s gets no colour table: %s", output.path, reason)
 
 
-def _with_those_of(
+def merge_tile_statistics(
     result: TileResult, so_far: list[list[PartialStatistics]]
 ) -> list[list[PartialStatistics]]:
     """Return the statistics of each output's bands after one more tile."""

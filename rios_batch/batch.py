@@ -3,7 +3,7 @@
 Naming it with ``controls.setJobManagerType('AWSBatch')`` is enough; this module is for ported scripts.
 """
 
+from rios_batch.awsbatch.manager import AWSBatch
 from rios_batch.errors import JobMgrError as AWSBatchException
-from rios_batch.jobmanagers.awsbatch import AWSBatch
 
 __all__ = ["AWSBatch", "AWSBatchException"]

@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Self
 
-from rios_batch import grid
 from rios_batch.errors import ResampleNeededError
-from rios_batch.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
-from rios_batch.raster.extents import common_region, reprojected, surrounds
-from rios_batch.raster.gdalapi import gdal_exceptions, same_projection
-from rios_batch.raster.sources import describe
+from rios_batch.gdalapi import gdal_exceptions, same_projection
+from rios_batch.model import grid
+from rios_batch.model.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
+from rios_batch.read.extents import common_region, reprojected, surrounds
+from rios_batch.read.facts import describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rios_batch.grid import PixelGridDefn
-    from rios_batch.jobspec import Array, InputFile
-    from rios_batch.plan import BlockGrid
+    from rios_batch.model.grid import PixelGridDefn
+    from rios_batch.model.spec import Array, InputFile
+    from rios_batch.model.tiles import BlockGrid
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rios_batch.grid import PixelGridDefn
-    from rios_batch.jobspec import TileRecord
+    from rios_batch.model.grid import PixelGridDefn
+    from rios_batch.model.tileresult import TileRecord
 
 
 # What RIOS 2 times, and scripts look up: also the parts that are not measured here, or are not there at all.

@@ -22,21 +22,21 @@ from typing import TYPE_CHECKING, Any
 from rios_batch.aws.faults import explained
 from rios_batch.aws.objects import Bucket, make_s3_client
 from rios_batch.aws.queue import WorkQueue
-from rios_batch.aws.runs import Run
+from rios_batch.awsbatch.configuration import WorkerConfig, argument_parser
+from rios_batch.awsbatch.runstore import RunStore
+from rios_batch.awsbatch.stagedinputs import paths_on_worker
+from rios_batch.awsbatch.supervisor import Patience, Supervisor, Terminated, failure_of
+from rios_batch.awsbatch.versions import mismatch, versions
 from rios_batch.errors import DeniedError, RiosBatchError, S3DeniedError, VersionMismatchError
+from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.jobmanagers.children import WorkOrder
-from rios_batch.jobmanagers.supervisor import Patience, Supervisor, Terminated, failure_of
-from rios_batch.jobmanagers.versions import mismatch, versions
-from rios_batch.plan import TilePlan
-from rios_batch.raster.gdalapi import gdal_exceptions
-from rios_batch.raster.localinputs import paths_on_worker
-from rios_batch.workerconfig import WorkerConfig, argument_parser
+from rios_batch.model.tiles import TilePlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-    from rios_batch.jobspec import TileRecord
+    from rios_batch.model.tileresult import TileRecord
 
 log = logging.getLogger("rios_batch")
 
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _work(config: WorkerConfig, *, beside_main: bool) -> None:
-    run = Run(Bucket(config.bucket, make_s3_client(region=config.region)), config.run_id)
+    run = RunStore(Bucket(config.bucket, make_s3_client(region=config.region)), config.run_id)
     name = "main" if beside_main else f"worker {config.array_index + 1} (job {config.batch_job_id or 'none'})"
     # For inputs; those of main are where they are.
     fetched = contextlib.nullcontext("") if beside_main else tempfile.TemporaryDirectory(prefix="rios_batch-")
@@ -79,15 +79,15 @@ def _work(config: WorkerConfig, *, beside_main: bool) -> None:
         raise
 
 
-def _work_on(run: Run, config: WorkerConfig, name: str, folder: Path, *, beside_main: bool) -> None:
+def _work_on(run: RunStore, config: WorkerConfig, name: str, folder: Path, *, beside_main: bool) -> None:
     description = run.description()
     problem = mismatch(description["versions"], versions())
     if problem:
         raise VersionMismatchError(problem)
-    job = pickle.loads(run.job(config.job_sha256))  # noqa: S301 - its SHA-256 came with the job's environment
+    pickled = pickle.loads(run.job(config.job_sha256))  # noqa: S301 - its SHA-256 came with the job's environment
     order = WorkOrder(
-        job=job["job"],
-        other_args=job["other_args"],
+        spec=pickled["spec"],
+        other_args=pickled["other_args"],
         num_workers=config.processes,
         place=name,
         input_paths={} if beside_main else paths_on_worker(run.staged_inputs(), run.bucket, folder),

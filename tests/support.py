@@ -71,7 +71,7 @@ def make_raster(
     """
     from osgeo import gdal  # noqa: PLC0415 - callers that need no GDAL must not load it
 
-    from rios_batch.raster.gdalapi import GDAL_TYPES, gdal_exceptions  # noqa: PLC0415
+    from rios_batch.gdalapi import GDAL_TYPES, gdal_exceptions  # noqa: PLC0415
 
     pixels = pixels if pixels.ndim == 3 else pixels[None]
     nbands, nrows, ncols = pixels.shape
@@ -99,7 +99,7 @@ def read_raster(path: str | Path) -> Array:
     """Return a raster's pixels, of shape (bands, rows, cols)."""
     from osgeo import gdal  # noqa: PLC0415 - callers that need no GDAL must not load it
 
-    from rios_batch.raster.gdalapi import gdal_exceptions  # noqa: PLC0415
+    from rios_batch.gdalapi import gdal_exceptions  # noqa: PLC0415
 
     with gdal_exceptions():
         dataset = gdal.Open(str(path))
@@ -113,7 +113,7 @@ def read_metadata(path: str | Path) -> list[dict[str, str]]:
     """Return the metadata items of each band."""
     from osgeo import gdal  # noqa: PLC0415 - callers that need no GDAL must not load it
 
-    from rios_batch.raster.gdalapi import gdal_exceptions  # noqa: PLC0415
+    from rios_batch.gdalapi import gdal_exceptions  # noqa: PLC0415
 
     with gdal_exceptions():
         dataset = gdal.Open(str(path))

@@ -12,7 +12,7 @@ from botocore.exceptions import NoRegionError
 
 from rios_batch import __version__
 from rios_batch.aws.clients import make_client
-from rios_batch.aws.exports import StackExports, read_exports
+from rios_batch.aws.exports import StackOutputs, read_exports
 from rios_batch.aws.faults import explained
 from rios_batch.aws.objects import Bucket, make_s3_client
 from rios_batch.contract import DEFAULT_STACK_NAME, ENV_STACK, ENV_STACK_REGION
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Cloud:
     """A stack that can be used, and clients in its region."""
 
-    exports: StackExports
+    exports: StackOutputs
     region: str
     bucket: Bucket
     sqs: SQSClient

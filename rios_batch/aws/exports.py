@@ -30,7 +30,7 @@ _USABLE = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class StackExports:
+class StackOutputs:
     """Names and sizes of a deployed stack.
 
     Attributes
@@ -74,7 +74,7 @@ class StackExports:
     version: str
 
     @classmethod
-    def from_outputs(cls, stack_name: str, outputs: Mapping[str, str]) -> StackExports:
+    def from_outputs(cls, stack_name: str, outputs: Mapping[str, str]) -> StackOutputs:
         """Build from a stack's outputs as key-value pairs.
 
         Raises
@@ -117,7 +117,7 @@ class StackExports:
         )
 
     @classmethod
-    def from_description(cls, description: StackTypeDef) -> StackExports:
+    def from_description(cls, description: StackTypeDef) -> StackOutputs:
         """Build from one element of ``Stacks`` in a DescribeStacks reply.
 
         Raises
@@ -156,12 +156,12 @@ class _Reader:
             ) from error
 
 
-def load_exports(*, stack_name: str, region: str | None = None) -> StackExports:
+def load_exports(*, stack_name: str, region: str | None = None) -> StackOutputs:
     """Look up a stack in a region, or in that of the environment or the AWS profile; see `read_exports`."""
     return read_exports(make_client("cloudformation", region=region), stack_name=stack_name)
 
 
-def read_exports(client: CloudFormationClient, *, stack_name: str) -> StackExports:
+def read_exports(client: CloudFormationClient, *, stack_name: str) -> StackOutputs:
     """Look up a stack and read its outputs.
 
     Raises
@@ -177,4 +177,4 @@ def read_exports(client: CloudFormationClient, *, stack_name: str) -> StackExpor
             f"there is no stack {stack_name} in {client.meta.region_name}; make it with `npx cdk deploy`,"
             f" or name the stack and region with {ENV_STACK} and {ENV_STACK_REGION}"
         ) from error
-    return StackExports.from_description(reply["Stacks"][0])
+    return StackOutputs.from_description(reply["Stacks"][0])

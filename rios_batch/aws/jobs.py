@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
     from mypy_boto3_batch.type_defs import JobDetailTypeDef, SubmitJobRequestTypeDef
 
-    from rios_batch.aws.exports import StackExports
+    from rios_batch.aws.exports import StackOutputs
 
 LARGEST_ARRAY = 10_000  # AWS Batch's limit
 _ENDED = ("SUCCEEDED", "FAILED")
@@ -67,7 +67,7 @@ class WorkerJobs:
     name : of the job; no other has it.
     """
 
-    def __init__(self, client: BatchClient, exports: StackExports, name: str) -> None:
+    def __init__(self, client: BatchClient, exports: StackOutputs, name: str) -> None:
         self._client, self._exports, self.name = client, exports, name
         self._job_id = ""
         self._count = 0

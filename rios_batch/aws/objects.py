@@ -27,7 +27,7 @@ from rios_batch.aws.calls import CALLS
 from rios_batch.aws.clients import error_code, make_client
 from rios_batch.aws.faults import BAD_CREDENTIALS, is_passing
 from rios_batch.errors import MissingObjectError, RiosBatchError, S3DeniedError, S3Error, S3UnavailableError
-from rios_batch.s3names import S3Name
+from rios_batch.model.s3names import S3Name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import DeleteObjectsOutputTypeDef
 
-    from rios_batch.jobspec import Blob
+    from rios_batch.model.blobs import Blob
 
 MIB = 2**20
 # S3's rules for a multipart upload; the last part may be smaller.

@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 
 from rios_batch.aws.clients import error_code, make_client
 from rios_batch.aws.faults import explained
+from rios_batch.awsbatch.messages import Work, decode_work, encode_work
 from rios_batch.errors import AWSError, JobMgrError
-from rios_batch.work import Work, decode_work, encode_work
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence

@@ -8,24 +8,25 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rios_batch.errors import JobMgrError
-from rios_batch.jobspec import RunOptions
+from rios_batch.model.spec import RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from rios_batch.jobspec import TileJob, TileResult
-    from rios_batch.plan import Tile, TilePlan
+    from rios_batch.model.spec import RunSpec
+    from rios_batch.model.tileresult import TileResult
+    from rios_batch.model.tiles import Tile, TilePlan
 
 
 class JobManager(ABC):
-    """Hands the tiles of a job to workers and yields their results.
+    """Hands the tiles of a run to workers and yields their results.
 
     A subclass with a ``jobMgrType`` can be chosen with ``controls.setJobManagerType`` once it is
     imported, as in RIOS. It must
 
-    - yield exactly one result for every tile of ``job.plan``, in any order;
+    - yield exactly one result for every tile of ``spec.plan``, in any order;
     - give each tile a fresh copy of ``other_args``, and bring the changed attributes back in
-      ``TileResult.other_args`` (:class:`rios_batch.otherargs.ChangeDetector`);
+      ``TileResult.other_args`` (:class:`rios_batch.compute.otherargs.ChangeDetector`);
     - let errors of a tile out as they are;
     - have stopped everything it started when the generator is closed, whatever the reason.
 
@@ -50,13 +51,13 @@ class JobManager(ABC):
         """Return how many tiles are computed at a time; the tile plan follows it. Checked before anything is read."""
         return self.numThreads
 
-    def adopt(self, job: TileJob, other_args: Any) -> TileJob:
-        """Return the job that is to be run: with the tile plan of an earlier run, if it is resumed."""
+    def adopt(self, spec: RunSpec, other_args: Any) -> RunSpec:
+        """Return the spec that is to be run: with the tile plan of an earlier run, if it is resumed."""
         del other_args
-        return job
+        return spec
 
     @abstractmethod
-    def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
+    def run_tiles(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
         """Run all tiles; see the class."""
 
     @classmethod
@@ -71,7 +72,7 @@ class JobManager(ABC):
 
 
 # Imported when it is asked for: boto3 takes a quarter of a second, which a script on one machine need not spend.
-_LAZY = {"AWSBatch": "rios_batch.jobmanagers.awsbatch"}
+_LAZY = {"AWSBatch": "rios_batch.awsbatch.manager"}
 
 
 def getAvailableJobManagerTypes() -> list[str]:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import cloudpickle
 
+from rios_batch.compute.otherargs import ChangeDetector, pickle_or_none
+from rios_batch.compute.tile import TileRunner, process_name
 from rios_batch.errors import RiosBatchError, UnloadableJobError, UserFunctionError
-from rios_batch.jobmanagers import parcel
-from rios_batch.otherargs import ChangeDetector, pickle_or_none
-from rios_batch.raster.cloud import apply_cloud_options
-from rios_batch.raster.gdalapi import be_one_of, ensure_exceptions
-from rios_batch.tile import TileRunner, process_name
+from rios_batch.gdalapi import ensure_exceptions, limit_gdal_resources
+from rios_batch.jobmanagers import shared_memory_pipe
+from rios_batch.read.network import apply_cloud_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
     from multiprocessing.process import BaseProcess
 
-    from rios_batch.jobspec import TileJob, TileResult
-    from rios_batch.plan import Tile
+    from rios_batch.model.spec import RunSpec
+    from rios_batch.model.tileresult import TileResult
+    from rios_batch.model.tiles import Tile
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 _STOP_SECONDS = 5.0  # a worker that is inside a system call gets this long before it is killed
@@ -38,14 +39,14 @@ class WorkOrder:
 
     Attributes
     ----------
-    job, other_args : pickled.
+    spec, other_args : pickled.
     num_workers : how many share the machine.
     place : where they run, for records and messages; empty on the person's own machine.
-    input_paths : where inputs lie for workers there, by the path that the job says.
-    cloud_options : GDAL's settings for the buckets of inputs (:func:`rios_batch.raster.cloud.cloud_options`).
+    input_paths : where inputs lie for workers there, by the path that the spec says.
+    cloud_options : GDAL's settings for the buckets of inputs (:func:`rios_batch.read.network.cloud_options`).
     """
 
-    job: bytes
+    spec: bytes
     other_args: bytes
     num_workers: int
     place: str = ""
@@ -136,7 +137,7 @@ class Child:
     def receive(self) -> TileResult | TileFailure | None:
         """Return the worker's reply, or None if it died."""
         try:
-            reply: TileResult | TileFailure = parcel.receive(self.connection)
+            reply: TileResult | TileFailure = shared_memory_pipe.receive(self.connection)
         except (EOFError, OSError):
             self._process.join()
             return None
@@ -172,20 +173,20 @@ def _serve(connection: Connection, inherited: Sequence[Connection], order: WorkO
     ensure_exceptions()
     with contextlib.suppress(*gone):
         try:
-            tile_job: TileJob = cloudpickle.loads(order.job)
+            spec: RunSpec = cloudpickle.loads(order.spec)
             detector = ChangeDetector(order.other_args)
         except Exception as error:  # noqa: BLE001 - a module is missing, say; main raises it for the first tile
             _refuse_tiles(connection, error)
             return
-        tile_job = tile_job.with_inputs_at(order.input_paths)
+        spec = spec.with_inputs_at(order.input_paths)
         apply_cloud_options(order.cloud_options)
-        be_one_of(order.num_workers, tile_job.input_cache_bytes)
-        runner = TileRunner(tile_job, order.worker_name, stopped=lambda: os.getppid() != main)
+        limit_gdal_resources(order.num_workers, spec.input_cache_bytes)
+        runner = TileRunner(spec, order.worker_name, stopped=lambda: os.getppid() != main)
         while True:
             reply = _run(runner, detector, connection.recv())
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()  # the worker ends by a signal, which would lose what the function printed
-            parcel.send(connection, reply)
+            shared_memory_pipe.send(connection, reply)
 
 
 def _refuse_tiles(connection: Connection, error: Exception) -> None:
@@ -197,7 +198,7 @@ def _refuse_tiles(connection: Connection, error: Exception) -> None:
     )
     while True:
         connection.recv()
-        parcel.send(connection, reply)
+        shared_memory_pipe.send(connection, reply)
 
 
 def keep_freed_memory() -> None:

@@ -9,16 +9,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rios_batch.compute.otherargs import ChangeDetector
+from rios_batch.compute.tile import TileRunner
 from rios_batch.jobmanagers.base import JobManager, TileQueue
 from rios_batch.jobmanagers.pickling import dump_other_args
-from rios_batch.otherargs import ChangeDetector
-from rios_batch.tile import TileRunner
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from rios_batch.jobspec import TileJob, TileResult
-    from rios_batch.plan import Tile
+    from rios_batch.model.spec import RunSpec
+    from rios_batch.model.tileresult import TileResult
+    from rios_batch.model.tiles import Tile
 
 
 class InProcess(JobManager):
@@ -27,9 +28,9 @@ class InProcess(JobManager):
     jobMgrType = "in-process"
     shares_other_args = True
 
-    def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
-        with contextlib.closing(TileRunner(job, "the main process")) as runner:
-            for tile in job.plan:
+    def run_tiles(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
+        with contextlib.closing(TileRunner(spec, "the main process")) as runner:
+            for tile in spec.plan:
                 yield runner.run(tile, other_args)
 
 
@@ -38,9 +39,9 @@ class Threads(JobManager):
 
     jobMgrType = "threads"
 
-    def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
-        queue = TileQueue(job.plan, self.numThreads)
-        worker = _ThreadWorker(job, dump_other_args(other_args))
+    def run_tiles(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
+        queue = TileQueue(spec.plan, self.numThreads)
+        worker = _ThreadWorker(spec, dump_other_args(other_args))
         running: set[Future[TileResult]] = set()
         with ThreadPoolExecutor(self.numThreads, thread_name_prefix="rios_batch") as executor:
             try:
@@ -61,9 +62,9 @@ class Threads(JobManager):
 class _ThreadWorker:
     """What every thread of the pool shares, and its own runner for each thread."""
 
-    def __init__(self, job: TileJob, other_args: bytes) -> None:
+    def __init__(self, spec: RunSpec, other_args: bytes) -> None:
         self.stop = threading.Event()
-        self._job, self._other_args = job, other_args
+        self._spec, self._other_args = spec, other_args
         self._own = threading.local()
         self._runners: list[TileRunner] = []
 
@@ -74,7 +75,7 @@ class _ThreadWorker:
     def run(self, tile: Tile) -> TileResult:
         if not hasattr(self._own, "runner"):
             name = threading.current_thread().name
-            self._own.runner = TileRunner(self._job, name, self.stop.is_set)
+            self._own.runner = TileRunner(self._spec, name, self.stop.is_set)
             self._own.detector = ChangeDetector(self._other_args)
             self._runners.append(self._own.runner)
         detector: ChangeDetector = self._own.detector

@@ -1,4 +1,4 @@
-"""Pickling a job for another process: the user's own modules travel by value."""
+"""Pickling a run for another process: the user's own modules travel by value."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
+from rios_batch.compute.otherargs import attributes_of, pickle_or_none
 from rios_batch.errors import PicklingFailedError
-from rios_batch.otherargs import attributes_of, pickle_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-    from rios_batch.jobspec import TileJob
+    from rios_batch.model.spec import RunSpec
 
 _OWN_PACKAGE = __name__.partition(".")[0]
 
 
-def dump_job(job: TileJob, *, same_machine: bool = False) -> bytes:
-    """Pickle a job.
+def dump_spec(spec: RunSpec, *, same_machine: bool = False) -> bytes:
+    """Pickle a run.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ def dump_job(job: TileJob, *, same_machine: bool = False) -> bytes:
     """
     try:
         with _local_modules_by_value():
-            return bytes(cloudpickle.dumps(job))
+            return bytes(cloudpickle.dumps(spec))
     except Exception as error:
         if same_machine:
             with contextlib.suppress(Exception):
-                return bytes(cloudpickle.dumps(job))
-        name = getattr(job.function, "__qualname__", repr(job.function))
+                return bytes(cloudpickle.dumps(spec))
+        name = getattr(spec.function, "__qualname__", repr(spec.function))
         raise PicklingFailedError(
             f"the function {name} cannot be sent to another process: {error}; "
             "open files, datasets and locks inside the function, or use setJobManagerType('threads')"

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 from rios_batch.errors import JobMgrError, WorkerLostError
 from rios_batch.jobmanagers.base import JobManager, TileQueue
 from rios_batch.jobmanagers.children import Child, TileFailure, WorkOrder
-from rios_batch.jobmanagers.pickling import dump_job, dump_other_args
+from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from rios_batch.jobspec import TileJob, TileResult
-    from rios_batch.plan import Tile
+    from rios_batch.model.spec import RunSpec
+    from rios_batch.model.tileresult import TileResult
+    from rios_batch.model.tiles import Tile
 
 # macOS's system libraries do not survive a fork; there scripts need the usual guard.
 _CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
@@ -37,19 +38,19 @@ class Processes(JobManager):
 
     jobMgrType = "multiprocessing"
 
-    def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
+    def run_tiles(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
         if multiprocessing.current_process().daemon:
             raise JobMgrError(
                 "'multiprocessing' cannot start workers inside a worker process (of this or another pool); "
                 "use setJobManagerType('threads') there, or one thread"
             )
-        queue = TileQueue(job.plan, self.numThreads)
+        queue = TileQueue(spec.plan, self.numThreads)
         pool = _Pool(
-            WorkOrder(dump_job(job, same_machine=True), dump_other_args(other_args), self.numThreads)
+            WorkOrder(dump_spec(spec, same_machine=True), dump_other_args(other_args), self.numThreads)
         )
         losses: Counter[int] = Counter()
         try:
-            for _ in range(min(self.numThreads, len(job.plan))):
+            for _ in range(min(self.numThreads, len(spec.plan))):
                 pool.start_worker()
             while not queue.all_finished:
                 pool.hand_out(queue)

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from rios_batch.aws import exports
-from rios_batch.aws.exports import StackExports, load_exports, read_exports
+from rios_batch.aws.exports import StackOutputs, load_exports, read_exports
 from rios_batch.contract import CONTRACT_VERSION, StackOutput
 from rios_batch.errors import JobMgrError, StackExportsError
 
@@ -39,7 +39,7 @@ def description(status: str = "CREATE_COMPLETE", outputs: dict[str, str] = OUTPU
 
 
 def test_outputs_become_names_and_numbers() -> None:
-    exports = StackExports.from_outputs("RiosBatch", OUTPUTS)
+    exports = StackOutputs.from_outputs("RiosBatch", OUTPUTS)
     assert exports.worker_queue == "the BatchProcessingJobQueueName"
     assert exports.main_definition == "the BatchProcessingJobDefinitionMainName"
     assert (exports.worker_vcpus, exports.max_vcpus, exports.main_memory_mib) == (2, 128, 8192)
@@ -47,13 +47,13 @@ def test_outputs_become_names_and_numbers() -> None:
 
 @pytest.mark.parametrize("key", StackOutput)
 def test_each_output_is_read(key: StackOutput) -> None:
-    exports = StackExports.from_outputs("RiosBatch", OUTPUTS)
+    exports = StackOutputs.from_outputs("RiosBatch", OUTPUTS)
     other = "77" if key in NUMBERS else "another"
     if key is StackOutput.CONTRACT:
         with pytest.raises(StackExportsError, match="follows contract 77"):
-            StackExports.from_outputs("RiosBatch", {**OUTPUTS, key.value: other})
+            StackOutputs.from_outputs("RiosBatch", {**OUTPUTS, key.value: other})
     else:
-        assert StackExports.from_outputs("RiosBatch", {**OUTPUTS, key.value: other}) != exports
+        assert StackOutputs.from_outputs("RiosBatch", {**OUTPUTS, key.value: other}) != exports
 
 
 @pytest.mark.parametrize("key", StackOutput)
@@ -65,28 +65,28 @@ def test_missing_output_is_named(key: StackOutput, value: str | None) -> None:
     with pytest.raises(
         StackExportsError, match=rf"stack RiosBatch has no output {key.value};.*deploy it again"
     ):
-        StackExports.from_outputs("RiosBatch", outputs)
+        StackOutputs.from_outputs("RiosBatch", outputs)
 
 
 def test_several_missing_outputs_are_named_together() -> None:
     with pytest.raises(StackExportsError, match=r"no output BatchProcessingJobQueueName, .*ContractVersion"):
-        StackExports.from_outputs("RiosBatch", {})
+        StackOutputs.from_outputs("RiosBatch", {})
 
 
 def test_number_that_is_none_is_an_error() -> None:
     with pytest.raises(StackExportsError, match="output BatchVCPUS of stack RiosBatch is 'two', not a whole"):
-        StackExports.from_outputs("RiosBatch", {**OUTPUTS, "BatchVCPUS": "two"})
+        StackOutputs.from_outputs("RiosBatch", {**OUTPUTS, "BatchVCPUS": "two"})
 
 
 def test_unknown_outputs_are_no_trouble() -> None:
-    assert StackExports.from_outputs("RiosBatch", {**OUTPUTS, "Other": "x"}).worker_vcpus == 2
+    assert StackOutputs.from_outputs("RiosBatch", {**OUTPUTS, "Other": "x"}).worker_vcpus == 2
 
 
 @pytest.mark.parametrize(
     "status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"]
 )
 def test_stack_at_rest_can_be_used(status: str) -> None:
-    assert StackExports.from_description(description(status)).stack_name == "RiosBatch"
+    assert StackOutputs.from_description(description(status)).stack_name == "RiosBatch"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_stack_at_rest_can_be_used(status: str) -> None:
 )
 def test_stack_that_changes_or_failed_cannot(status: str, cure: str) -> None:
     with pytest.raises(StackExportsError, match=f"its status is {status}: .*{cure}"):
-        StackExports.from_description(description(status))
+        StackOutputs.from_description(description(status))
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rios_batch import __version__
-from rios_batch.aws.exports import StackExports
+from rios_batch.aws.exports import StackOutputs
+from rios_batch.awsbatch.configuration import WorkerConfig, parse_command
 from rios_batch.contract import StackOutput, export_name
-from rios_batch.workerconfig import WorkerConfig, parse_command
 
 if TYPE_CHECKING:
     from tests.cdk.conftest import Assembly
@@ -24,7 +24,7 @@ def stack(request: pytest.FixtureRequest, assembly: Assembly) -> Stack:
 
 
 def test_outputs_parse(stack: Stack) -> None:
-    StackExports.from_outputs("Any", stack.outputs())
+    StackOutputs.from_outputs("Any", stack.outputs())
 
 
 def test_outputs_are_those_of_the_contract(stack: Stack) -> None:
@@ -39,7 +39,7 @@ def test_every_output_is_exported_under_its_name(assembly: Assembly, name: str) 
 
 
 def test_outputs_name_the_resources(default: Stack) -> None:
-    exports = StackExports.from_outputs("RiosBatch", default.outputs())
+    exports = StackOutputs.from_outputs("RiosBatch", default.outputs())
     assert exports.worker_queue == default.named("AWS::Batch::JobQueue", "Workers/")[0].lower()
     assert exports.main_queue == default.named("AWS::Batch::JobQueue", "Mains/")[0].lower()
     for job, name in [
@@ -61,7 +61,7 @@ def test_outputs_name_the_resources(default: Stack) -> None:
 
 
 def test_sizes_are_those_of_the_settings(everything: Stack) -> None:
-    exports = StackExports.from_outputs("Everything", everything.outputs())
+    exports = StackOutputs.from_outputs("Everything", everything.outputs())
     assert (exports.worker_vcpus, exports.worker_memory_mib, exports.max_vcpus) == (4, 12_000, 64)
     assert (exports.main_vcpus, exports.main_memory_mib) == (2, 6144)
 
@@ -80,7 +80,7 @@ def test_workers_command_parses(stack: Stack) -> None:
 
 def test_workers_environment_and_that_of_a_run_parse(stack: Stack) -> None:
     env, command = worker(stack)
-    exports = StackExports.from_outputs("Any", stack.outputs())
+    exports = StackOutputs.from_outputs("Any", stack.outputs())
     submitted = WorkerConfig(
         bucket=exports.bucket,
         region="us-west-2",

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rios_batch.awsbatch.configuration import WorkerConfig, parse_command
 from rios_batch.contract import WORKER_COMMAND, Env
 from rios_batch.errors import ParameterError, WorkerConfigError
-from rios_batch.workerconfig import WorkerConfig, parse_command
 
 CONFIG = WorkerConfig(
     bucket="exchange",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from rios_batch.jobspec import Array
+    from rios_batch.model.spec import Array
 
 RANDOM = np.random.default_rng(11)
 LEFT = RANDOM.integers(1, 200, (1, 60, 80), np.uint8)

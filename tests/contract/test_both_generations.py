@@ -15,7 +15,7 @@ from osgeo import gdal
 
 from rios_batch import applier, rioserrors
 from rios_batch.errors import ParameterError, UserFunctionError, WorkerExceptionError
-from rios_batch.raster.gdalapi import gdal_exceptions
+from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.readerinfo import ReaderInfo
 from tests.support import make_raster, read_raster
 

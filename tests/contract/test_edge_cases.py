@@ -10,13 +10,13 @@ from osgeo import gdal
 
 from rios_batch import applier
 from rios_batch.errors import TypeConversionError
-from rios_batch.raster.gdalapi import GDAL_TYPES, gdal_version
+from rios_batch.gdalapi import GDAL_TYPES, gdal_version
 from tests.support import make_raster, ramp, read_raster
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rios_batch.jobspec import Array
+    from rios_batch.model.spec import Array
 
 # Blocks that are encoded apart and put together, some of them left out if they are nodata; and one writer.
 TILED = ["TILED=YES", "BLOCKXSIZE=16", "BLOCKYSIZE=16", "COMPRESS=DEFLATE"]

@@ -12,11 +12,11 @@ from osgeo import gdal
 
 from rios_batch import applier, pixelgrid
 from rios_batch.errors import TypeConversionError
-from rios_batch.raster.gdalapi import GDAL_TYPES, gdal_exceptions, same_projection
+from rios_batch.gdalapi import GDAL_TYPES, gdal_exceptions, same_projection
 from tests.support import make_raster, ramp, read_metadata, read_raster, utm_wkt
 
 if TYPE_CHECKING:
-    from rios_batch.jobspec import Array
+    from rios_batch.model.spec import Array
 
 NODATA = 5
 NAMES = ["water", "wood"]

@@ -21,6 +21,8 @@ import numpy as np
 import pytest
 
 from rios_batch import applier
+from rios_batch.compute.otherargs import ChangeDetector
+from rios_batch.compute.tile import TileRunner
 from rios_batch.errors import (
     ArrayShapeError,
     JobMgrError,
@@ -37,15 +39,14 @@ from rios_batch.errors import (
 from rios_batch.jobmanagers import JobManager, processes
 from rios_batch.jobmanagers.base import getJobManagerClassByType
 from rios_batch.jobmanagers.pickling import dump_other_args
-from rios_batch.otherargs import ChangeDetector
-from rios_batch.tile import TileRunner
 from tests.support import make_raster, read_metadata, read_raster, run_script, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from rios_batch.applier import ApplierReturn
-    from rios_batch.jobspec import Array, TileJob, TileResult
+    from rios_batch.model.spec import Array, RunSpec
+    from rios_batch.model.tileresult import TileResult
 
 
 class BackToFront(JobManager):
@@ -53,7 +54,7 @@ class BackToFront(JobManager):
 
     jobMgrType = "back-to-front"  # noqa: N815 - RIOS's name
 
-    def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
+    def run_tiles(self, job: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
         detector = ChangeDetector(dump_other_args(other_args))
         runner = TileRunner(job, "back-to-front")
         for tile in reversed(list(job.plan)):

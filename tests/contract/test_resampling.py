@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from osgeo import gdal
 
 from rios_batch import applier, pixelgrid, rioserrors
-from rios_batch.raster.gdalapi import GDAL_TYPES
-from rios_batch.raster.sources import describe
-from rios_batch.raster.warp import RESAMPLE_METHODS, SOURCE_EXTRA_PX, plan_warp, scale_of
+from rios_batch.gdalapi import GDAL_TYPES
+from rios_batch.read.facts import describe
+from rios_batch.read.warp import RESAMPLE_METHODS, SOURCE_EXTRA_PX, plan_warp, scale_of
 from tests.support import DEMO_BANDS, make_raster, ramp, utm_wkt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from rios_batch.jobspec import Array
+    from rios_batch.model.spec import Array
     from rios_batch.pixelgrid import PixelGridDefn
 
 NODATA = -9999

@@ -16,14 +16,14 @@ import pytest
 from osgeo import gdal, ogr, osr
 
 from rios_batch import applier, pixelgrid
-from rios_batch.raster.gdalapi import gdal_exceptions
+from rios_batch.gdalapi import gdal_exceptions
 from tests.support import ORIGIN, PIXEL_M, make_raster, ramp, read_raster, utm_wkt
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rios_batch.applier import ApplierControls, ApplierReturn
-    from rios_batch.jobspec import Array
+    from rios_batch.model.spec import Array
 
 WINDOW = (32, 16)  # columns, rows
 TILE = (64, 48)

@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from osgeo import gdal, ogr, osr
 
 from rios_batch import applier, rioserrors
-from rios_batch.grid import PixelWindow
-from rios_batch.inputs import InputPlan
+from rios_batch.gdalapi import gdal_exceptions
+from rios_batch.model.grid import PixelWindow
 from rios_batch.pixelgrid import PixelGridDefn
-from rios_batch.raster.gdalapi import gdal_exceptions
-from rios_batch.raster.vectors import CHUNK_PX, Rasterizer
+from rios_batch.plan.inputs import InputPlan
+from rios_batch.read.vectors import CHUNK_PX, Rasterizer
 from tests.support import utm_wkt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from rios_batch.jobspec import Array
+    from rios_batch.model.spec import Array
 
 # Three columns and two rows of chunks of 30 m pixels.
 GRID = PixelGridDefn((499_980.0, 30.0, 0.0, 4_400_010.0, 0.0, -30.0), 400, 700, utm_wkt())

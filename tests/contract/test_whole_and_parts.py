@@ -14,7 +14,7 @@ from rios_batch import applier
 from tests.support import make_raster, ramp, read_raster
 
 if TYPE_CHECKING:
-    from rios_batch.jobspec import Array
+    from rios_batch.model.spec import Array
 
 ROWS, COLS = 45, 70
 NODATA = 7

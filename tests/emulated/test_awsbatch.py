@@ -21,10 +21,10 @@ import pytest
 from rios_batch import applier
 from rios_batch.aws.objects import UploadStoppedError
 from rios_batch.aws.queue import WorkQueue
-from rios_batch.aws.runs import Run
+from rios_batch.awsbatch import controller as attempt
+from rios_batch.awsbatch.runstore import RunStore
 from rios_batch.contract import ENV_STACK, StackOutput
 from rios_batch.errors import JobMgrError, ProcessCancelledError, RiosBatchError, StackExportsError
-from rios_batch.jobmanagers import attempt
 from tests.emulation.fixtures import clean_up, wait_for_jobs
 from tests.support import make_raster, read_raster, run_script, wait_until
 
@@ -345,7 +345,7 @@ def test_a_resume_that_is_interrupted_at_once_loses_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "put_job", interrupt)
+        patch.setattr(RunStore, "put_job", interrupt)
         with pytest.raises(KeyboardInterrupt):
             scene(function, resuming)
 

@@ -9,17 +9,17 @@ import pytest
 from osgeo import gdal
 
 from rios_batch import applier
-from rios_batch.jobmanagers import attempt
-from rios_batch.raster.gdalapi import gdal_exceptions
-from rios_batch.raster.localinputs import copy_local_inputs
+from rios_batch.awsbatch import controller as attempt
+from rios_batch.awsbatch.stagedinputs import copy_local_inputs
+from rios_batch.gdalapi import gdal_exceptions
 from tests.support import ORIGIN, PIXEL_M, make_raster, ramp, read_raster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from rios_batch.aws.runs import InputCopy
-    from rios_batch.jobspec import Array
+    from rios_batch.awsbatch.runstore import InputCopy
+    from rios_batch.model.spec import Array
 
 PIXELS = ramp(1, 96, 160)
 OVERVIEW, NODATA = 250, 251

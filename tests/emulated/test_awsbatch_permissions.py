@@ -18,6 +18,9 @@ from rios_batch import applier, cli
 from rios_batch.aws import scripts
 from rios_batch.aws.calls import CALLS, On, Role, actions
 from rios_batch.aws.jobs import WorkerJobs
+from rios_batch.awsbatch import controller as attempt
+from rios_batch.awsbatch.configuration import WorkerConfig
+from rios_batch.awsbatch.controller import RunController
 from rios_batch.errors import (
     DeniedError,
     ImageOpenError,
@@ -26,9 +29,6 @@ from rios_batch.errors import (
     RiosBatchError,
     S3DeniedError,
 )
-from rios_batch.jobmanagers import attempt
-from rios_batch.jobmanagers.attempt import Attempt
-from rios_batch.workerconfig import WorkerConfig
 from tests.emulated.guarded import MAPS, SCENES, STACK, Guarded
 from tests.emulation.fixtures import clean_up, leftovers, wait_for_jobs
 from tests.support import make_raster, read_raster, run_script
@@ -93,7 +93,7 @@ SCRIPT = """
     import numpy as np
     from rios_batch import applier
     from rios_batch.errors import RiosBatchError
-    from rios_batch.jobmanagers import attempt
+    from rios_batch.awsbatch import controller as attempt
     attempt.POLL_SECONDS, attempt.LEASE_SECONDS, attempt.EXPLAIN_SECONDS = 0.2, 10, 0.2
 
     here = os.path.dirname(os.path.abspath(__file__))
@@ -303,7 +303,7 @@ class Scenario:
 
     def begin_and_fail(self) -> None:
         """The same, and then something goes wrong."""
-        self.monkeypatch.setattr(Attempt, "_explain", fail_once_submitted)
+        self.monkeypatch.setattr(RunController, "_explain", fail_once_submitted)
         with pytest.raises(JobMgrError, match="^something went wrong$"):
             self.begin()
 
@@ -381,7 +381,7 @@ class Scenario:
 HURRIED = """
 import sys
 from rios_batch import worker
-from rios_batch.jobmanagers import supervisor
+from rios_batch.awsbatch import supervisor
 supervisor.LONGEST_WAIT_SECONDS, supervisor._RETRY_SECONDS = 1, 0
 sys.exit(worker.main([]))
 """
@@ -398,7 +398,7 @@ class Hurried:
         return self.client.submit_job(**{**request, "containerOverrides": overrides})
 
 
-def fail_once_submitted(attempt: Attempt, _now: float) -> None:
+def fail_once_submitted(attempt: RunController, _now: float) -> None:
     if attempt._jobs.submitted:
         raise JobMgrError("something went wrong")
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from rios_batch import applier
+from rios_batch.awsbatch import controller as attempt
+from rios_batch.awsbatch import manager as awsbatch
+from rios_batch.awsbatch.versions import versions
 from rios_batch.contract import StackOutput
 from rios_batch.errors import JobMgrError, OutputError, StackExportsError, VersionMismatchError
-from rios_batch.jobmanagers import attempt, awsbatch
-from rios_batch.jobmanagers.versions import versions
 from tests.emulation.cloud import Emulator
 from tests.emulation.fixtures import leftovers, pushed_tags, wait_for_jobs
 from tests.support import make_raster, read_raster

@@ -29,9 +29,9 @@ Spoiled:
 In pytest the fixture ``cloud`` of `tests.emulation.fixtures` has the stack deployed. By hand:
 ``python -m tests.emulation.server --port 5000``.
 
-Where things are: `cloud` is the tests' side; in the server `frontdoor` stands before moto and sees every
+Where things are: `cloud` is the tests' side; in the server `middleware` stands before moto and sees every
 request (`recognise`, `permissions`), `batch` with `runners` and `attempts` lives the jobs, `cloudformation`
-with `resources` and `customresources` the stacks, `queues` is SQS, `control` answers to `cloud`, and `guardian`
+with `resources` and `customresources` the stacks, `queues` is SQS, `control` answers to `cloud`, and `reaper`
 ends what a killed server leaves.
 """
 

@@ -11,13 +11,13 @@ from tests.emulation.records import Job
 
 if TYPE_CHECKING:
     from tests.emulation.batch import Machines
-    from tests.emulation.frontdoor import FrontDoor
+    from tests.emulation.middleware import Middleware
 
 
 class Control:
     """Answers to the names below; each is a method ``on_NAME`` with keyword arguments."""
 
-    def connect(self, door: FrontDoor, machines: Machines) -> None:
+    def connect(self, door: Middleware, machines: Machines) -> None:
         """Learn what there is to control."""
         self._door, self._machines = door, machines
 

@@ -65,7 +65,7 @@ def cloud(shared_cloud: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
 @pytest.fixture
 def quick_cloud(cloud: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     """Give the emulated AWS, and a main that looks often and has leases as short as they may be."""
-    from rios_batch.jobmanagers import attempt  # noqa: PLC0415 - loads GDAL
+    from rios_batch.awsbatch import controller as attempt  # noqa: PLC0415 - loads GDAL
 
     monkeypatch.setattr(attempt, "POLL_SECONDS", 0.2)
     monkeypatch.setattr(attempt, "STALL_SECONDS", 1.5)

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tests.emulation.guardian import Guardian
+    from tests.emulation.reaper import Reaper
 
 _ROOT = Path(__file__).resolve().parents[2]
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
@@ -90,11 +90,11 @@ class ProcessRunner:
 
     Parameters
     ----------
-    guardian : ends processes that outlive the server.
+    reaper : ends processes that outlive the server.
     """
 
-    def __init__(self, guardian: Guardian) -> None:
-        self._guardian = guardian
+    def __init__(self, reaper: Reaper) -> None:
+        self._guardian = reaper
 
     def start(self, task: Task, output: Callable[[str], None]) -> Running:
         if not task.command:
@@ -132,10 +132,10 @@ class _Process:
         process: subprocess.Popen[bytes],
         folder: Path,
         output: Callable[[str], None],
-        guardian: Guardian,
+        reaper: Reaper,
     ) -> None:
         self.handle = str(process.pid)
-        self._process, self._folder, self._guardian = process, folder, guardian
+        self._process, self._folder, self._guardian = process, folder, reaper
         assert process.stdout is not None
         self._output = _Output(process.stdout, output)
 
@@ -167,13 +167,13 @@ class ContainerRunner:
 
     Parameters
     ----------
-    guardian : removes containers that outlive the server.
+    reaper : removes containers that outlive the server.
     images : local images for those of the job definitions, where the name is another.
     docker : the command.
     """
 
-    def __init__(self, guardian: Guardian, *, images: Mapping[str, str], docker: str = "docker") -> None:
-        self._guardian, self._images, self._docker = guardian, images, docker
+    def __init__(self, reaper: Reaper, *, images: Mapping[str, str], docker: str = "docker") -> None:
+        self._guardian, self._images, self._docker = reaper, images, docker
 
     def start(self, task: Task, output: Callable[[str], None]) -> Running:
         image = self._images.get(task.image, task.image)
@@ -204,11 +204,11 @@ class _Container:
         process: subprocess.Popen[bytes],
         name: str,
         output: Callable[[str], None],
-        guardian: Guardian,
+        reaper: Reaper,
         docker: str,
     ) -> None:
         self.handle = name
-        self._process, self._guardian, self._docker = process, guardian, docker
+        self._process, self._guardian, self._docker = process, reaper, docker
         assert process.stdout is not None
         self._output = _Output(process.stdout, output)
 

@@ -26,8 +26,8 @@ from tests.emulation import batch, cloudformation, queues, resources
 from tests.emulation.batch import Machines
 from tests.emulation.control import Control
 from tests.emulation.environment import aws_environment
-from tests.emulation.frontdoor import FrontDoor
-from tests.emulation.guardian import Guardian
+from tests.emulation.middleware import Middleware
+from tests.emulation.reaper import Reaper
 from tests.emulation.runners import ContainerRunner, ProcessRunner
 
 if TYPE_CHECKING:
@@ -50,20 +50,20 @@ class _Dispatcher(DomainDispatcherApplication):
 def main(argv: Sequence[str] | None = None) -> None:
     options = _arguments().parse_args(argv)
     logging.basicConfig(level=logging.WARNING)
-    guardian = Guardian()
+    reaper = Reaper()
     folder = tempfile.mkdtemp(prefix="rios-batch-emulation-")
-    guardian.watch("folder", folder)
+    reaper.watch("folder", folder)
     tempfile.tempdir = folder
     control = Control()
-    door = FrontDoor(_Dispatcher(create_backend_app), control)
+    door = Middleware(_Dispatcher(create_backend_app), control)
     server = make_server(options.host, options.port, door, threaded=True, request_handler=_Handler)
     port = server.server_address[1]
     in_containers = options.runner == "container"
     os.environ.update(aws_environment(f"http://127.0.0.1:{port}", options.region))
     machines = Machines(
-        runner=ContainerRunner(guardian, images=dict(options.image))
+        runner=ContainerRunner(reaper, images=dict(options.image))
         if in_containers
-        else ProcessRunner(guardian),
+        else ProcessRunner(reaper),
         environment=aws_environment(f"http://127.0.0.1:{port}", options.region),
         grace_s=options.grace_seconds,
         logs_lock=door.service_lock("logs"),
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         pass
     finally:
         batch.end_all_jobs()
-        guardian.finish()
+        reaper.finish()
 
 
 def _stop_with_parent(server: Any) -> None:

@@ -16,9 +16,9 @@ from osgeo import gdal
 
 from rios_batch import applier
 from rios_batch.errors import OutputError
-from rios_batch.grid import PixelGridDefn
-from rios_batch.plan import BlockGrid
-from rios_batch.raster.outputs import ASSEMBLED_CODECS, choose_format
+from rios_batch.model.grid import PixelGridDefn
+from rios_batch.model.tiles import BlockGrid
+from rios_batch.plan.outputs import ASSEMBLED_CODECS, choose_format
 from tests.support import ORIGIN, PIXEL_M, files_below, make_raster, read_raster, utm_wkt
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from osgeo import gdal
 
 from rios_batch import applier
 from rios_batch.errors import ImageOpenError, MissingFileError, ParameterError
-from rios_batch.preparation import prepare
-from rios_batch.raster.cloud import apply_cloud_options, cloud_options, gdal_name, is_remote
-from rios_batch.raster.sources import describe
+from rios_batch.plan.prepare import prepare
+from rios_batch.read.facts import describe
+from rios_batch.read.network import apply_cloud_options, cloud_options, gdal_name, is_remote
 from tests.s3server import DENIED, ON_LOOPBACK, SLOW_DOWN, make_bucket
 from tests.support import make_raster, ramp, run_script
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rios_batch.aws.objects import Bucket
-    from rios_batch.jobspec import TileJob
+    from rios_batch.model.spec import RunSpec
     from tests.s3server import S3Server
 
 pytestmark = ON_LOOPBACK
@@ -81,7 +81,7 @@ def run(image: str, out: Path, **settings: Any) -> list[str]:
     return names
 
 
-def job_for(*images: str) -> TileJob:
+def job_for(*images: str) -> RunSpec:
     infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
     infiles.images = list(images)
     controls = applier.ApplierControls()
@@ -166,7 +166,7 @@ def test_neighbouring_blocks_come_with_one_request(
     script = """
         import sys
         from osgeo import gdal
-        from rios_batch.raster.sources import open_raster
+        from rios_batch.read.facts import open_raster
 
         gdal.UseExceptions()
         dataset = open_raster(sys.argv[1])

@@ -10,8 +10,7 @@ from osgeo import gdal
 
 from rios_batch import applier
 from rios_batch.errors import MissingFileError, TypeConversionError, UserFunctionError
-from rios_batch.pixelgrid import pixelGridFromFile
-from rios_batch.raster.gdalapi import (
+from rios_batch.gdalapi import (
     GDAL_TYPES,
     MemoryFolder,
     dataset_stamps,
@@ -21,6 +20,7 @@ from rios_batch.raster.gdalapi import (
     nodata_or_none,
     same_projection,
 )
+from rios_batch.pixelgrid import pixelGridFromFile
 from tests.support import make_raster, ramp, utm_wkt
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import pytest
 from osgeo import gdal
 
 from rios_batch import applier
-from rios_batch.aws.runs import InputCopy
+from rios_batch.awsbatch import stagedinputs as localinputs
+from rios_batch.awsbatch.runstore import InputCopy
+from rios_batch.awsbatch.stagedinputs import copy_local_inputs, paths_on_worker
 from rios_batch.errors import ParameterError, S3Error
-from rios_batch.preparation import prepare
-from rios_batch.raster import localinputs
-from rios_batch.raster.localinputs import copy_local_inputs, paths_on_worker
+from rios_batch.plan.prepare import prepare
 from tests.s3server import DENIED, ON_LOOPBACK
 from tests.support import make_raster, ramp
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rios_batch.aws.objects import Bucket
-    from rios_batch.jobspec import TileJob
+    from rios_batch.model.spec import RunSpec
     from tests.s3server import S3Server
 
 pytestmark = ON_LOOPBACK
 PIXELS = ramp(1, 60, 70)
 
 
-def job_for(*names: str | list[str]) -> TileJob:
+def job_for(*names: str | list[str]) -> RunSpec:
     infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
     for number, name in enumerate(names):
         setattr(infiles, f"input{number}", name)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from osgeo import gdal
 
 from rios_batch.errors import OutputError, ParameterError
-from rios_batch.plan import BlockGrid
-from rios_batch.raster.outputs import (
+from rios_batch.model.tiles import BlockGrid
+from rios_batch.plan.outputs import (
     ASSEMBLED_CODECS,
     DEFAULT_CREATION_OPTIONS,
     choose_format,

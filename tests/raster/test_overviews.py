@@ -18,13 +18,13 @@ from osgeo import gdal
 from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
 
 from rios_batch import applier
-from rios_batch.creationoptions import CreationOptions
+from rios_batch.encode.overviews import METHODS_WITHIN_TILES, CoarseOverviews, decimate
 from rios_batch.errors import OutputError, ParameterError
-from rios_batch.jobspec import OutputSpec
-from rios_batch.plan import BlockGrid, plan_tiles
-from rios_batch.preparation import prepare
-from rios_batch.pyramid import Pyramid
-from rios_batch.raster.overviews import METHODS_WITHIN_TILES, Summit, decimate
+from rios_batch.model.creationoptions import CreationOptions
+from rios_batch.model.pyramid import Pyramid
+from rios_batch.model.spec import OutputSpec
+from rios_batch.model.tiles import BlockGrid, plan_tiles
+from rios_batch.plan.prepare import prepare
 from tests.support import files_below, make_raster, ramp, read_raster
 
 if TYPE_CHECKING:
@@ -323,7 +323,7 @@ def test_without_room_for_the_overviews_it_is_said_where(
     )  # fmt: skip
 
     with pytest.raises((OSError, OutputError), match=message):
-        Summit(output, 4, (4, 8), (2, 28, 26), "uint32", tmp_path if folder else None)
+        CoarseOverviews(output, 4, (4, 8), (2, 28, 26), "uint32", tmp_path if folder else None)
 
 
 # -- the plan
@@ -510,6 +510,6 @@ def test_where_tiles_have_all_overviews_workers_hand_over_nothing_more(tmp_path:
     settings["setOverviewLevels"] = [2, 4]
     with_two = copy_with_overviews(tmp_path, ramp(1, 512, 512), **settings)
 
-    summits = 4 * 128 * 128 * 2
+    coarse_levels = 4 * 128 * 128 * 2
     sizes = [sum(tile.bytes_out for tile in result.tiles) for result in (with_one, with_two)]
-    assert sizes[1] - sizes[0] == summits
+    assert sizes[1] - sizes[0] == coarse_levels

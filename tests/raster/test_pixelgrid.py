@@ -7,8 +7,8 @@ import pytest
 from osgeo import osr
 
 from rios_batch.errors import GridError, IntersectionError, ResampleNeededError
-from rios_batch.grid import Extent
-from rios_batch.grid import PixelGridDefn as PlainGrid
+from rios_batch.model.grid import Extent
+from rios_batch.model.grid import PixelGridDefn as PlainGrid
 from rios_batch.pixelgrid import (
     BOUNDS_FROM_REFERENCE,
     INTERSECTION,
@@ -17,7 +17,7 @@ from rios_batch.pixelgrid import (
     findCommonRegion,
     pixelGridFromFile,
 )
-from rios_batch.raster.extents import reprojected
+from rios_batch.read.extents import reprojected
 from tests.support import make_raster, ramp, utm_wkt
 
 if TYPE_CHECKING:

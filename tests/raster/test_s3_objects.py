@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 
 from rios_batch.aws.objects import MIB, Bucket, make_s3_client
 from rios_batch.errors import MissingObjectError, S3Error
-from rios_batch.jobspec import Blob
+from rios_batch.model.blobs import Blob
 from tests.s3server import ON_LOOPBACK, SLOW_DOWN, unfinished_uploads
 
 if TYPE_CHECKING:

@@ -12,22 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from osgeo import gdal
 from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
+from tests.blob_store import BucketBlobStore
 
 from rios_batch import applier
+from rios_batch.assemble.parts import PartStream
+from rios_batch.assemble.s3sinks import MultipartAssembler
+from rios_batch.assemble.sinks import GeoTiffAssembler, open_sink
 from rios_batch.aws.objects import MIB, MOST_PARTS
-from rios_batch.creationoptions import CreationOptions
+from rios_batch.encode.blocks import tile_sink
 from rios_batch.errors import OutputError, ParameterError, RiosBatchError
-from rios_batch.geotiff import EncodedBlocks
-from rios_batch.grid import PixelGridDefn
-from rios_batch.jobspec import Blob, Layout, OutputSpec, StoredBlocks, TileOutput
-from rios_batch.plan import BlockGrid, TilePlan
-from rios_batch.pyramid import Pyramid
-from rios_batch.raster.encode import tile_sink
-from rios_batch.raster.parts import PartStream
-from rios_batch.raster.s3sinks import MultipartAssembler
-from rios_batch.raster.sinks import GeoTiffAssembler, open_sink
+from rios_batch.model.blobs import Blob, StoredBlocks
+from rios_batch.model.creationoptions import CreationOptions
+from rios_batch.model.geotiff import EncodedBlocks
+from rios_batch.model.grid import PixelGridDefn
+from rios_batch.model.pyramid import Pyramid
+from rios_batch.model.spec import Layout, OutputSpec
+from rios_batch.model.tileresult import TileOutput
+from rios_batch.model.tiles import BlockGrid, TilePlan
 from tests.s3server import DENIED, ON_LOOPBACK, unfinished_uploads
-from tests.shelf import BucketShelf
 from tests.support import files_below, make_raster, ramp, read_raster, run_script, utm_wkt
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rios_batch.aws.objects import Bucket
-    from rios_batch.protocols import RasterSink
+    from rios_batch.model.protocols import RasterSink
     from tests.s3server import S3Server
     from tests.support import Array
 
@@ -95,7 +97,7 @@ class Raster:
             pyramid=self.pyramid,
         )
 
-    def write(self, sink: Any, output: OutputSpec, shelf: BucketShelf | None = None) -> None:
+    def write(self, sink: Any, output: OutputSpec, blob_store: BucketBlobStore | None = None) -> None:
         """Write all tiles, out of memory or out of S3."""
         pixels, layout = self.pixels, Layout("uint16", self.nbands)
         for index in range(self.ntiles):
@@ -104,15 +106,15 @@ class Raster:
             part.write(pixels[:, :, tile.window.col : tile.window.end_col], 0, 0)
             encoded = part.finish()
             assert isinstance(encoded.payload, EncodedBlocks)
-            if shelf is not None:
-                encoded = replace(encoded, payload=stored(shelf, encoded.payload))
+            if blob_store is not None:
+                encoded = replace(encoded, payload=stored(blob_store, encoded.payload))
             sink.write(tile, encoded)
 
 
-def stored(shelf: BucketShelf, blocks: EncodedBlocks) -> StoredBlocks:
+def stored(blob_store: BucketBlobStore, blocks: EncodedBlocks) -> StoredBlocks:
     # Another output's blocks may stand before and after in the same object.
-    blob = shelf.put(b"before" + blocks.data.tobytes() + b"after", start=6, size=blocks.nbytes)
-    return StoredBlocks(blob, blocks.byte_counts, shelf)
+    blob = blob_store.put(b"before" + blocks.data.tobytes() + b"after", start=6, size=blocks.nbytes)
+    return StoredBlocks(blob, blocks.byte_counts, blob_store)
 
 
 def info(path: str) -> Any:
@@ -143,7 +145,7 @@ def test_the_object_is_the_file_that_is_written_locally(
     local, remote = raster.output(str(tmp_path / "out.tif")), raster.output(f"s3://{bucket.name}/f/out.tif")
     for output in (local, remote):
         sink = raster.sink(output)
-        raster.write(sink, output, BucketShelf(bucket) if in_s3 and output is remote else None)
+        raster.write(sink, output, BucketBlobStore(bucket) if in_s3 and output is remote else None)
         sink.finish(())
         assert bucket.head("f/out.tif") is None
         sink.commit()
@@ -161,30 +163,32 @@ def test_the_object_is_the_file_that_is_written_locally(
 
 
 def test_small_tiles_are_merged_and_only_the_head_and_the_rest_pass_through_main(bucket: Bucket) -> None:
-    shelf, raster = BucketShelf(bucket), OF_SMALL_TILES
+    blob_store, raster = BucketBlobStore(bucket), OF_SMALL_TILES
     output = raster.output(f"s3://{bucket.name}/out.tif")
     sink = open_sink(output, raster.grid)
     assert isinstance(sink, MultipartAssembler)
 
-    raster.write(sink, output, shelf)
-    assert len(shelf.merged) == 1  # 15.8 MB: 5.2 MB are part 1, 8.4 MB were merged, the rest is still to come
+    raster.write(sink, output, blob_store)
+    assert (
+        len(blob_store.merged) == 1
+    )  # 15.8 MB: 5.2 MB are part 1, 8.4 MB were merged, the rest is still to come
     sink.finish(())
     sink.commit()
 
-    assert sink.relayed_bytes == shelf.read_bytes < 2 * SMALLEST
+    assert sink.relayed_bytes == blob_store.read_bytes < 2 * SMALLEST
 
 
 def test_large_tiles_are_copied_from_s3_to_s3_as_they_come(bucket: Bucket, s3_server: S3Server) -> None:
-    shelf, raster = BucketShelf(bucket), OF_LARGE_TILES
+    blob_store, raster = BucketBlobStore(bucket), OF_LARGE_TILES
     output = raster.output(f"s3://{bucket.name}/out.tif")
     sink = open_sink(output, raster.grid)
     assert isinstance(sink, MultipartAssembler)
 
-    raster.write(sink, output, shelf)
+    raster.write(sink, output, blob_store)
     sink.finish(())
     sink.commit()
 
-    assert shelf.merged == [2]  # what the first lost to part 1 left it too small to be a part of its own
+    assert blob_store.merged == [2]  # what the first lost to part 1 left it too small to be a part of its own
     assert sum(bool(request.copied_etag) for request in s3_server.requests) == 2
     assert sink.relayed_bytes <= SMALLEST
     sent = [r.nbytes for r in s3_server.requests if r.method == "PUT" and r.path.endswith("/out.tif")]
@@ -204,7 +208,7 @@ def test_tiles_in_memory_are_sent_in_few_parts(bucket: Bucket, s3_server: S3Serv
 
 
 def test_tiles_in_memory_and_in_s3_may_be_mixed(bucket: Bucket) -> None:
-    shelf, raster = BucketShelf(bucket), OF_SMALL_TILES
+    blob_store, raster = BucketBlobStore(bucket), OF_SMALL_TILES
     output = raster.output(f"s3://{bucket.name}/out.tif")
     sink = open_sink(output, raster.grid)
 
@@ -212,7 +216,7 @@ def test_tiles_in_memory_and_in_s3_may_be_mixed(bucket: Bucket) -> None:
         def write(self, tile: Any, part: TileOutput) -> None:
             assert isinstance(part.payload, EncodedBlocks)
             if tile.index % 3 == 0:
-                part = replace(part, payload=stored(shelf, part.payload))
+                part = replace(part, payload=stored(blob_store, part.payload))
             sink.write(tile, part)
 
     raster.write(Mixer(), output)
@@ -240,25 +244,27 @@ import sys, tracemalloc
 import numpy as np
 from osgeo import gdal
 from rios_batch.aws.objects import Bucket
-from rios_batch.jobspec import Layout, StoredBlocks, TileOutput
-from rios_batch.raster.sinks import open_sink
+from rios_batch.model.spec import Layout
+from rios_batch.model.blobs import StoredBlocks
+from rios_batch.model.tileresult import TileOutput
+from rios_batch.assemble.sinks import open_sink
 from tests.raster.test_s3_outputs import Raster
-from tests.shelf import BucketShelf
+from tests.blob_store import BucketBlobStore
 
 gdal.UseExceptions()
 raster = Raster(384, int(sys.argv[2]), options=("TILED=YES", "BLOCKXSIZE=384", "BLOCKYSIZE=384"))
 bucket = Bucket(sys.argv[1])
-shelf = BucketShelf(bucket)
+blob_store = BucketBlobStore(bucket)
 output = raster.output(f"s3://{bucket.name}/out.tif")
 tracemalloc.start()
 sink = open_sink(output, raster.grid)
-blob = shelf.put(bytes(2 * 384 * 384))
-blocks = StoredBlocks(blob, np.array([blob.size], np.uint64), shelf)
+blob = blob_store.put(bytes(2 * 384 * 384))
+blocks = StoredBlocks(blob, np.array([blob.size], np.uint64), blob_store)
 for index in range(raster.ntiles):
     sink.write(raster.plan.tile(index), TileOutput(Layout("uint16", 1), blocks))
 sink.finish(())
 sink.commit()
-assert sink.relayed_bytes == shelf.read_bytes
+assert sink.relayed_bytes == blob_store.read_bytes
 print(sink.relayed_bytes, tracemalloc.get_traced_memory()[1], bucket.head("out.tif").size)
 """
 
@@ -280,7 +286,7 @@ def test_what_passes_through_main_and_its_memory_do_not_grow_with_the_number_of_
 
 
 def test_no_block_is_decoded_and_none_encoded_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    shelf, raster = BucketShelf(bucket), OF_SMALL_TILES
+    blob_store, raster = BucketBlobStore(bucket), OF_SMALL_TILES
     output = raster.output(f"s3://{bucket.name}/out.tif")
     sink = open_sink(output, raster.grid)
     tiles: list[tuple[Any, TileOutput]] = []
@@ -289,7 +295,7 @@ def test_no_block_is_decoded_and_none_encoded_again(bucket: Bucket, monkeypatch:
         def write(self, tile: Any, part: TileOutput) -> None:
             tiles.append((tile, part))
 
-    raster.write(Collector(), output, shelf)
+    raster.write(Collector(), output, blob_store)
     for method in ("ReadAsArray", "WriteArray", "ReadRaster", "WriteRaster"):
         for kind in (gdal.Dataset, gdal.Band):
             monkeypatch.delattr(kind, method, raising=False)
@@ -325,7 +331,7 @@ def test_an_older_object_stays_until_commit_and_abort_leaves_nothing_else(
     bucket.put("out.tif", b"old")
     output = raster.output(f"s3://{bucket.name}/out.tif")
     sink = open_sink(output, raster.grid)
-    raster.write(sink, output, BucketShelf(bucket))
+    raster.write(sink, output, BucketBlobStore(bucket))
     sink.finish(())
     assert bucket.get("out.tif") == b"old"
 
@@ -366,10 +372,10 @@ def test_an_output_without_any_tile_is_refused(bucket: Bucket) -> None:
 
 
 def test_a_blob_that_was_replaced_meanwhile_is_an_error_and_nothing_appears(bucket: Bucket) -> None:
-    raster, shelf = OF_SMALL_TILES, BucketShelf(bucket)
+    raster, blob_store = OF_SMALL_TILES, BucketBlobStore(bucket)
     output = raster.output(f"s3://{bucket.name}/out.tif")
     sink = open_sink(output, raster.grid)
-    raster.write(sink, output, shelf)
+    raster.write(sink, output, blob_store)
     bucket.put("blobs/29", b"another")
 
     with pytest.raises(OutputError, match=r"out\.tif' cannot be written: .*no longer what it was"):
@@ -384,10 +390,10 @@ def test_a_blob_is_copied_only_if_it_is_the_version_that_was_meant(
     bucket: Bucket, s3_server: S3Server
 ) -> None:
     # The emulator does not heed the condition, so all there is to see is that it was sent.
-    raster, shelf = OF_LARGE_TILES, BucketShelf(bucket)
+    raster, blob_store = OF_LARGE_TILES, BucketBlobStore(bucket)
     output = raster.output(f"s3://{bucket.name}/out.tif")
     sink = open_sink(output, raster.grid)
-    raster.write(sink, output, shelf)
+    raster.write(sink, output, blob_store)
     sink.finish(())
     sink.abort()
 
@@ -400,13 +406,13 @@ def test_a_blob_is_copied_only_if_it_is_the_version_that_was_meant(
 
 def test_a_blob_that_ends_past_its_object_is_found_before_the_file_appears(bucket: Bucket) -> None:
     # The emulator copies what there is, without a word; S3 itself refuses.
-    raster, shelf = OF_LARGE_TILES, BucketShelf(bucket)
+    raster, blob_store = OF_LARGE_TILES, BucketBlobStore(bucket)
     output = raster.output(f"s3://{bucket.name}/out.tif")
     sink = open_sink(output, raster.grid)
     counts = np.full(64, 2 * 256 * 256, np.uint64)
     for index in range(raster.ntiles):
-        blob = shelf.put(bytes(8 * MIB - (100 if index == 2 else 0)))
-        blocks = StoredBlocks(replace(blob, size=8 * MIB), counts, shelf)
+        blob = blob_store.put(bytes(8 * MIB - (100 if index == 2 else 0)))
+        blocks = StoredBlocks(replace(blob, size=8 * MIB), counts, blob_store)
         sink.write(raster.plan.tile(index), TileOutput(Layout("uint16", 1), blocks))
     sink.finish(())
 
@@ -421,7 +427,7 @@ def test_a_blob_that_ends_past_its_object_is_found_before_the_file_appears(bucke
 
 
 def test_a_merge_that_gives_another_size_is_refused(bucket: Bucket) -> None:
-    class Losing(BucketShelf):
+    class Losing(BucketBlobStore):
         def merge(self, blobs: Any) -> Any:
             return super().merge(blobs[1:])
 
@@ -453,7 +459,7 @@ def test_blocks_in_s3_make_a_local_file_too(bucket: Bucket, tmp_path: Path) -> N
     sink = open_sink(output, SMALL.grid)
     assert isinstance(sink, GeoTiffAssembler)
 
-    SMALL.write(sink, output, BucketShelf(bucket))
+    SMALL.write(sink, output, BucketBlobStore(bucket))
     sink.finish(())
     sink.commit()
 
@@ -655,7 +661,7 @@ class Merged:
         return Blob("bucket", "merged", "etag", 0, self.size)
 
 
-class CountingShelf:
+class CountingBlobStore:
     """Merges by adding sizes."""
 
     def read(self, blob: Blob) -> bytes:
@@ -669,10 +675,10 @@ class CountingShelf:
 @given(st.integers(1, 300), st.lists(st.integers(1, 60 * MIB), min_size=1, max_size=40), st.integers(1, 400))
 def test_parts_obey_s3s_rules_for_any_size(total_gib: int, sizes: list[int], times: int) -> None:
     most_bytes = max(total_gib * 2**30, sum(sizes) * times)
-    upload, shelf = CountingUpload(), CountingShelf()
+    upload, blob_store = CountingUpload(), CountingBlobStore()
     parts = PartStream(upload, lead_bytes=1000, most_bytes=most_bytes)  # type: ignore[arg-type]
     for size in sizes * times:
-        parts.add(Blob("bucket", "key", "etag", 0, size), shelf)
+        parts.add(Blob("bucket", "key", "etag", 0, size), blob_store)
     parts.finish()
 
     numbers = sorted(upload.sizes)

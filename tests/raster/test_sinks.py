@@ -10,14 +10,14 @@ import pytest
 from osgeo import gdal
 
 from rios_batch import applier
-from rios_batch.creationoptions import CreationOptions
+from rios_batch.assemble.sinks import GdalWriter, GeoTiffAssembler, open_sink
+from rios_batch.encode.blocks import tile_sink
 from rios_batch.errors import OutputError, ParameterError, RiosBatchError
-from rios_batch.geotiff import parse_tiled_tiff
-from rios_batch.grid import PixelGridDefn
-from rios_batch.jobspec import Layout, OutputSpec
-from rios_batch.plan import BlockGrid, TilePlan
-from rios_batch.raster.encode import tile_sink
-from rios_batch.raster.sinks import GdalWriter, GeoTiffAssembler, open_sink
+from rios_batch.model.creationoptions import CreationOptions
+from rios_batch.model.geotiff import parse_tiled_tiff
+from rios_batch.model.grid import PixelGridDefn
+from rios_batch.model.spec import Layout, OutputSpec
+from rios_batch.model.tiles import BlockGrid, TilePlan
 from tests.support import files_below, make_raster, ramp, read_raster
 
 if TYPE_CHECKING:

@@ -16,10 +16,11 @@ from rios_batch.errors import (
     ImageOpenError,
     MissingFileError,
 )
-from rios_batch.grid import PixelWindow
-from rios_batch.jobspec import InputFile, InputSpec, TileJob
-from rios_batch.plan import BlockGrid, plan_tiles
-from rios_batch.raster.sources import BlockReader, describe, is_vector, open_raster
+from rios_batch.model.grid import PixelWindow
+from rios_batch.model.spec import InputFile, InputSpec, RunSpec
+from rios_batch.model.tiles import BlockGrid, plan_tiles
+from rios_batch.read.facts import describe, is_vector, open_raster
+from rios_batch.read.sources import BlockReader
 from tests.support import ORIGIN, make_raster, ramp, utm_wkt
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def file_of(path: str, layers: Sequence[int] | None = None, col: int = 0, row: i
 
 def reader_of(*files: InputFile, overlap_px: int = 0, is_list: bool = False) -> BlockReader:
     grid = describe(files[0].path).grid
-    job = TileJob(
+    job = RunSpec(
         function=print,
         takes_other_args=False,
         inputs=(InputSpec("image", files, is_list=is_list),),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rios_batch.assemble.staging import StagedFile, explained
 from rios_batch.errors import OutputError
-from rios_batch.raster.staging import StagedFile, explained
 from tests.support import files_below
 
 

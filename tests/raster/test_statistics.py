@@ -12,22 +12,22 @@ import pytest
 from osgeo import gdal
 
 from rios_batch import applier
-from rios_batch.bandstats import TileStatistics
-from rios_batch.creationoptions import CreationOptions
+from rios_batch.assemble.bandinfo import describe
 from rios_batch.errors import ThematicError
-from rios_batch.grid import PixelWindow
-from rios_batch.jobspec import Layout, OutputSpec, StatisticsSpec
-from rios_batch.raster.bandinfo import describe
-from rios_batch.raster.gdalapi import MemoryFolder, gdal_exceptions, gdal_type, memory_file
-from rios_batch.statitems import finished, longest
+from rios_batch.gdalapi import MemoryFolder, gdal_exceptions, gdal_type, memory_file
+from rios_batch.model.creationoptions import CreationOptions
+from rios_batch.model.grid import PixelWindow
+from rios_batch.model.spec import Layout, OutputSpec, StatisticsSpec
+from rios_batch.model.statistics import TileStatistics
+from rios_batch.model.statitems import finished, longest
 from tests.support import make_raster
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from rios_batch.jobspec import Array
-    from rios_batch.statitems import BandStatistics
+    from rios_batch.model.spec import Array
+    from rios_batch.model.statitems import BandStatistics
 
 SCENE = np.random.default_rng(11).integers(0, 240, (2, 150, 170)).astype(np.uint8)
 

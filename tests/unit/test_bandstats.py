@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rios_batch.bandstats import PartialStatistics, TileStatistics, merged
-from rios_batch.finehistogram import FLOAT_SPAN, MOST_INTEGER_BINS, float_key
-from rios_batch.grid import PixelWindow
-from rios_batch.jobspec import Layout, StatisticsSpec
+from rios_batch.model.grid import PixelWindow
+from rios_batch.model.histogram import FLOAT_SPAN, MOST_INTEGER_BINS, float_key
+from rios_batch.model.spec import Layout, StatisticsSpec
+from rios_batch.model.statistics import PartialStatistics, TileStatistics, merged
 
 Array = NDArray[Any]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rios_batch.colourtables import KINDS, colour_entries
+from rios_batch.model.colourtables import KINDS, colour_entries
 
 
 @pytest.mark.parametrize("kind", KINDS)

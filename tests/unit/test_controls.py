@@ -10,7 +10,7 @@ from rios_batch import applier
 from rios_batch.controls import ApplierControls
 from rios_batch.cuiprogress import SilentProgress
 from rios_batch.errors import ColorTableGenerationError, ParameterError
-from rios_batch.grid import PixelGridDefn
+from rios_batch.model.grid import PixelGridDefn
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rios_batch.creationoptions import CreationOptions, defaults_from
+from rios_batch.model.creationoptions import CreationOptions, defaults_from
 
 OPTIONS = CreationOptions(("compress=DEFLATE", "TILED=yes", "COMPRESS=LZW"))
 

@@ -5,7 +5,9 @@ import pickle
 
 import pytest
 
-from rios_batch import errors, geotiff, rioserrors, tile
+from rios_batch import errors, rioserrors
+from rios_batch.compute import tile
+from rios_batch.model import geotiff
 
 CLASSES = [cls for cls in vars(errors).values() if inspect.isclass(cls) and issubclass(cls, Exception)] + [
     geotiff.TiffFormatError,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rios_batch.finehistogram import (
+from rios_batch.model.histogram import (
     FLOAT_SPAN,
     Histogram,
     float_exponent,

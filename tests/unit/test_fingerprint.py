@@ -55,7 +55,7 @@ def make(offset):
         outputs.y = [inner(v) for v in inputs.x] + used
     return function
 
-from rios_batch.jobmanagers.fingerprint import function_digest
+from rios_batch.awsbatch.fingerprint import function_digest
 print(function_digest(make(7)))
 """
 HELPER = "def twice(x):\n    return 2 * x\n"

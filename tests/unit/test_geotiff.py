@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rios_batch import geotiff
-from rios_batch.geotiff import (
+from rios_batch.model import geotiff
+from rios_batch.model.geotiff import (
     TILE_BYTE_COUNTS,
     TILE_OFFSETS,
     BlockLayout,

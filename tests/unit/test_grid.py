@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rios_batch.errors import GridError, IntersectionError, ParameterError, ResampleNeededError
-from rios_batch.grid import (
+from rios_batch.model.grid import (
     BOUNDS_FROM_REFERENCE,
     INTERSECTION,
     LATTICE_TOLERANCE_PX,

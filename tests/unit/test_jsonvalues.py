@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rios_batch.awsbatch.jsonvalues import ArrayPile, decode_value, encode_value, read_arrays
 from rios_batch.errors import ParameterError
-from rios_batch.jsonvalues import ArrayPile, decode_value, encode_value, read_arrays
 
 
 def there_and_back(value: Any) -> Any:

@@ -12,10 +12,10 @@ import pytest
 
 from rios_batch.associations import OtherInputs
 from rios_batch.errors import ParameterError, PicklingFailedError
-from rios_batch.grid import PixelGridDefn
-from rios_batch.jobmanagers.pickling import dump_job, dump_other_args
-from rios_batch.jobspec import TileJob
-from rios_batch.plan import BlockGrid, plan_tiles
+from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
+from rios_batch.model.grid import PixelGridDefn
+from rios_batch.model.spec import RunSpec
+from rios_batch.model.tiles import BlockGrid, plan_tiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 GRID = PixelGridDefn((0.0, 1.0, 0.0, 0.0, 0.0, -1.0), 4, 4)
 
 
-def job_of(function: Any) -> TileJob:
-    return TileJob(
+def job_of(function: Any) -> RunSpec:
+    return RunSpec(
         function=function,
         takes_other_args=False,
         inputs=(),
@@ -55,7 +55,7 @@ SENDER = """
     import sys
     sys.path.insert(0, "beside")
     import helpers, numpy
-    from rios_batch.jobmanagers.pickling import dump_job, dump_other_args
+    from rios_batch.jobmanagers.pickling import dump_spec, dump_other_args
     from tests.unit.test_pickling import job_of
     from rios_batch.associations import OtherInputs
     import cloudpickle
@@ -63,7 +63,7 @@ SENDER = """
     def user_function(x):
         return helpers.scale(x) + numpy.int64(100)
 
-    open("job.pkl", "wb").write(dump_job(job_of(user_function)))
+    open("job.pkl", "wb").write(dump_spec(job_of(user_function)))
     open("other.pkl", "wb").write(dump_other_args(OtherInputs(scaler=helpers.Scaler(5))))
     # What was registered for one dump must not change how others pickle.
     print(cloudpickle.list_registry_pickle_by_value())
@@ -103,7 +103,7 @@ def test_functions_of_installed_packages_and_the_standard_library_travel_by_refe
     import hypothesis.strategies as installed  # noqa: PLC0415
 
     for function in (standard.dedent, installed.integers, plan_tiles):
-        pickled = dump_job(job_of(function))
+        pickled = dump_spec(job_of(function))
         assert cloudpickle.loads(pickled).function is function
         assert len(pickled) < 2000
 
@@ -111,7 +111,7 @@ def test_functions_of_installed_packages_and_the_standard_library_travel_by_refe
 def test_a_job_comes_out_as_it_went_in() -> None:
     job = job_of(lambda x: x + 1)
 
-    again = cloudpickle.loads(dump_job(job))
+    again = cloudpickle.loads(dump_spec(job))
 
     assert (again.grid, again.plan, again.overlap_px) == (job.grid, job.plan, job.overlap_px)
     assert again.function(1) == 2
@@ -127,7 +127,7 @@ def test_a_function_that_holds_something_unpicklable_is_named_with_the_cure() ->
     with pytest.raises(
         PicklingFailedError, match=r"careful cannot be sent.*setJobManagerType\('threads'\)"
     ) as caught:
-        dump_job(job_of(careful))
+        dump_spec(job_of(careful))
     assert isinstance(caught.value.__cause__, TypeError)
     assert cloudpickle.list_registry_pickle_by_value() == set()
 

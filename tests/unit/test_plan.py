@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rios_batch.errors import ParameterError
-from rios_batch.plan import (
+from rios_batch.model.tiles import (
     LARGEST_TIFF_BLOCK_PX,
     LARGEST_TILE_PX,
     LARGEST_UNIT_PX,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rios_batch.grid import PixelGridDefn
-from rios_batch.jobspec import InputFile
-from rios_batch.plan import BlockGrid
+from rios_batch.model.grid import PixelGridDefn
+from rios_batch.model.spec import InputFile
+from rios_batch.model.tiles import BlockGrid
 from rios_batch.readerinfo import Coord, ReaderInfo
 
 # 25 columns x 13 rows of 10 x 20 m in windows of 10 x 10: 3 x 2 blocks, cut at the right and the bottom.

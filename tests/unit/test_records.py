@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rios_batch.bandstats import PartialStatistics, TileStatistics
-from rios_batch.geotiff import EncodedBlocks
-from rios_batch.grid import PixelWindow
-from rios_batch.jobspec import Layout, StatisticsSpec, TileOutput, TileRecord
-from rios_batch.records import (
+from rios_batch.awsbatch.records import (
     Failure,
     RecordError,
     decode_head,
     encode_tile,
     head_size,
 )
+from rios_batch.model.geotiff import EncodedBlocks
+from rios_batch.model.grid import PixelWindow
+from rios_batch.model.spec import Layout, StatisticsSpec
+from rios_batch.model.statistics import PartialStatistics, TileStatistics
+from rios_batch.model.tileresult import TileOutput, TileRecord
 
 Array = NDArray[Any]
 

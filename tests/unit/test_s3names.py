@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rios_batch.errors import ParameterError
-from rios_batch.s3names import S3Name
+from rios_batch.model.s3names import S3Name
 
 
 def test_a_name_is_bucket_and_key_and_back() -> None:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rios_batch.bandstats import TileStatistics
-from rios_batch.creationoptions import CreationOptions
-from rios_batch.grid import PixelWindow
-from rios_batch.jobspec import Layout, OutputSpec, StatisticsSpec
-from rios_batch.statitems import finished, longest
+from rios_batch.model.creationoptions import CreationOptions
+from rios_batch.model.grid import PixelWindow
+from rios_batch.model.spec import Layout, OutputSpec, StatisticsSpec
+from rios_batch.model.statistics import TileStatistics
+from rios_batch.model.statitems import finished, longest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

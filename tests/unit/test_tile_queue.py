@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from rios_batch.errors import JobMgrError
 from rios_batch.jobmanagers import JobManager, getAvailableJobManagerTypes, getJobManagerClassByType
 from rios_batch.jobmanagers.base import AHEAD_PER_WORKER, MAX_AHEAD_BYTES, TileQueue
-from rios_batch.plan import BlockGrid, Tile, TilePlan
+from rios_batch.model.tiles import BlockGrid, Tile, TilePlan
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from rios_batch.jobspec import TileJob, TileResult
+    from rios_batch.model.spec import RunSpec
+    from rios_batch.model.tileresult import TileResult
 
 
 def queue_of(ntiles: int, max_ahead: int) -> TileQueue:
@@ -113,7 +114,7 @@ def test_a_scripts_own_manager_is_found_by_name_as_soon_as_it_is_defined() -> No
     class Mine(JobManager):
         jobMgrType = "mine"  # noqa: N815 - RIOS's name
 
-        def run_tiles(self, job: TileJob, other_args: Any) -> Generator[TileResult, None, None]:
+        def run_tiles(self, job: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
             raise NotImplementedError
 
     class MineToo(Mine):

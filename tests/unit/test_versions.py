@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rios_batch.jobmanagers.versions import mismatch, versions
+from rios_batch.awsbatch.versions import mismatch, versions
 
 HERE = {"Python": "3.11.2", "rios_batch": "0.2.0", "cloudpickle": "3.1.2", "numpy": "1.24.2", "GDAL": "3.6.2"}
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from rios_batch.awsbatch.messages import ComputeTile, MergeBlobs, Work, decode_work, encode_work
 from rios_batch.errors import RiosBatchError
-from rios_batch.work import ComputeTile, MergeBlobs, Work, decode_work, encode_work
 
 
 @pytest.mark.parametrize("work", [ComputeTile(0), ComputeTile(9999, again=True), MergeBlobs(2)], ids=str)

@@ -1,0 +1,1 @@
+"""From encoded blocks to one finished output, on disk or in S3."""

@@ -1,0 +1,72 @@
+"""What is known of an output only when all its pixels are: statistics, and the colour table that depends on them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from osgeo import gdal
+
+from rios_batch.model.colourtables import ENTRIES, colour_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rios_batch.model.spec import Layout, OutputSpec
+    from rios_batch.model.statitems import BandStatistics
+
+_HFA_LIMIT = 2**31  # GDAL keeps the bins' limits as 32-bit integers, and fails when it writes larger ones
+
+log = logging.getLogger("rios_batch")
+
+# Drivers that take a colour table without a word, and lose it.
+KEEP_NO_COLOURS = frozenset({"ENVI", "EHdr"})
+
+
+def describe(
+    dataset: gdal.Dataset, output: OutputSpec, layout: Layout, statistics: Sequence[BandStatistics]
+) -> None:
+    """Set the metadata and the colour table of each band of a dataset that is being written.
+
+    Parameters
+    ----------
+    statistics : one for each band, or none at all.
+    """
+    for number, band_statistics in enumerate(statistics, 1):
+        band = dataset.GetRasterBand(number)
+        for name, text in _items(output, band_statistics).items():
+            band.SetMetadataItem(name, text)
+    if output.colour_table is None or why_no_colours(output, layout):
+        return
+    for number in range(1, layout.nbands + 1):
+        highest = statistics[number - 1].highest if statistics else None
+        table = gdal.ColorTable()
+        for value, entry in enumerate(
+            colour_entries(output.colour_table, layout.dtype, highest, output.nodata)
+        ):
+            table.SetColorEntry(value, entry)
+        dataset.GetRasterBand(number).SetColorTable(table)
+
+
+def _items(output: OutputSpec, statistics: BandStatistics) -> dict[str, str]:
+    """Return the items of a band, without the histogram where HFA has no room for its limits."""
+    limits = [float(statistics.items.get(f"STATISTICS_HISTO{end}", 0)) for end in ("MIN", "MAX")]
+    if output.driver != "HFA" or all(abs(limit) < _HFA_LIMIT for limit in limits):
+        return dict(statistics.items)
+    log.warning("%s gets no histogram: HFA has none of values beyond 2**31", output.path)
+    return {name: text for name, text in statistics.items.items() if "_HISTO" not in name}
+
+
+def why_no_colours(output: OutputSpec, layout: Layout) -> str:
+    """Return why an output cannot have the colour table that it should have; empty if it can, or should not."""
+    if output.colour_table is None:
+        return ""
+    if layout.dtype not in ENTRIES:
+        return f"a colour table is for {' and '.join(ENTRIES)}, and {output.label} has {layout}"
+    if output.driver == "GTiff" and (output.creation_options.get("COMPRESS") or "").upper() == "JPEG":
+        return f"JPEG compresses colours, and the values of {output.label} are none"
+    if output.driver in KEEP_NO_COLOURS:
+        return f"the {output.driver} format keeps none"
+    if output.driver == "GTiff" and layout.nbands > 1:
+        return f"a TIFF with a colour table has one band, and {output.label} has {layout}"
+    return ""

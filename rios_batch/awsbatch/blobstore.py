@@ -1,0 +1,72 @@
+"""The encoded blocks of a run that lie in S3, for those who write outputs there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rios_batch.awsbatch.messages import MergeBlobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rios_batch.aws.queue import WorkQueue
+    from rios_batch.awsbatch.runstore import RunStore
+    from rios_batch.model.blobs import Blob
+
+
+class S3BlobStore:
+    """Reads blobs, and has workers merge them; the run's `rios_batch.model.protocols.BlobStore`.
+
+    Parameters
+    ----------
+    wait : lets a moment pass, in which `look` is called, or raises what has ended the run.
+    """
+
+    def __init__(self, run: RunStore, queue: WorkQueue, wait: Callable[[], None]) -> None:
+        self._run, self._queue, self._wait = run, queue, wait
+        self._asked = 0
+        self._pending: dict[int, MergeBlobs] = {}
+        self._merged: dict[int, Blob] = {}
+
+    @property
+    def pending(self) -> tuple[MergeBlobs, ...]:
+        """What workers have been asked for and have not done yet."""
+        return tuple(self._pending.values())
+
+    def read(self, blob: Blob) -> bytes:
+        """Fetch a blob."""
+        return self._run.bucket.read(blob)
+
+    def merge(self, blobs: Sequence[Blob]) -> _PendingMerge:
+        """Ask for blobs to be put end to end."""
+        work = MergeBlobs(self._asked)
+        self._asked += 1
+        self._run.put_merge(work.number, blobs)
+        self._pending[work.number] = work
+        self._queue.send([work])
+        return _PendingMerge(self, work.number)
+
+    def look(self) -> bool:
+        """See what has been merged since; say whether anything was."""
+        found = self._run.merged() if self._pending else {}
+        done = found.keys() & self._pending.keys()
+        for number in done:
+            self._merged[number] = found[number]
+            del self._pending[number]
+        return bool(done)
+
+    def wait_for(self, number: int) -> Blob:
+        """Wait until a merged blob is there."""
+        while number not in self._merged:
+            self._wait()
+        return self._merged[number]
+
+
+@dataclass(frozen=True)
+class _PendingMerge:
+    blob_store: S3BlobStore
+    number: int
+
+    def result(self) -> Blob:
+        return self.blob_store.wait_for(self.number)

@@ -1,0 +1,64 @@
+"""Main's own share of the work: the program that Batch starts elsewhere, started beside main."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rios_batch
+from rios_batch.contract import WORKER_MODULE
+from rios_batch.errors import WorkerLostError
+
+if TYPE_CHECKING:
+    from rios_batch.awsbatch.configuration import WorkerConfig
+
+_STARTS = 3
+_STOP_SECONDS = 6.0  # told to end, a worker takes less than five
+
+
+class LocalWorker:
+    """A worker process that lives as long as main."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
+        self._starts = 0
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._starts += 1
+        package_folder = str(Path(rios_batch.__file__).parents[1])
+        python_path = os.pathsep.join(filter(None, [package_folder, os.environ.get("PYTHONPATH", "")]))
+        return subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-m", WORKER_MODULE, "--with-main", str(os.getpid())],
+            env={**os.environ, **self._config.to_env(), "PYTHONPATH": python_path},
+            start_new_session=True,  # Ctrl-C is for main, which then ends it
+        )
+
+    def check(self) -> None:
+        """Start it again if it has ended.
+
+        Raises
+        ------
+        WorkerLostError : it has ended several times.
+        """
+        status = self._process.poll()
+        if status is None:
+            return
+        if self._starts >= _STARTS:
+            raise WorkerLostError(
+                f"main's own worker ended {_STARTS} times, the last time with status {status}; its messages are above. "
+                "If memory ran out, use setCoordinateOnly(True), or run main on a larger machine"
+            )
+        self._process = self._start()
+
+    def stop(self) -> None:
+        """End it; what it had leased goes back to the queue."""
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,171 @@
+# ruff: noqa: N815 - RIOS's names
+"""Tiles on AWS Batch: main hands them out through a queue, and takes what the workers leave in S3.
+
+Main is only a coordinator. Its own share of the work is done by a worker beside it, a process of the same program that
+Batch starts elsewhere; so a run finishes with or without Batch, which only makes it faster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import functools
+import hashlib
+import logging
+import os
+import pickle
+import secrets
+import shlex
+import sys
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from rios_batch.aws.cloud import Cloud
+from rios_batch.aws.faults import explained
+from rios_batch.aws.jobs import LARGEST_ARRAY
+from rios_batch.awsbatch.controller import RunController
+from rios_batch.awsbatch.fingerprint import check_same, fingerprints
+from rios_batch.awsbatch.runstore import RunStore, newest_run
+from rios_batch.awsbatch.versions import mismatch, versions
+from rios_batch.errors import JobMgrError, RiosBatchError, VersionMismatchError
+from rios_batch.jobmanagers.base import JobManager
+from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
+from rios_batch.model.s3names import SCHEME
+from rios_batch.model.tiles import TilePlan
+from rios_batch.read.network import cloud_options
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from rios_batch.model.spec import RunSpec
+    from rios_batch.model.tileresult import TileResult
+
+log = logging.getLogger("rios_batch")
+
+ENV_RESUME = "RIOS_AWSBATCH_RESUME"
+
+
+class AWSBatch(JobManager):
+    """``numThreads`` workers: one beside main, all others as one AWS Batch job."""
+
+    jobMgrType = "AWSBatch"
+
+    @functools.cached_property
+    def _cloud(self) -> Cloud:
+        return Cloud.connect()
+
+    @property
+    def num_processes(self) -> int:
+        """Return how many tiles are computed at a time.
+
+        Raises
+        ------
+        JobMgrError : the stack cannot be used, or so many workers are more than it may have.
+        """
+        exports = self._cloud.exports
+        most = min(LARGEST_ARRAY, exports.max_vcpus // exports.worker_vcpus) + 1
+        if self.numThreads > most:
+            raise JobMgrError(
+                f"{self.numThreads - 1} Batch workers of {exports.worker_vcpus} vCPUs are asked for; stack "
+                f"{exports.stack_name} may have {exports.max_vcpus} vCPUs, and an array job {LARGEST_ARRAY:,} workers: "
+                f"use at most setNumThreads({most}), or numComputeWorkers={most - 1}, or raise max_vcpus"
+            )
+        return (self.numThreads - self.options.coordinate_only) * exports.worker_vcpus
+
+    def adopt(self, spec: RunSpec, other_args: Any) -> RunSpec:
+        """Return the spec, with the tile plan of the run that it resumes.
+
+        Raises
+        ------
+        JobMgrError : the run to resume does not exist, or something has changed since.
+        """
+        self._fingerprints = fingerprints(spec, other_args)
+        with explained("the exchange bucket"):
+            resumed = self._run_to_resume(spec)
+            if resumed is None:
+                self._run = RunStore(self._cloud.bucket, new_run_id(spec))
+                return spec
+            self._run = RunStore(self._cloud.bucket, resumed)
+            description = self._run.description()
+            problem = mismatch(description["versions"], versions())
+            if problem:
+                raise VersionMismatchError(
+                    f"run {resumed} cannot be resumed, it was begun with other versions: {problem}"
+                )
+            check_same(description["fingerprints"], self._fingerprints, resumed)
+            self._run.forget_failures()
+        log.info("resuming run %s", resumed)
+        return replace(spec, plan=TilePlan.from_description(description["plan"]))
+
+    def _run_to_resume(self, spec: RunSpec) -> str | None:
+        if isinstance(self.options.resume, str):
+            from_environment = self.options.resume == os.environ.get(ENV_RESUME)
+            # A script may call apply several times; the run in the environment is one of these.
+            if from_environment and not self.options.resume.startswith(f"{_outputs_digest(spec)}-"):
+                return None
+            return self.options.resume
+        return newest_run(self._cloud.bucket, f"{_outputs_digest(spec)}-") if self.options.resume else None
+
+    def run_tiles(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
+        pickled = pickle.dumps({"spec": dump_spec(spec), "other_args": dump_other_args(other_args)})
+        description = {
+            "versions": versions(),
+            "plan": asdict(spec.plan),
+            "fingerprints": self._fingerprints,
+            "cloud_options": cloud_options(spec),
+        }
+        attempt = RunController(self._cloud, self._run, spec, self.numThreads, self.options)
+        with contextlib.closing(self._cloud):
+            try:
+                with explained(f"run {self._run.run_id}"):
+                    self._run.put_description(description)
+                    attempt.start(self._run.put_job(pickled))
+                    yield from attempt.results()
+            except BaseException:  # GeneratorExit too: an output could not be written
+                try:
+                    attempt.stop()
+                finally:
+                    self._keep_or_forget(len(spec.plan))
+                raise
+            attempt.stop()
+            self._forget()
+
+    def _forget(self) -> None:
+        try:
+            self._run.delete()
+        except Exception as error:  # noqa: BLE001 - what is left expires
+            log.warning("the data of run %s was not removed: %s", self._run.run_id, error)
+
+    def _keep_or_forget(self, ntiles: int) -> None:
+        """Say how to go on with a run that did not finish; one without finished tiles is of no use."""
+        try:
+            finished = sum(1 for _ in self._run.tiles())
+        except RiosBatchError as error:
+            log.warning("what is finished of run %s could not be found out: %s", self._run.run_id, error)
+            finished = -1
+        if finished == 0:
+            self._forget()
+            return
+        command = shlex.join([os.path.basename(sys.executable), *sys.argv])  # noqa: PTH119 - a name for a person
+        log.warning(
+            "%s of %d tiles are finished and kept; to go on from there (with the function as it is):\n    %s=%s %s",
+            finished if finished > 0 else "some",
+            ntiles,
+            ENV_RESUME,
+            self._run.run_id,
+            command,
+        )
+
+
+def new_run_id(spec: RunSpec) -> str:
+    """Return an id that no other run has; it begins with what tells the outputs and the time."""
+    return f"{_outputs_digest(spec)}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _outputs_digest(spec: RunSpec) -> str:
+    """Return what tells runs with these outputs from all others."""
+    names = [
+        output.path if output.path.startswith(SCHEME) else os.path.abspath(output.path)  # noqa: PTH100 - not resolved
+        for output in spec.outputs
+    ]
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:10]

@@ -1,0 +1,56 @@
+"""What a message of a run's queue asks a worker to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from rios_batch.errors import RiosBatchError
+
+
+@dataclass(frozen=True)
+class ComputeTile:
+    """Compute a tile and leave its record; ``again`` if the tile was asked for before."""
+
+    tile: int
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class MergeBlobs:
+    """Put blobs end to end into one object: what is too small to be a part of a multipart upload.
+
+    Which ones is written in the run's folder (`rios_batch.awsbatch.runstore.Run.put_merge`): there may be thousands.
+    """
+
+    number: int
+
+
+Work = ComputeTile | MergeBlobs
+
+
+def encode_work(work: Work) -> str:
+    """Return the text of a message."""
+    match work:
+        case ComputeTile(tile, again):
+            return json.dumps({"tile": tile, "again": again})
+        case MergeBlobs(number):
+            return json.dumps({"merge": number})
+
+
+def decode_work(text: str) -> Work:
+    """Read the text of a message.
+
+    Raises
+    ------
+    RiosBatchError : it is none of ours.
+    """
+    try:
+        match json.loads(text):
+            case {"tile": int(tile), "again": bool(again)}:
+                return ComputeTile(tile, again)
+            case {"merge": int(number)}:
+                return MergeBlobs(number)
+    except ValueError:
+        pass
+    raise RiosBatchError(f"the queue holds a message that is not of this run: {text[:100]!r}")

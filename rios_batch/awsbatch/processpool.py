@@ -1,0 +1,95 @@
+"""The child processes of a worker, and the handing of tiles to those that are idle."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from multiprocessing import get_context
+from typing import TYPE_CHECKING
+
+from rios_batch.jobmanagers.children import Child
+
+if TYPE_CHECKING:
+    from rios_batch.jobmanagers.children import TileFailure, WorkOrder
+    from rios_batch.model.tileresult import TileResult
+    from rios_batch.model.tiles import Tile
+
+# A process of its own forks the children: this one has threads, whose locks a fork would copy as they are.
+_CONTEXT = get_context("forkserver")
+
+
+class PoolDismissedError(Exception):
+    """The worker is being stopped; the tile was not computed."""
+
+
+class ChildDiedError(Exception):
+    """The tile ended its process; the message says by what. Another process has taken the place."""
+
+
+class NoProcessError(Exception):
+    """No process can be started in place of a dead one: there is no memory, say."""
+
+
+class ProcessPool:
+    """Computes tiles, one in each process. For use by many threads."""
+
+    def __init__(self, order: WorkOrder) -> None:
+        self._order = order
+        self._children: set[Child] = set()
+        self._idle: queue.SimpleQueue[Child | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._dismissed = False
+
+    def start(self) -> None:
+        """Start all processes."""
+        for _ in range(self._order.num_workers):
+            self._add()
+
+    def compute(self, tile: Tile) -> TileResult | TileFailure:
+        """Wait for an idle process and have it compute a tile.
+
+        Raises
+        ------
+        PoolDismissedError, ChildDiedError, NoProcessError : see there.
+        """
+        child = self._idle.get()
+        if child is None:
+            self._idle.put(None)  # for the next one who waits
+            raise PoolDismissedError
+        child.send(tile)
+        reply = child.receive()
+        if reply is not None:
+            self._idle.put(child)
+            return reply
+        cause = child.cause_of_death()
+        with self._lock:
+            if self._dismissed:
+                raise PoolDismissedError
+            self._children.remove(child)
+        child.join()
+        try:
+            self._add()
+        except (OSError, EOFError) as error:
+            raise NoProcessError(str(error)) from error
+        raise ChildDiedError(cause)
+
+    def dismiss(self) -> None:
+        """End all processes, whatever they do; those who wait for one get PoolDismissedError."""
+        with self._lock:
+            self._dismissed = True
+            for child in self._children:
+                child.terminate()
+        self._idle.put(None)
+
+    def join(self) -> None:
+        """Wait for the end of all processes."""
+        for child in self._children:
+            child.join()
+
+    def _add(self) -> None:
+        with self._lock:
+            if self._dismissed:
+                return
+            child = Child.start(_CONTEXT, self._order)
+            self._children.add(child)
+        self._idle.put(child)

@@ -1,0 +1,268 @@
+"""One worker: leases work from the run's queue, has child processes do it, and leaves the results in S3.
+
+The supervisor computes nothing itself, so it renews leases and answers signals whatever the user function does, and
+sees it when a child is killed. There are two slots (threads) for each child: while one slot's tile is computed, the
+other has the next lease ready, or uploads the last result.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+import cloudpickle
+
+from rios_batch.aws.queue import LONGEST_WAIT_SECONDS, QueueGoneError
+from rios_batch.awsbatch.leases import Leases
+from rios_batch.awsbatch.messages import ComputeTile, MergeBlobs
+from rios_batch.awsbatch.processpool import ChildDiedError, NoProcessError, PoolDismissedError, ProcessPool
+from rios_batch.awsbatch.records import Failure, encode_tile
+from rios_batch.errors import (
+    AWSUnavailableError,
+    DeniedError,
+    FileOpenError,
+    MissingFileError,
+    OutputError,
+    S3DeniedError,
+    S3Error,
+    UserFunctionError,
+    WorkerLostError,
+)
+from rios_batch.jobmanagers.children import TileFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rios_batch.aws.queue import Lease, WorkQueue
+    from rios_batch.awsbatch.runstore import RunStore
+    from rios_batch.jobmanagers.children import WorkOrder
+    from rios_batch.model.tileresult import TileRecord, TileResult
+    from rios_batch.model.tiles import TilePlan
+
+log = logging.getLogger("rios_batch")
+
+_LANES_PER_CHILD = 2
+MAX_FAILURES = 3
+# Spot returns and prefetched leases count too, so this is far above what bad luck explains.
+MAX_RECEIVED = 20
+_RETRY_SECONDS = 2
+# Trying again may help; anything else a user function or its result would do again.
+_WORTH_ANOTHER_TRY = (FileOpenError, OutputError, S3Error, WorkerLostError)
+# How long boto3's own tries may fail one after the other before a worker, or main, gives up.
+AWS_PATIENCE_SECONDS = 900.0
+_LOOK_AGAIN_SECONDS = 5.0
+
+
+class Terminated(BaseException):
+    """The worker was asked to end."""
+
+
+class Patience(Enum):
+    """When a worker leaves that finds nothing to do. Idle machines cost money, but leased work may come back."""
+
+    BRIEF = auto()
+    """After a minute: most workers."""
+    LAST = auto()
+    """When nothing is leased any more: one worker of the job, so that others' lost work is done without main."""
+    ENDLESS = auto()
+    """When the queue is gone: the worker beside main."""
+
+
+# Empty looks at the queue, of LONGEST_WAIT_SECONDS each; two because SQS counts only about right.
+_EMPTY_LOOKS = {Patience.BRIEF: 3, Patience.LAST: 2}
+
+
+class Supervisor:
+    """See the module.
+
+    Parameters
+    ----------
+    name : for messages and records, such as ``worker 3``.
+    on_tile : told of every tile that this worker was the first to finish, with the seconds from lease to record.
+    """
+
+    def __init__(
+        self,
+        run: RunStore,
+        work_queue: WorkQueue,
+        plan: TilePlan,
+        order: WorkOrder,
+        *,
+        name: str,
+        lease_seconds: int,
+        patience: Patience,
+        on_tile: Callable[[TileRecord, float], None],
+    ) -> None:
+        self._run, self._queue, self._plan = run, work_queue, plan
+        self._name, self._patience, self._on_tile = name, patience, on_tile
+        self._leases = Leases(work_queue, lease_seconds)
+        self._crew = ProcessPool(order)
+        self._lanes = _LANES_PER_CHILD * order.num_workers
+        self._free = threading.Semaphore(self._lanes)
+        self._denied: Exception | None = None
+
+    def work(self) -> None:
+        """Work until nothing is left; on any exception (Terminated) give the leases back first.
+
+        Raises
+        ------
+        DeniedError, S3DeniedError : the worker may not do what it has to.
+        """
+        self._crew.start()
+        with self._leases, ThreadPoolExecutor(self._lanes, "rios_batch slot") as executor:
+            try:
+                self._take_leases(executor)
+            finally:
+                self._crew.dismiss()
+        self._crew.join()
+
+    def _take_leases(self, executor: ThreadPoolExecutor) -> None:
+        empty_looks, answered_at = 0, time.monotonic()
+        while empty_looks < _EMPTY_LOOKS.get(self._patience, empty_looks + 1):
+            slots = self._wait_for_lanes()
+            leases: list[Lease] = []
+            try:
+                leases = self._leases.take(slots, LONGEST_WAIT_SECONDS)
+                empty_looks = empty_looks + 1 if not leases and self._is_idle(slots) else 0
+                answered_at = time.monotonic()
+            except QueueGoneError:
+                return
+            except AWSUnavailableError as error:
+                if time.monotonic() > answered_at + AWS_PATIENCE_SECONDS:
+                    raise
+                log.warning("%s goes on trying: %s", self._name, error)
+                time.sleep(_LOOK_AGAIN_SECONDS)
+            for lease in leases:
+                executor.submit(self._do, lease)
+            for _ in range(slots - len(leases)):
+                self._free.release()
+
+    def _wait_for_lanes(self) -> int:
+        """Wait until a slot is free; take all that are, and return their number."""
+        self._free.acquire()
+        if self._denied is not None:
+            raise self._denied
+        slots = 1
+        while self._free.acquire(blocking=False):
+            slots += 1
+        return slots
+
+    def _is_idle(self, free_lanes: int) -> bool:
+        if self._patience is Patience.LAST:
+            return self._queue.sizes() == (0, 0)
+        return free_lanes == self._lanes
+
+    # -- one slot
+
+    def _do(self, lease: Lease) -> None:
+        try:
+            match lease.work:
+                case ComputeTile():
+                    self._compute(lease, lease.work)
+                case MergeBlobs(number):
+                    self._merge(lease, number)
+        except (DeniedError, S3DeniedError) as error:
+            self._denied = error  # and would be denied again: the worker ends
+        except NoProcessError:
+            # Slots would wait for ever for a process that is not there, and hold their leases. Batch starts the worker
+            # anew, as after a Spot notice.
+            log.exception("%s cannot start another process, and ends", self._name)
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Exception:
+            # AWS is out of reach even for a failure's record. The lease lapses, and the work is done again.
+            log.exception("%s could not finish %s", self._name, lease.work)
+        finally:
+            self._leases.let_lapse(lease)
+            self._free.release()
+
+    def _compute(self, lease: Lease, work: ComputeTile) -> None:
+        if lease.received > MAX_RECEIVED:
+            self._give_up(lease, work.tile)
+            return
+        if (work.again or lease.received > 1) and self._run.has_tile(work.tile):
+            self._leases.finish(lease)
+            return
+        started = time.monotonic()
+        try:
+            reply = self._crew.compute(self._plan.tile(work.tile))
+        except PoolDismissedError:
+            self._leases.give_back(lease)
+            return
+        except ChildDiedError as death:
+            self._tile_failed(lease, work.tile, WorkerLostError(f"its process ended by {death}; {_ADVICE}"))
+            return
+        self._commit(lease, work.tile, reply, started)
+
+    def _commit(self, lease: Lease, index: int, reply: TileResult | TileFailure, started: float) -> None:
+        try:
+            result = reply.unwrap() if isinstance(reply, TileFailure) else reply
+            values = {
+                name: None if pickled is None else cloudpickle.loads(pickled)
+                for name, pickled in result.other_args.items()
+            }
+            won = self._run.commit_tile(index, encode_tile(result.record, result.outputs, values))
+        except S3DeniedError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - main raises it, SystemExit included
+            self._tile_failed(lease, index, error)
+            return
+        if won:
+            self._on_tile(result.record, time.monotonic() - started)
+        self._leases.finish(lease)
+
+    def _tile_failed(self, lease: Lease, index: int, error: BaseException) -> None:
+        stops_run = not isinstance(error, _WORTH_ANOTHER_TRY) or isinstance(error, MissingFileError)
+        self._run.put_failure(failure_of(error, index, self._name, stops_run=stops_run))
+        if stops_run or len(self._run.failures(index)) >= MAX_FAILURES:
+            self._leases.finish(lease)  # so that workers leave when main is no longer there to stop them
+        else:
+            self._leases.give_back(lease, _RETRY_SECONDS)
+
+    def _give_up(self, lease: Lease, index: int) -> None:
+        error = WorkerLostError(
+            f"tile {index} ({self._plan.tile(index).window}) was handed out {lease.received} times and nobody "
+            "finished it; whoever works on it seems to die, most likely because memory runs out"
+        )
+        self._run.put_failure(failure_of(error, index, self._name, stops_run=True))
+        self._leases.finish(lease)
+
+    def _merge(self, lease: Lease, number: int) -> None:
+        if merge_or_record(self._run, number, self._name, last_try=lease.received >= MAX_FAILURES):
+            self._leases.finish(lease)
+        else:
+            self._leases.give_back(lease, _RETRY_SECONDS)
+
+
+_ADVICE = "most likely memory ran out: use a smaller window or tile (setTileSize), or deploy with more memory"
+
+
+def merge_or_record(run: RunStore, number: int, worker: str, *, last_try: bool) -> bool:
+    """Do a merge, or leave a record of why it cannot be done; False if it should be tried again."""
+    try:
+        run.merge(number)
+    except S3DeniedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, main waits for this merge
+        run.put_failure(failure_of(error, None, worker, stops_run=last_try))
+        return last_try
+    return True
+
+
+def failure_of(error: BaseException, tile: int | None, worker: str, *, stops_run: bool) -> Failure:
+    """Return the record of an exception."""
+    user_error = error if isinstance(error, UserFunctionError) else None
+    return Failure(
+        tile=tile,
+        kind=f"{type(error).__module__}.{type(error).__qualname__}",
+        message=str(error),
+        worker=worker,
+        stops_run=stops_run,
+        exception_type=user_error.exception_type if user_error else "",
+        traceback_text=user_error.traceback_text if user_error else "",
+    )

@@ -1,0 +1,1 @@
+"""From arrays to TIFF blocks and overviews."""

@@ -1,0 +1,202 @@
+"""What a run is: all that a worker needs to know, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from rios_batch.model.s3names import SCHEME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rios_batch.model.creationoptions import CreationOptions
+    from rios_batch.model.grid import PixelGridDefn
+    from rios_batch.model.pyramid import Pyramid
+    from rios_batch.model.tiles import TilePlan
+
+    Array = NDArray[Any]
+    UserFunction = Callable[..., object]
+
+
+@dataclass(frozen=True)
+class Warp:
+    """How a raster is resampled: all that the result depends on, so that every worker gets the same pixels.
+
+    ``grid`` is what the pixels are resampled onto, in chunks of ``chunk_px`` x ``chunk_px``. ``xscale`` and
+    ``yscale`` are grid pixels per source pixel. ``overview`` is the file's overview that is the source, from
+    0 for the finest; None for full resolution.
+    """
+
+    method: str
+    grid: PixelGridDefn
+    chunk_px: int
+    xscale: float
+    yscale: float
+    overview: int | None
+
+
+@dataclass(frozen=True)
+class Burn:
+    """How a layer of a vector file is rasterised.
+
+    ``layer`` is its name or number. What is burned is ``value``, or the number in ``attribute``. ``where`` selects
+    features, in OGR's SQL.
+    """
+
+    layer: str | int
+    value: float
+    attribute: str | None
+    where: str | None
+    all_touched: bool
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One raster on the working grid's lattice, or what is made into one.
+
+    ``name`` is what the script called it; ``path`` is what is opened, wherever the working directory is by then.
+    ``col_offset`` and ``row_offset`` lead from a pixel of the working grid to one of the raster, which has ``ncols``
+    x ``nrows`` pixels. ``layers`` are the 1-based bands of the file that the user function sees, in its order;
+    ``nodata`` has one value for each. With ``warp`` the raster is the file resampled, with ``burn`` it is a vector
+    file rasterised, which has no edges.
+    """
+
+    name: str
+    path: str
+    col_offset: int
+    row_offset: int
+    ncols: int
+    nrows: int
+    dtype: str
+    layers: tuple[int, ...]
+    nodata: tuple[float | None, ...]
+    warp: Warp | None = None
+    burn: Burn | None = None
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """A symbolic input name; with ``is_list`` the user function gets a list of arrays."""
+
+    name: str
+    files: tuple[InputFile, ...]
+    is_list: bool
+
+
+@dataclass(frozen=True)
+class StatisticsSpec:
+    """What is computed of each band of an output while it is written.
+
+    ``basic`` are minimum, maximum, mean and standard deviation; median and mode belong to the ``histogram``. Both are
+    of every ``step``-th row and column of the working grid.
+    """
+
+    basic: bool
+    histogram: bool
+    step: int
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """One output file and how it is written.
+
+    ``sequence`` is the position in a list of files, or None for a single file. ``encoded_by_workers``
+    says that tiles arrive as encoded TIFF blocks; otherwise they arrive as arrays.
+    ``blocks_are_whole`` says that every block of the user function is also whole TIFF blocks. ``pyramid`` is
+    None where there are no overviews; ``changed_by_script`` says that the script gets the finished file before it is in
+    its place; ``colour_table`` is one of :data:`rios_batch.model.colourtables.KINDS`, or None.
+    """
+
+    name: str
+    sequence: int | None
+    path: str
+    driver: str
+    creation_options: CreationOptions
+    nodata: float | None
+    thematic: bool
+    layer_names: tuple[str, ...]
+    encoded_by_workers: bool
+    blocks_are_whole: bool
+    pyramid: Pyramid | None = None
+    statistics: StatisticsSpec | None = None
+    colour_table: str | None = None
+    changed_by_script: bool = False
+
+    @property
+    def stays_in_s3(self) -> bool:
+        """Say whether it is put together in S3, so that its blocks need not pass through main."""
+        return self.encoded_by_workers and self.path.startswith(SCHEME) and not self.changed_by_script
+
+    @property
+    def label(self) -> str:
+        """Return the name as a script would write it: ``outputs.ndvi`` or ``outputs.masks[1]``."""
+        return f"outputs.{self.name}" + ("" if self.sequence is None else f"[{self.sequence}]")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """All that is the same for every tile of a run.
+
+    ``input_cache_bytes`` is what GDAL's block cache must hold so that no input block is read twice in a tile.
+    """
+
+    function: UserFunction
+    takes_other_args: bool
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+    grid: PixelGridDefn
+    plan: TilePlan
+    overlap_px: int
+    input_cache_bytes: int
+
+    def with_inputs_at(self, paths: Mapping[str, str]) -> RunSpec:
+        """Return the spec for a place where inputs lie elsewhere; paths that are not named stay."""
+        if not paths:
+            return self
+        inputs = tuple(
+            replace(
+                input_spec, files=tuple(replace(f, path=paths.get(f.path, f.path)) for f in input_spec.files)
+            )
+            for input_spec in self.inputs
+        )
+        return replace(self, inputs=inputs)
+
+    def encoded_overviews(self, output: OutputSpec) -> tuple[int, ...]:
+        """Return the factors of an output's overviews that are encoded with each tile; main encodes the others."""
+        return output.pyramid.encoded_in_tiles(self.plan) if output.pyramid else ()
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(file.name for input_spec in self.inputs for file in input_spec.files)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Settings for job managers whose runs outlive main.
+
+    ``resume`` is False, True for the newest run with these outputs, or a run's id. With ``coordinate_only`` main
+    computes no tile itself.
+    """
+
+    resume: bool | str = False
+    coordinate_only: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Data type (numpy's name) and number of bands of an output."""
+
+    dtype: str
+    nbands: int
+
+    def __str__(self) -> str:
+        return f"{self.nbands} band{'s' if self.nbands != 1 else ''} of {self.dtype}"
+
+
+def block_dtype_name(dtype: np.dtype[Any]) -> str:
+    """Return the name of the type that is written for a block's type: bool becomes uint8."""
+    return "uint8" if dtype.kind == "b" else dtype.newbyteorder("=").name

@@ -1,1 +1,0 @@
-"""Reading, encoding and writing rasters: the only code that imports GDAL."""

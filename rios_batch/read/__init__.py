@@ -1,0 +1,1 @@
+"""From rasters and vectors to the arrays of a window."""

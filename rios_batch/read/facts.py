@@ -1,0 +1,177 @@
+"""Opening rasters, and what planning needs to know of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from osgeo import gdal
+
+from rios_batch.errors import ImageOpenError, MissingFileError
+from rios_batch.gdalapi import nodata_or_none, numpy_name, reason
+from rios_batch.model.grid import Extent, PixelGridDefn, check_north_up
+from rios_batch.read.network import explain_failure, gdal_name, is_remote, prepare_network
+
+if TYPE_CHECKING:
+    from rios_batch.model.grid import PixelWindow
+    from rios_batch.model.spec import Warp
+
+
+@dataclass(frozen=True)
+class RasterFacts:
+    """What planning needs to know of a raster.
+
+    ``geotransform`` has GDAL's six numbers. ``dtype`` is the first band's; ``nodata`` has a value for each
+    band; ``block_xsize`` and ``block_ysize`` are the pixels that GDAL reads at once, of all bands if
+    ``reads_all_bands``.
+    """
+
+    path: str
+    geotransform: tuple[float, ...]
+    ncols: int
+    nrows: int
+    projection: str
+    dtype: str
+    nodata: tuple[float | None, ...]
+    block_xsize: int
+    block_ysize: int
+    reads_all_bands: bool
+
+    @property
+    def nbands(self) -> int:
+        return len(self.nodata)
+
+    @property
+    def is_north_up(self) -> bool:
+        _, x_res, x_skew, _, y_skew, y_res = self.geotransform
+        return x_skew == y_skew == 0 and x_res > 0 > y_res
+
+    @property
+    def grid(self) -> PixelGridDefn:
+        """Return the pixel grid.
+
+        Raises
+        ------
+        GridError : the raster is rotated or south-up.
+        """
+        check_north_up(self.geotransform, f"{self.path!r}")
+        return PixelGridDefn(self.geotransform, self.nrows, self.ncols, self.projection)
+
+    @property
+    def extent(self) -> Extent:
+        """Return the smallest upright rectangle around all pixels."""
+        x0, x_res, x_skew, y0, y_skew, y_res = self.geotransform
+        corners = [(col, row) for col in (0, self.ncols) for row in (0, self.nrows)]
+        x = [x0 + col * x_res + row * x_skew for col, row in corners]
+        y = [y0 + col * y_skew + row * y_res for col, row in corners]
+        return Extent(min(x), min(y), max(x), max(y), self.projection)
+
+    def cache_bytes(self, nlayers: int, window: PixelWindow, width_px: int) -> int:
+        """Return how much of the file a reader should keep, so that no block is read twice in a tile.
+
+        Parameters
+        ----------
+        window : the first window read, margin included, in pixels of the file.
+        width_px : how far windows go on from there before the next row of windows begins.
+        """
+        place = (window.col, window.width, window.row, window.height)
+        block = (self.block_xsize, self.block_xsize, self.block_ysize, self.block_ysize)
+        if all(pixels % side == 0 for pixels, side in zip(place, block, strict=True)):
+            return 0  # windows are whole blocks, and each block is read once
+        nbands = self.nbands if self.reads_all_bands else nlayers
+        # Wherever the windows lie, they touch at most one block more at either end.
+        touched_px = (width_px + 2 * self.block_xsize) * (window.height + 2 * self.block_ysize)
+        return touched_px * nbands * np.dtype(self.dtype).itemsize
+
+    def warp_cache_bytes(self, nlayers: int, warp: Warp, height_px: int, width_px: int) -> int:
+        """Return the same for a reader that gets the file resampled: chunks, and the file's blocks below them.
+
+        Parameters
+        ----------
+        height_px, width_px : of a window, and of a row of windows, in pixels of the working grid.
+        """
+        itemsize = np.dtype(self.dtype).itemsize
+        width, height = width_px + 2 * warp.chunk_px, height_px + 2 * warp.chunk_px
+        chunks = width * height * nlayers * itemsize
+        # A row of chunks; the next one reads the file's blocks at its upper edge once more.
+        source_width = min(width / warp.xscale, self.ncols) + 2 * self.block_xsize
+        source_height = min(warp.chunk_px / warp.yscale, self.nrows) + 2 * self.block_ysize
+        nbands = self.nbands if self.reads_all_bands else nlayers
+        return chunks + math.ceil(source_width * source_height) * nbands * itemsize
+
+
+def open_raster(name: str, path: str | None = None) -> gdal.Dataset:
+    """Open a raster for reading; GDAL's exceptions must be on.
+
+    Parameters
+    ----------
+    name : a file, a name of GDAL's own, or ``s3://``, ``gs://`` or ``https://``; errors speak of it.
+    path : what is to be opened if it is not to be found under that name.
+
+    Raises
+    ------
+    MissingFileError : there is no such file or object.
+    ImageOpenError : GDAL cannot open it; says why.
+    """
+    path = path or gdal_name(name)
+    if is_file_name(path) and not Path(path).exists():
+        raise MissingFileError(f"input file {name!r} does not exist")
+    if is_remote(path):
+        prepare_network()
+    try:
+        return gdal.Open(path)
+    except RuntimeError as error:
+        if is_remote(path):
+            missing, why = explain_failure(name, reason(error))
+            gdal.VSICurlPartialClearCache(path)  # or whoever tries again is told of it, but no longer why
+            raise (MissingFileError if missing else ImageOpenError)(f"input {name!r} {why}") from error
+        raise ImageOpenError(f"input {name!r} cannot be opened as a raster: {reason(error)}") from error
+
+
+def is_file_name(path: str) -> bool:
+    """Tell a file's name from GDAL's own (``/vsis3/...``, ``NETCDF:"x.nc":v``, ``<VRTDataset>``)."""
+    return not path.startswith(("/vsi", "<")) and ":" not in path
+
+
+def is_vector(path: str) -> bool:
+    """Say whether GDAL can open a file as vectors, with at least one layer."""
+    try:
+        return bool(gdal.OpenEx(path, gdal.OF_VECTOR).GetLayerCount())
+    except RuntimeError:
+        return False
+
+
+def describe(path: str) -> RasterFacts:
+    """Open a raster and tell its facts.
+
+    Raises
+    ------
+    ImageOpenError : it has no bands (a container of subdatasets), or as in :func:`open_raster`.
+    """
+    dataset = open_raster(path)
+    bands = [dataset.GetRasterBand(i + 1) for i in range(dataset.RasterCount)]
+    if not bands:
+        names = [name for name, _ in dataset.GetSubDatasets()]
+        hint = f"; name one of its subdatasets, such as {names[0]!r}" if names else ""
+        raise ImageOpenError(f"input {path!r} has no bands{hint}")
+    # A raster without georeference counts pixels from its top left corner; GDAL's own default is south-up.
+    transform = dataset.GetGeoTransform(can_return_null=True) or (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    dtype = numpy_name(bands[0])
+    nodata = tuple(nodata_or_none(band.GetNoDataValue(), dtype) for band in bands)
+    by_pixel = dataset.GetMetadataItem("INTERLEAVE", "IMAGE_STRUCTURE") == "PIXEL"
+    block_xsize, block_ysize = bands[0].GetBlockSize()
+    return RasterFacts(
+        path=path,
+        geotransform=tuple(transform),
+        ncols=dataset.RasterXSize,
+        nrows=dataset.RasterYSize,
+        projection=dataset.GetProjection(),
+        dtype=dtype,
+        nodata=nodata,
+        block_xsize=block_xsize,
+        block_ysize=block_ysize,
+        reads_all_bands=by_pixel,
+    )

@@ -1,0 +1,166 @@
+"""Rasters that GDAL reads over the network: their names, GDAL's settings for them, and why one cannot be read."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from osgeo import gdal
+
+from rios_batch.model.s3names import SCHEME, S3Name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rios_batch.model.spec import RunSpec
+
+_CURL = "/vsicurl/"
+_GOOGLE = "gs://"
+_FILE_SYSTEMS = (
+    "/vsis3/",
+    _CURL,
+    "/vsigs/",
+    "/vsiaz/",
+    "/vsiadls/",
+    "/vsioss/",
+    "/vsiswift/",
+    "/vsiwebhdfs/",
+)
+# At the start of a name or within another (/vsizip//vsis3/..., NETCDF:"/vsis3/..."), but not a folder of that name.
+_REMOTE = re.compile(rf"(?<![\w.-])({'|'.join(_FILE_SYSTEMS)})")
+
+# They matter to the network only. Merging of neighbouring ranges and HTTP/2 multiplexing are on by default; VSI_CACHE
+# and GDAL_INGESTED_BYTES_AT_OPEN save no request once chunks are this large.
+_SETTINGS = {
+    # A tile is read row by row, and neighbouring blocks mostly follow each other in a file. GDAL's 16 KiB would be one
+    # request per block: 579 for four rows of windows of a 3-band raster in 256 px blocks of 30 KB, against 147
+    # with this, for 2 % more bytes. It takes as long to transfer as a tenth of a request's latency.
+    "CPL_VSIL_CURL_CHUNK_SIZE": str(128 * 2**10),
+    # GDAL's 16 MiB are 128 such chunks; with many inputs and bands a chunk would be gone before its neighbour is read.
+    "CPL_VSIL_CURL_CACHE_SIZE": str(64 * 2**20),
+    # S3 answers 503 while it spreads a busy prefix over more servers. The delay doubles with every attempt.
+    "GDAL_HTTP_MAX_RETRY": "8",
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    # A connection that goes silent would hold a tile for ever; its lease is renewed meanwhile.
+    "GDAL_HTTP_CONNECTTIMEOUT": "30",
+    "GDAL_HTTP_LOW_SPEED_TIME": "60",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
+    "GDAL_HTTP_TCP_KEEPALIVE": "YES",
+}
+# For a file system, not for local files: whether a folder is listed to find side files (.hdr, .aux.xml). A "folder" in
+# S3 may have a million objects. TRUE asks for the few side files that a format has; EMPTY_DIR would miss them.
+_LISTING = ("GDAL_DISABLE_READDIR_ON_OPEN", "TRUE")
+
+# What a worker on another machine must know about an input's bucket; credentials are not among it.
+_TRAVELLING = {
+    "/vsis3/": (
+        "AWS_NO_SIGN_REQUEST",
+        "AWS_REQUEST_PAYER",
+        "AWS_S3_ENDPOINT",
+        "AWS_HTTPS",
+        "AWS_VIRTUAL_HOSTING",
+    ),
+    "/vsigs/": ("GS_NO_SIGN_REQUEST", "GS_USER_PROJECT"),
+    "/vsiaz/": ("AZURE_NO_SIGN_REQUEST", "AZURE_STORAGE_ACCOUNT"),
+}
+_LOOPBACK = re.compile(r"(https?://)?(localhost|127\.|\[::1\])")
+
+# GDAL's numbers of what went wrong last (cpl_vsi_error.h); its Python bindings have no names for them.
+_ACCESS_DENIED, _NO_BUCKET, _NO_OBJECT, _BAD_CREDENTIALS, _BAD_SIGNATURE = 6, 7, 8, 9, 10
+
+
+def gdal_name(name: str) -> str:
+    """Return the name that GDAL opens for ``s3://``, ``gs://`` and ``https://``; any other is one already.
+
+    Raises
+    ------
+    ParameterError : an ``s3://`` name without bucket or key.
+    """
+    if name.startswith(SCHEME):
+        return S3Name.parse(name).gdal_name
+    if name.startswith(_GOOGLE):
+        return "/vsigs/" + name.removeprefix(_GOOGLE)
+    if name.startswith(("http://", "https://")):
+        return _CURL + name
+    return name
+
+
+def is_remote(path: str) -> bool:
+    """Say whether GDAL reads this over the network, if only in part (``/vsizip//vsis3/...``)."""
+    return _REMOTE.search(path) is not None
+
+
+def prepare_network() -> None:
+    """Give GDAL settings that suit reading blocks over the network, where the user has not chosen others."""
+    for name, value in _SETTINGS.items():
+        if gdal.GetConfigOption(name) is None:
+            gdal.SetConfigOption(name, value)
+    name, value = _LISTING
+    for system in _FILE_SYSTEMS:
+        if gdal.GetPathSpecificOption(system, name) is None:  # looks at the general option, too
+            gdal.SetPathSpecificOption(system, name, value)
+
+
+def release_connections() -> None:
+    """Close idle connections: processes that are forked later would all send their requests into the same ones."""
+    gdal.VSICurlClearCache()
+
+
+def explain_failure(name: str, text: str) -> tuple[bool, str]:
+    """Say why a raster could not be opened over the network.
+
+    Parameters
+    ----------
+    name : as the user wrote it.
+    text : what GDAL said.
+
+    Returns
+    -------
+    Whether it is missing, and what is to be said of it.
+    """
+    code = gdal.VSIGetLastErrorNo()
+    if code == _NO_OBJECT or "response code: 404" in text:
+        return True, "does not exist"
+    if code == _NO_BUCKET:
+        bucket = gdal_name(name).split("/")[2]
+        return True, f"does not exist: there is no bucket {bucket!r}; check its name"
+    if "response code: 403" in text:
+        return False, "may not be read: the server forbids it (HTTP 403)"
+    if code == _ACCESS_DENIED:
+        return False, (
+            f"may not be read ({text}): the credentials need s3:GetObject, and s3:ListBucket to tell a missing "
+            "object from a forbidden one; for a requester-pays bucket set AWS_REQUEST_PAYER=requester, for a public "
+            "one AWS_NO_SIGN_REQUEST=YES"
+        )
+    if code in (_BAD_CREDENTIALS, _BAD_SIGNATURE):
+        return False, (
+            f"cannot be read without valid AWS credentials ({text}); run `aws configure` or set AWS_PROFILE, or for a "
+            "public bucket AWS_NO_SIGN_REQUEST=YES"
+        )
+    return False, f"cannot be opened as a raster: {text}"
+
+
+def cloud_options(spec: RunSpec) -> dict[str, dict[str, str]]:
+    """Return the settings that inputs of a run need on any machine, for each bucket: ``{"/vsis3/bucket": {...}}``.
+
+    They come from the environment, GDAL's configuration, or what was set for the bucket. Credentials are never
+    included, nor an endpoint on this very machine, which would be another one elsewhere.
+    """
+    options: dict[str, dict[str, str]] = {}
+    for path in {file.path for input_spec in spec.inputs for file in input_spec.files}:
+        for system, names in _TRAVELLING.items():
+            if found := re.search(rf"{system}([^/\"]+)", path):
+                bucket = found.group()
+                given = {name: gdal.GetPathSpecificOption(f"{bucket}/", name) for name in names}
+                if _LOOPBACK.match(given.get("AWS_S3_ENDPOINT") or ""):
+                    for name in ("AWS_S3_ENDPOINT", "AWS_HTTPS", "AWS_VIRTUAL_HOSTING"):
+                        del given[name]
+                options[bucket] = {name: value for name, value in given.items() if value is not None}
+    return {bucket: given for bucket, given in sorted(options.items()) if given}
+
+
+def apply_cloud_options(options: Mapping[str, Mapping[str, str]]) -> None:
+    """Set what `cloud_options` returned, for these buckets only: an unsigned input does not make others so."""
+    for bucket, given in options.items():
+        for name, value in given.items():
+            gdal.SetPathSpecificOption(f"{bucket}/", name, value)
