@@ -1,6 +1,9 @@
 # ruff: noqa: ARG001 - user functions and merge rules have the arguments they are called with
 from __future__ import annotations
 
+import ast
+import inspect
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -429,3 +432,25 @@ def test_creation_options_come_from_the_script_then_the_drivers_variable_then_no
     controls.setCreationOptions([], imagename="bare")
     assert controls.creation_options_for("out", "GTiff") == ["COMPRESS=ZSTD"]
     assert controls.creation_options_for("bare", "GTiff") == []
+
+
+SETTERS = [name for name in vars(ApplierControls) if name.startswith(("set", "select"))]
+
+
+@pytest.mark.parametrize("name", SETTERS)
+def test_a_setter_says_what_it_raises(name: str) -> None:
+    assert "\nRaises\n------\n" in (inspect.getdoc(getattr(ApplierControls, name)) or "")
+
+
+def test_every_setting_is_followed_by_a_line_with_its_default() -> None:
+    (function,) = ast.parse(textwrap.dedent(inspect.getsource(ApplierControls.__init__))).body
+    assert isinstance(function, ast.FunctionDef)
+    settings = [node for node in function.body if isinstance(node, ast.Assign | ast.AnnAssign)]
+    texts = [
+        node.value.value
+        for node in function.body
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    ]
+
+    assert len(texts) == len(vars(ApplierControls())) == len(settings) - 1  # all but the environment
+    assert [text for text in texts if "default " not in str(text)] == []
