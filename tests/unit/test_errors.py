@@ -131,6 +131,32 @@ def test_rioss_root_is_ours() -> None:
     assert errors.RiosError is errors.RiosBatchError
 
 
+def line_of(cls: type[Exception]) -> str:
+    """Return what the drawing says of a class: its name, a star if it is RIOS's, its other bases."""
+    star = " *" if RIOS_NAMES.get(cls.__name__) is cls else ""
+    others = [base.__name__ for base in cls.__bases__[1:]]
+    return f"{cls.__name__}{star}" + (f" ({', '.join(others)})" if others else "")
+
+
+def drawing_below(cls: type[Exception], indent: str = "") -> list[str]:
+    """Draw the subclasses that stand in the module, in its order."""
+    children = [
+        child for child in CLASSES if child.__bases__[0] is cls and child.__module__ == errors.__name__
+    ]
+    lines = []
+    for child in children:
+        first, others = ("└── ", "    ") if child is children[-1] else ("├── ", "│   ")
+        lines += [indent + first + line_of(child), *drawing_below(child, indent + others)]
+    return lines
+
+
+def test_the_tree_in_the_docstring_is_that_of_the_classes() -> None:
+    drawn = [line[4:] for line in (errors.__doc__ or "").splitlines() if line.startswith("    ")]
+
+    assert drawn[0] == "RiosBatchError, by RIOS's name RiosError *"
+    assert drawn[1:] == drawing_below(errors.RiosBatchError)
+
+
 @pytest.mark.parametrize("cls", CLASSES)
 def test_an_error_survives_the_way_from_a_worker(cls: type[Exception]) -> None:
     error = pickle.loads(pickle.dumps(cls("a message that names the culprit")))
