@@ -74,7 +74,7 @@ def prepare(
         function=function,
         takes_other_args=takes_other_args,
         inputs=inputs.specs,
-        outputs=tuple(spec for spec, _ in outputs),
+        outputs=tuple(spec.with_plan(plan) for spec, _ in outputs),
         grid=grid,
         plan=plan,
         overlap_px=controls.overlap,
