@@ -18,13 +18,14 @@ from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
 
 from rios_batch import applier
 from rios_batch.awsbatch.fingerprint import fingerprints
-from rios_batch.encode.overviews import METHODS_WITHIN_TILES, CoarseOverviews, decimate
+from rios_batch.encode.overviews import CoarseOverviews, decimate
 from rios_batch.errors import OutputError, ParameterError
 from rios_batch.model.creationoptions import CreationOptions
-from rios_batch.model.pyramid import Pyramid
+from rios_batch.model.pyramid import METHODS_WITHIN_TILES, Pyramid
 from rios_batch.model.spec import OutputSpec
-from rios_batch.model.tiles import BlockGrid, plan_tiles
+from rios_batch.model.tiles import BlockGrid
 from rios_batch.plan.prepare import prepare
+from rios_batch.plan.tiling import plan_tiles
 from tests.support import files_below, make_raster, ramp, read_raster
 
 if TYPE_CHECKING:
