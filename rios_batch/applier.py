@@ -223,7 +223,7 @@ def _run(
         sinks = []
         for output in spec.outputs:
             before_close = controls.getOptionForImagename("callBeforeClose", output.name)
-            sinks.append(open_sink(output, spec.grid, spec.encoded_overviews(output), before_close))
+            sinks.append(open_sink(output, spec.grid, before_close))
             cleanup.callback(sinks[-1].abort)
         report = cleanup.enter_context(_ProgressReport(controls.progress, len(spec.plan)))
         # Last in, first out: workers have stopped before their outputs are removed.

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rios_batch.compute.otherargs import resolve_rule
 from rios_batch.concurrency import ConcurrencyStyle
-from rios_batch.encode.overviews import METHODS
 from rios_batch.errors import ColorTableGenerationError, ParameterError
 from rios_batch.model.colourtables import KINDS
 from rios_batch.model.creationoptions import defaults_from
 from rios_batch.model.grid import FOOTPRINT_NAMES, INTERSECTION, PixelGridDefn
+from rios_batch.model.mergerules import resolve_rule
+from rios_batch.model.pyramid import METHODS
 from rios_batch.model.settings import (
     call_with_arguments,
     items,
@@ -30,7 +30,7 @@ from rios_batch.model.settings import (
     whole_number_from,
     word_from,
 )
-from rios_batch.read.warp import RESAMPLE_METHODS
+from rios_batch.model.spec import RESAMPLE_METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
-    from rios_batch.compute.otherargs import MergeRule
+    from rios_batch.model.mergerules import MergeRule
     from rios_batch.model.protocols import Progress
 
 DEFAULTFOOTPRINT = INTERSECTION

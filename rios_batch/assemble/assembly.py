@@ -90,23 +90,13 @@ class BlockIndex:
     block index is put in place of its own. They stand before the blocks, so that whoever opens the file over a network
     finds all of them at once (that is what makes a GeoTIFF cloud optimised).
 
-    Parameters
-    ----------
-    encoded_overviews : factors of the overviews whose blocks come with the tiles; main makes the others.
-
     Attributes
     ----------
     front_bytes : where blocks may begin; known before any block, as is everything that ``front`` needs room for.
     raw_bytes : what all blocks would take if they were not compressed.
     """
 
-    def __init__(
-        self,
-        output: OutputSpec,
-        grid: PixelGridDefn,
-        layout: Layout,
-        encoded_overviews: tuple[int, ...] = (),
-    ) -> None:
+    def __init__(self, output: OutputSpec, grid: PixelGridDefn, layout: Layout) -> None:
         self._output, self._grid, self._layout = output, grid, layout
         factors = output.pyramid.factors if output.pyramid else ()
         template, _ = self._template(longest(output, layout, grid.ncols * grid.nrows))
@@ -114,8 +104,8 @@ class BlockIndex:
         for factor in factors:
             empty = _overview_template(output, grid, layout, factor, big=template.big)
             self._levels[factor] = _Level(empty, layout, grid, factor)
-        self._in_tiles = (*reversed(encoded_overviews), 1)
-        self.made_by_main = tuple(factor for factor in factors if factor not in encoded_overviews)
+        self._in_tiles = (*reversed(output.encoded_overviews), 1)
+        self.made_by_main = tuple(factor for factor in factors if factor not in output.encoded_overviews)
         self.raw_bytes = sum(level.raw_bytes for level in self._levels.values())
         end = len(self._header_and_directories(template))
         self.front_bytes = end + -end % _ALIGNMENT_BYTES
@@ -286,16 +276,15 @@ class Assembly:
         output: OutputSpec,
         grid: PixelGridDefn,
         layout: Layout,
-        encoded_overviews: tuple[int, ...],
         scratch_folder: Path | None = None,
     ) -> None:
         self._output = output
-        self.index = BlockIndex(output, grid, layout, encoded_overviews)
+        self.index = BlockIndex(output, grid, layout)
         self.position = self.index.front_bytes
         self._first: tuple[Tile, EncodedBlocks | StoredBlocks] | None = None
         self._coarse_overviews: CoarseOverviews | None = None
         if output.pyramid is not None and self.index.made_by_main:
-            factor = output.pyramid.top_factor(encoded_overviews)
+            factor = output.pyramid.top_factor(output.encoded_overviews)
             shape = (layout.nbands, grid.nrows, grid.ncols)
             self._coarse_overviews = CoarseOverviews(
                 output, factor, self.index.made_by_main, shape, layout.dtype, scratch_folder

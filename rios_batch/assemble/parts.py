@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from rios_batch.aws.objects import MultipartUpload
-    from rios_batch.model.protocols import BlobStore, PendingBlob
+    from rios_batch.model.blobs import BlobStore, PendingBlob
 
     Piece = memoryview | Blob
 

@@ -113,10 +113,8 @@ class MultipartAssembler:
     upload, with the blocks' first bytes, since S3 wants 5 MiB. A file that is all part 1 is put at once.
     """
 
-    def __init__(
-        self, output: OutputSpec, grid: PixelGridDefn, encoded_overviews: tuple[int, ...] = ()
-    ) -> None:
-        self._output, self._grid, self._encoded_overviews = output, grid, encoded_overviews
+    def __init__(self, output: OutputSpec, grid: PixelGridDefn) -> None:
+        self._output, self._grid = output, grid
         self._assembly: Assembly | None = None
         self._parts: PartStream
         self._sidecars: dict[str, bytes] = {}
@@ -142,7 +140,7 @@ class MultipartAssembler:
             self._parts.add(blocks.data.data)
 
     def _start(self, layout: Layout) -> Assembly:
-        assembly = self._assembly = Assembly(self._output, self._grid, layout, self._encoded_overviews)
+        assembly = self._assembly = Assembly(self._output, self._grid, layout)
         self._parts = PartStream(
             self._target.upload,
             lead_bytes=max(0, SMALLEST_PART_BYTES - assembly.index.front_bytes),

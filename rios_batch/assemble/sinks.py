@@ -48,14 +48,12 @@ log = logging.getLogger("rios_batch")
 def open_sink(
     output: OutputSpec,
     grid: PixelGridDefn,
-    encoded_overviews: tuple[int, ...] = (),
     before_close: BeforeClose | None = None,
 ) -> RasterSink:
     """Start writing an output.
 
     Parameters
     ----------
-    encoded_overviews : factors of the overviews whose blocks come with the tiles.
     before_close : called with the finished dataset, which it may change, before it is in its place.
 
     Raises
@@ -66,7 +64,7 @@ def open_sink(
         # boto3 takes as long to import as everything else together; a run without S3 does without it.
         from rios_batch.assemble.s3sinks import MultipartAssembler  # noqa: PLC0415
 
-        return MultipartAssembler(output, grid, encoded_overviews)
+        return MultipartAssembler(output, grid)
     if output.path.startswith(SCHEME):
         from rios_batch.assemble.s3sinks import StagedObject  # noqa: PLC0415
 
@@ -74,7 +72,7 @@ def open_sink(
     else:
         staged = StagedFile(output.path)
     if output.encoded_by_workers:
-        return GeoTiffAssembler(output, grid, staged, encoded_overviews, before_close)
+        return GeoTiffAssembler(output, grid, staged, before_close)
     return GdalWriter(output, grid, staged, before_close)
 
 
@@ -90,11 +88,10 @@ class GeoTiffAssembler:
         output: OutputSpec,
         grid: PixelGridDefn,
         staged: StagingFolder,
-        encoded_overviews: tuple[int, ...] = (),
         before_close: BeforeClose | None = None,
     ) -> None:
         self._output, self._grid, self._staged = output, grid, staged
-        self._encoded_overviews, self._before_close = encoded_overviews, before_close
+        self._before_close = before_close
         self._file: BinaryIO | None = None
         self._assembly: Assembly
 
@@ -105,7 +102,6 @@ class GeoTiffAssembler:
                     self._output,
                     self._grid,
                     output.layout,
-                    self._encoded_overviews,
                     self._staged.path.parent,
                 )
                 self._file = self._staged.path.open("wb")

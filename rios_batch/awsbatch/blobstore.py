@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class S3BlobStore:
-    """Reads blobs, and has workers merge them; the run's `rios_batch.model.protocols.BlobStore`.
+    """Reads blobs, and has workers merge them; the run's `rios_batch.model.blobs.BlobStore`.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ import pickle
 import secrets
 import shlex
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.aws.cloud import Cloud
@@ -95,7 +95,7 @@ class AWSBatch(JobManager):
             check_same(description["fingerprints"], self._fingerprints, resumed)
             self._run.forget_failures()
         log.info("resuming run %s", resumed)
-        return replace(spec, plan=TilePlan.from_description(description["plan"]))
+        return spec.with_plan(TilePlan.from_description(description["plan"]))
 
     def _run_to_resume(self, spec: RunSpec) -> str | None:
         if isinstance(self.options.resume, str):

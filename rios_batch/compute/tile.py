@@ -106,9 +106,7 @@ class TileRunner:
                 if block.window.col == tile.window.col and block.window.row == tile.window.row:
                     tile_layouts = layouts
                     for output, layout in zip(self._spec.outputs, layouts, strict=True):
-                        sinks.append(
-                            tile_sink(output, layout, tile.window, self._spec.encoded_overviews(output))
-                        )
+                        sinks.append(tile_sink(output, layout, tile.window))
                         cleanup.callback(sinks[-1].abort)
                         statistics.append(_tile_statistics(output, layout))
                 check_layouts(self._spec.outputs, layouts, tile_layouts, block.window)

@@ -36,17 +36,10 @@ class TileSink(Protocol):
         """Free what the tile holds; harmless after ``finish``."""
 
 
-def tile_sink(
-    output: OutputSpec, layout: Layout, window: PixelWindow, encoded_overviews: tuple[int, ...] = ()
-) -> TileSink:
-    """Return the sink that suits the output: one that encodes, or one that keeps the array.
-
-    Parameters
-    ----------
-    encoded_overviews : the factors of the overviews that tiles are whole blocks of.
-    """
+def tile_sink(output: OutputSpec, layout: Layout, window: PixelWindow) -> TileSink:
+    """Return the sink that suits the output: one that encodes, or one that keeps the array."""
     if output.encoded_by_workers:
-        return BlockEncoder(output, layout, window, encoded_overviews)
+        return BlockEncoder(output, layout, window)
     return ArrayCollector(layout, window)
 
 
@@ -61,14 +54,12 @@ class BlockEncoder:
     pixels that main makes the coarser ones of.
     """
 
-    def __init__(
-        self, output: OutputSpec, layout: Layout, window: PixelWindow, encoded_overviews: tuple[int, ...]
-    ) -> None:
-        self._output, self._layout, self._encoded_overviews = output, layout, encoded_overviews
+    def __init__(self, output: OutputSpec, layout: Layout, window: PixelWindow) -> None:
+        self._output, self._layout = output, layout
         self._collected = None if output.blocks_are_whole else ArrayCollector(layout, window)
         self._overviews = None
         if output.pyramid is not None:
-            factors = encoded_overviews or (output.pyramid.first_factor,)
+            factors = output.encoded_overviews or (output.pyramid.first_factor,)
             self._overviews = TileOverviews(output, factors, layout, window)
         self._tiff = SmallTiff(output, layout, window.height, window.width)
 
@@ -90,7 +81,8 @@ class BlockEncoder:
             return TileOutput(self._layout, full)
         with explained(self._output.path):
             arrays = self._overviews.finish()
-        overviews = [encode_overview(self._output, array) for array in arrays[: len(self._encoded_overviews)]]
+        to_encode = arrays[: len(self._output.encoded_overviews)]
+        overviews = [encode_overview(self._output, array) for array in to_encode]
         blocks = joined([*reversed(overviews), full])
         assert self._output.pyramid is not None
         main_makes_more = len(overviews) < len(self._output.pyramid.factors)

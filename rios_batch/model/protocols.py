@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rios_batch.model.blobs import Blob
     from rios_batch.model.statitems import BandStatistics
     from rios_batch.model.tileresult import TileOutput
     from rios_batch.model.tiles import Tile
@@ -28,23 +27,6 @@ class RasterSink(Protocol):
 
     def abort(self) -> None:
         """Remove everything that was written; harmless after ``commit``."""
-
-
-class PendingBlob(Protocol):
-    """A blob that is being made."""
-
-    def result(self) -> Blob:
-        """Wait until it is there."""
-
-
-class BlobStore(Protocol):
-    """The encoded blocks of a run that lie in S3, as the writer of an output sees them."""
-
-    def read(self, blob: Blob) -> bytes:
-        """Fetch a blob; the caller counts what passes through it."""
-
-    def merge(self, blobs: Sequence[Blob]) -> PendingBlob:
-        """Have a worker put blobs end to end into one, so that they need not pass through main."""
 
 
 class Progress(Protocol):

@@ -7,14 +7,14 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from rios_batch.encode.overviews import DEFAULT_METHOD
 from rios_batch.errors import ParameterError, ThematicError
-from rios_batch.model.pyramid import Pyramid
+from rios_batch.model.pyramid import DEFAULT_METHOD, Pyramid
 from rios_batch.model.s3names import SCHEME, S3Name
 from rios_batch.model.spec import OutputSpec, RunSpec, StatisticsSpec
-from rios_batch.model.tiles import BlockGrid, plan_tiles
+from rios_batch.model.tiles import BlockGrid
 from rios_batch.plan.inputs import InputPlan, as_list
 from rios_batch.plan.outputs import choose_format, driver_for_extension
+from rios_batch.plan.tiling import plan_tiles
 from rios_batch.read.network import gdal_name, is_remote, release_connections
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def prepare(
         function=function,
         takes_other_args=takes_other_args,
         inputs=inputs.specs,
-        outputs=tuple(spec for spec, _ in outputs),
+        outputs=tuple(spec.with_plan(plan) for spec, _ in outputs),
         grid=grid,
         plan=plan,
         overlap_px=controls.overlap,

@@ -28,23 +28,6 @@ if TYPE_CHECKING:
     from rios_batch.model.spec import InputFile
     from rios_batch.read.facts import RasterFacts
 
-# All of gdalwarp's but sum, which GDAL (3.6.2 and 3.10.3 were tried) gets wrong along the edges of its chunks.
-RESAMPLE_METHODS = (
-    "near",
-    "bilinear",
-    "cubic",
-    "cubicspline",
-    "lanczos",
-    "average",
-    "rms",
-    "mode",
-    "max",
-    "min",
-    "med",
-    "q1",
-    "q3",
-)
-
 LARGEST_CHUNK_PX, SMALLEST_CHUNK_PX = 256, 16
 LARGEST_SOURCE_BYTES = 64 * 2**20  # of the source pixels of a chunk, which are in memory at once
 SOURCE_EXTRA_PX = 8  # read around what a chunk's edges say, since they are looked at in 21 points only

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from rios_batch.aws.objects import Bucket
-    from rios_batch.model.protocols import BlobStore
+    from rios_batch.model.blobs import BlobStore
 
 pytestmark = ON_LOOPBACK
 

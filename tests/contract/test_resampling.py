@@ -12,8 +12,9 @@ from osgeo import gdal
 
 from rios_batch import applier, pixelgrid, rioserrors
 from rios_batch.gdalapi import GDAL_TYPES
+from rios_batch.model.spec import RESAMPLE_METHODS
 from rios_batch.read.facts import describe
-from rios_batch.read.warp import RESAMPLE_METHODS, SOURCE_EXTRA_PX, plan_warp, scale_of
+from rios_batch.read.warp import SOURCE_EXTRA_PX, plan_warp, scale_of
 from tests.support import DEMO_BANDS, make_raster, ramp, utm_wkt
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from osgeo import gdal
 from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
-from tests.blob_store import BucketBlobStore
 
 from rios_batch import applier
 from rios_batch.assemble.parts import PartStream
@@ -29,6 +28,7 @@ from rios_batch.model.pyramid import Pyramid
 from rios_batch.model.spec import Layout, OutputSpec
 from rios_batch.model.tileresult import TileOutput
 from rios_batch.model.tiles import BlockGrid, TilePlan
+from tests.blob_store import BucketBlobStore
 from tests.s3server import DENIED, ON_LOOPBACK, unfinished_uploads
 from tests.support import files_below, make_raster, ramp, read_raster, run_script, utm_wkt
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rios_batch.aws.objects import Bucket
-    from rios_batch.model.protocols import RasterSink
     from tests.s3server import S3Server
     from tests.support import Array
 
@@ -59,13 +58,6 @@ class Raster:
     @property
     def pyramid(self) -> Pyramid | None:
         return Pyramid(self.overviews, "AVERAGE") if self.overviews else None
-
-    @property
-    def encoded_overviews(self) -> tuple[int, ...]:
-        return self.pyramid.encoded_in_tiles(self.plan) if self.pyramid else ()
-
-    def sink(self, output: OutputSpec) -> RasterSink:
-        return open_sink(output, self.grid, self.encoded_overviews)
 
     @property
     def pixels(self) -> Array:
@@ -95,14 +87,14 @@ class Raster:
             encoded_by_workers=True,
             blocks_are_whole=False,
             pyramid=self.pyramid,
-        )
+        ).with_plan(self.plan)
 
     def write(self, sink: Any, output: OutputSpec, blob_store: BucketBlobStore | None = None) -> None:
         """Write all tiles, out of memory or out of S3."""
         pixels, layout = self.pixels, Layout("uint16", self.nbands)
         for index in range(self.ntiles):
             tile = self.plan.tile(index)
-            part = tile_sink(output, layout, tile.window, self.encoded_overviews)
+            part = tile_sink(output, layout, tile.window)
             part.write(pixels[:, :, tile.window.col : tile.window.end_col], 0, 0)
             encoded = part.finish()
             assert isinstance(encoded.payload, EncodedBlocks)
@@ -144,7 +136,7 @@ def test_the_object_is_the_file_that_is_written_locally(
 ) -> None:
     local, remote = raster.output(str(tmp_path / "out.tif")), raster.output(f"s3://{bucket.name}/f/out.tif")
     for output in (local, remote):
-        sink = raster.sink(output)
+        sink = open_sink(output, raster.grid)
         raster.write(sink, output, BucketBlobStore(bucket) if in_s3 and output is remote else None)
         sink.finish(())
         assert bucket.head("f/out.tif") is None

@@ -18,7 +18,8 @@ from rios_batch.errors import (
 )
 from rios_batch.model.grid import PixelWindow
 from rios_batch.model.spec import InputFile, InputSpec, RunSpec
-from rios_batch.model.tiles import BlockGrid, plan_tiles
+from rios_batch.model.tiles import BlockGrid
+from rios_batch.plan.tiling import plan_tiles
 from rios_batch.read.facts import describe, is_vector, open_raster
 from rios_batch.read.sources import BlockReader
 from tests.support import ORIGIN, make_raster, ramp, utm_wkt

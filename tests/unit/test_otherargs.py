@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rios_batch.associations import OtherInputs
-from rios_batch.compute.otherargs import ChangeDetector, attributes_of, merge, pickle_or_none, resolve_rule
+from rios_batch.compute.otherargs import ChangeDetector, attributes_of, merge, pickle_or_none
 from rios_batch.errors import ParameterError
+from rios_batch.model.mergerules import resolve_rule
 
 
 def changes_of(*tiles: dict[str, Any]) -> list[dict[str, bytes | None]]:

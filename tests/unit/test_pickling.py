@@ -15,7 +15,8 @@ from rios_batch.errors import ParameterError, PicklingFailedError
 from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
 from rios_batch.model.grid import PixelGridDefn
 from rios_batch.model.spec import RunSpec
-from rios_batch.model.tiles import BlockGrid, plan_tiles
+from rios_batch.model.tiles import BlockGrid
+from rios_batch.plan.tiling import plan_tiles
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,14 +7,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rios_batch.errors import ParameterError
-from rios_batch.model.tiles import (
+from rios_batch.model.tiles import BlockGrid, TilePlan
+from rios_batch.plan.tiling import (
     LARGEST_TIFF_BLOCK_PX,
     LARGEST_TILE_PX,
     LARGEST_UNIT_PX,
     SMALLEST_TIFF_BLOCK_PX,
     TARGET_TILE_PX,
-    BlockGrid,
-    TilePlan,
     blocks_per_unit,
     plan_tiles,
     tiff_block_for,
