@@ -6,8 +6,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from rios_batch.model.blobs import StoredBlocks
+    from rios_batch.model.geotiff import EncodedBlocks
     from rios_batch.model.statitems import BandStatistics
     from rios_batch.model.tileresult import TileOutput
     from rios_batch.model.tiles import Tile
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 class RasterSink(Protocol):
     """One output file being written. Nothing is at its path before ``commit``."""
 
-    def write(self, tile: Tile, output: TileOutput) -> None:
+    def write(self, tile: Tile, tile_output: TileOutput) -> None:
         """Take one tile's part; tiles come in order of their index."""
 
     def finish(self, statistics: Sequence[BandStatistics] = ()) -> None:
@@ -24,6 +26,27 @@ class RasterSink(Protocol):
 
     def commit(self) -> None:
         """Move the finished file to its path, replacing what was there."""
+
+    def abort(self) -> None:
+        """Remove everything that was written; harmless after ``commit``."""
+
+
+class ByteSink(Protocol):
+    """The bytes of one output file being written, on disk or in S3. Nothing is at the file's path before ``commit``.
+
+    The file is a front of so many bytes, which is known last, and blocks that are appended behind the front. Every
+    method but ``abort`` raises OutputError, with the output's name, where the bytes cannot be written or a stored
+    block cannot be read.
+    """
+
+    def append(self, blocks: EncodedBlocks | StoredBlocks) -> None:
+        """Take the next bytes of the file."""
+
+    def finish(self, front: bytes, side_files: Mapping[str, bytes]) -> None:
+        """Take the first bytes of the file, and the content of the files beside it, by their names."""
+
+    def commit(self) -> None:
+        """Have the file appear at its path with its side files, in place of what was there."""
 
     def abort(self) -> None:
         """Remove everything that was written; harmless after ``commit``."""

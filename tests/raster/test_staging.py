@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rios_batch.assemble.staging import StagedFile, explained
+from rios_batch.assemble.staging import StagedFile
 from rios_batch.errors import OutputError
+from rios_batch.gdalapi import output_errors_named
 from tests.support import files_below
 
 
@@ -203,7 +204,7 @@ def test_a_full_disk_or_quota_is_called_a_full_disk(tmp_path: Path, number: int)
         pytest.raises(
             OutputError, match="the disk is full; free some space or choose another folder"
         ) as caught,
-        explained(str(tmp_path / "out.tif")),
+        output_errors_named(str(tmp_path / "out.tif")),
     ):
         raise OSError(number, os.strerror(number))
     assert isinstance(caught.value.__cause__, OSError)
@@ -213,7 +214,7 @@ def test_a_full_disk_or_quota_is_called_a_full_disk(tmp_path: Path, number: int)
 def test_another_error_of_the_system_is_told_in_its_own_words(tmp_path: Path) -> None:
     with (
         pytest.raises(OutputError, match="cannot be written: Input/output error$"),
-        explained(str(tmp_path / "out.tif")),
+        output_errors_named(str(tmp_path / "out.tif")),
     ):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -221,14 +222,14 @@ def test_another_error_of_the_system_is_told_in_its_own_words(tmp_path: Path) ->
 def test_gdals_error_is_told_in_one_line(tmp_path: Path) -> None:
     with (
         pytest.raises(OutputError, match="cannot be written: first second$"),
-        explained(str(tmp_path / "out.tif")),
+        output_errors_named(str(tmp_path / "out.tif")),
     ):
         raise RuntimeError("first\nsecond")
 
 
-def test_an_error_that_is_explained_already_is_left_as_it_is(tmp_path: Path) -> None:
-    error = OutputError("explained")
-    with pytest.raises(OutputError) as caught, explained(str(tmp_path / "out.tif")):
+def test_an_error_that_names_the_output_already_is_left_as_it_is(tmp_path: Path) -> None:
+    error = OutputError("it names the output")
+    with pytest.raises(OutputError) as caught, output_errors_named(str(tmp_path / "out.tif")):
         raise error
     assert caught.value is error
 
@@ -237,7 +238,7 @@ def test_an_error_that_is_explained_already_is_left_as_it_is(tmp_path: Path) -> 
 def test_an_error_of_gdal_without_a_text_is_not_a_sentence_without_an_end(tmp_path: Path) -> None:
     with (
         pytest.raises(OutputError, match="cannot be written: GDAL gives no reason"),
-        explained(str(tmp_path / "out.tif")),
+        output_errors_named(str(tmp_path / "out.tif")),
     ):
         raise RuntimeError
 

@@ -1,4 +1,4 @@
-"""What GeoTIFFs put together from encoded blocks have in common, wherever their bytes go."""
+"""Where the encoded blocks of a GeoTIFF stand, and the directories that say so."""
 
 from __future__ import annotations
 
@@ -10,77 +10,28 @@ import numpy as np
 from osgeo import gdal
 
 from rios_batch.assemble.bandinfo import describe
-from rios_batch.encode.blocks import as_overview, encode_overview, new_tiff
-from rios_batch.encode.overviews import CoarseOverviews, reduced_shape
-from rios_batch.errors import OutputError, RiosBatchError, TypeConversionError
-from rios_batch.gdalapi import MemoryFolder, gdal_type, memory_file, numpy_name, reason, set_nodata
+from rios_batch.assemble.newdataset import create_dataset
+from rios_batch.encode.blocks import as_overview, new_tiff
+from rios_batch.encode.overviews import reduced_shape
+from rios_batch.errors import OutputError, RiosBatchError
+from rios_batch.gdalapi import MemoryFolder, memory_file
 from rios_batch.model import geotiff
-from rios_batch.model.blobs import StoredBlocks
-from rios_batch.model.geotiff import EncodedBlocks
 from rios_batch.model.statitems import longest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from rios_batch.encode.overviews import OverviewPart
+    from rios_batch.model.blobs import StoredBlocks
+    from rios_batch.model.geotiff import EncodedBlocks
     from rios_batch.model.grid import PixelGridDefn
     from rios_batch.model.spec import Layout, OutputSpec
     from rios_batch.model.statitems import BandStatistics
-    from rios_batch.model.tileresult import TileOutput
     from rios_batch.model.tiles import Tile
 
 _ALIGNMENT_BYTES = 16
-
-
-def create_dataset(path: str, output: OutputSpec, grid: PixelGridDefn, layout: Layout) -> gdal.Dataset:
-    """Create an output with all its metadata and no pixels.
-
-    Raises
-    ------
-    RuntimeError : GDAL refuses the size, type or options.
-    TypeConversionError : the format has no such type.
-    """
-    dataset = _empty(path, output, grid, layout)
-    dataset.SetGeoTransform(grid.makeGeoTransform())
-    if grid.projection:
-        dataset.SetProjection(grid.projection)
-    if output.nodata is not None:
-        set_nodata(dataset, output.nodata, layout.dtype)
-    for number in range(1, layout.nbands + 1):
-        band = dataset.GetRasterBand(number)
-        if output.thematic:
-            band.SetMetadataItem("LAYER_TYPE", "thematic")
-        if number <= len(output.layer_names):
-            band.SetDescription(output.layer_names[number - 1])
-    return dataset
-
-
-def _empty(path: str, output: OutputSpec, grid: PixelGridDefn, layout: Layout) -> gdal.Dataset:
-    try:
-        dataset = gdal.GetDriverByName(output.driver).Create(
-            path,
-            grid.ncols,
-            grid.nrows,
-            layout.nbands,
-            gdal_type(layout.dtype),
-            list(output.creation_options.texts),
-        )
-    except RuntimeError as error:
-        if "data type" not in str(error).lower():
-            raise
-        raise TypeConversionError(
-            f"{output.label} has {layout}: {reason(error)} Use .astype() with another type, or another format"
-        ) from error
-    made = numpy_name(dataset.GetRasterBand(1))
-    if not np.can_cast(layout.dtype, made):  # some drivers take another type without a word
-        raise TypeConversionError(
-            f"{output.label} has {layout}, and the {output.driver} format would make it {made}; use .astype() with a "
-            "type that it has, or another format"
-        )
-    return dataset
 
 
 class BlockIndex:
@@ -94,28 +45,34 @@ class BlockIndex:
     ----------
     front_bytes : where blocks may begin; known before any block, as is everything that ``front`` needs room for.
     raw_bytes : what all blocks would take if they were not compressed.
+    made_by_main : factors of the overviews that do not come with the tiles.
     """
 
-    def __init__(self, output: OutputSpec, grid: PixelGridDefn, layout: Layout) -> None:
-        self._output, self._grid, self._layout = output, grid, layout
-        factors = output.pyramid.factors if output.pyramid else ()
-        template, _ = self._template(longest(output, layout, grid.ncols * grid.nrows))
+    def __init__(
+        self,
+        output_spec: OutputSpec,
+        grid: PixelGridDefn,
+        layout: Layout,
+    ) -> None:
+        self._output_spec, self._grid, self._layout = output_spec, grid, layout
+        factors = output_spec.pyramid.factors if output_spec.pyramid else ()
+        template, _ = self._template(longest(output_spec, layout, grid.ncols * grid.nrows))
         self._levels = {1: _Level(template, layout, grid, 1)}
         for factor in factors:
-            empty = _overview_template(output, grid, layout, factor, big=template.big)
+            empty = _overview_template(output_spec, grid, layout, factor, big=template.big)
             self._levels[factor] = _Level(empty, layout, grid, factor)
-        self._in_tiles = (*reversed(output.encoded_overviews), 1)
-        self.made_by_main = tuple(factor for factor in factors if factor not in output.encoded_overviews)
+        self._in_tiles = (*reversed(output_spec.encoded_overviews), 1)
+        self.made_by_main = tuple(factor for factor in factors if factor not in output_spec.encoded_overviews)
         self.raw_bytes = sum(level.raw_bytes for level in self._levels.values())
         end = len(self._header_and_directories(template))
         self.front_bytes = end + -end % _ALIGNMENT_BYTES
 
     def _template(self, statistics: Sequence[BandStatistics]) -> tuple[geotiff.TiledTiff, dict[str, bytes]]:
         """Return the TIFF without its blocks, and what does not fit into it (.aux.xml, .tfw): content by file name."""
-        name = PurePath(self._output.path).name
+        name = PurePath(self._output_spec.path).name
         with MemoryFolder() as folder:
-            dataset = create_dataset(f"{folder}/{name}", _sparse(self._output), self._grid, self._layout)
-            describe(dataset, self._output, self._layout, statistics)
+            dataset = create_dataset(f"{folder}/{name}", _sparse(self._output_spec), self._grid, self._layout)
+            describe(dataset, self._output_spec, self._layout, statistics)
             dataset.FlushCache()
             del dataset
             others = [other for other in gdal.ReadDir(folder) if other not in (".", "..", name)]
@@ -133,8 +90,8 @@ class BlockIndex:
         needed = int(blocks.byte_counts.sum())
         if needed != blocks.nbytes:
             raise RiosBatchError(
-                f"tile {tile.index} of output {self._output.path!r} has {blocks.nbytes:,} bytes, but its blocks need "
-                f"{needed:,}"
+                f"tile {tile.index} of output {self._output_spec.path!r} has {blocks.nbytes:,} bytes, but its blocks "
+                f"need {needed:,}"
             )
         offsets = _offsets(blocks, position)
         window, start = tile.window, 0
@@ -165,8 +122,8 @@ class BlockIndex:
         front = self._header_and_directories(template)
         if len(front) > self.front_bytes:
             raise RiosBatchError(
-                f"the directory of output {self._output.path!r} takes {len(front):,} bytes; {self.front_bytes:,} were "
-                "kept for it"
+                f"the directory of output {self._output_spec.path!r} takes {len(front):,} bytes; {self.front_bytes:,} "
+                "were kept for it"
             )
         return front.ljust(self.front_bytes, b"\0"), sidecars
 
@@ -191,10 +148,10 @@ class BlockIndex:
         OutputError : the file is too large for a classic TIFF.
         """
         if not all(level.placed.all() for level in self._levels.values()):
-            raise incomplete(self._output)
+            raise incomplete(self._output_spec)
         if not self._levels[1].template.big and end > geotiff.CLASSIC_LIMIT_BYTES:
             raise OutputError(
-                f"output {self._output.path!r} needs {end:,} bytes, more than the 4 GiB of a classic TIFF; "
+                f"output {self._output_spec.path!r} needs {end:,} bytes, more than the 4 GiB of a classic TIFF; "
                 "remove BIGTIFF from its creation options, or set BIGTIFF=YES"
             )
 
@@ -238,14 +195,14 @@ def _offsets(blocks: EncodedBlocks | StoredBlocks, position: int) -> NDArray[np.
     return np.where(counts > 0, position + np.cumsum(counts) - counts, 0)
 
 
-def _sparse(output: OutputSpec, **more: str) -> OutputSpec:
-    return replace(output, creation_options=output.creation_options.but(SPARSE_OK="TRUE", **more))
+def _sparse(output_spec: OutputSpec, **more: str) -> OutputSpec:
+    return replace(output_spec, creation_options=output_spec.creation_options.but(SPARSE_OK="TRUE", **more))
 
 
 def _overview_template(
-    output: OutputSpec, grid: PixelGridDefn, layout: Layout, factor: int, *, big: bool
+    output_spec: OutputSpec, grid: PixelGridDefn, layout: Layout, factor: int, *, big: bool
 ) -> geotiff.TiledTiff:
-    sparse = _sparse(as_overview(output), BIGTIFF="YES" if big else "NO")
+    sparse = _sparse(as_overview(output_spec), BIGTIFF="YES" if big else "NO")
     rows, cols = reduced_shape(grid.nrows, grid.ncols, factor)
     with MemoryFolder() as folder:
         path = f"{folder}/overview.tif"
@@ -255,69 +212,6 @@ def _overview_template(
         return geotiff.parse_tiled_tiff(memory_file(path))
 
 
-class Assembly:
-    """The order in which a GeoTIFF's blocks follow each other, the same on disk and in S3.
-
-    Tiles come one after the other, then the overviews that main makes, the coarsest first, then the first tile. So
-    the first block of each resolution stands behind that of the next coarser one, which is what validators of
-    cloud-optimised GeoTIFFs ask for. Without overviews the first tile comes first.
-
-    Parameters
-    ----------
-    scratch_folder : where the coarsest overviews are made; None for the system's folder for temporary files.
-
-    Attributes
-    ----------
-    position : where the next bytes will stand; those before ``index.front_bytes`` are written last.
-    """
-
-    def __init__(
-        self,
-        output: OutputSpec,
-        grid: PixelGridDefn,
-        layout: Layout,
-        scratch_folder: Path | None = None,
-    ) -> None:
-        self._output = output
-        self.index = BlockIndex(output, grid, layout)
-        self.position = self.index.front_bytes
-        self._first: tuple[Tile, EncodedBlocks | StoredBlocks] | None = None
-        self._coarse_overviews: CoarseOverviews | None = None
-        if output.pyramid is not None and self.index.made_by_main:
-            factor = output.pyramid.top_factor(output.encoded_overviews)
-            shape = (layout.nbands, grid.nrows, grid.ncols)
-            self._coarse_overviews = CoarseOverviews(
-                output, factor, self.index.made_by_main, shape, layout.dtype, scratch_folder
-            )
-
-    def tile(self, tile: Tile, output: TileOutput) -> Iterator[EncodedBlocks | StoredBlocks]:
-        """Take a tile, and yield what comes next in the file."""
-        blocks = output.payload
-        assert isinstance(blocks, EncodedBlocks | StoredBlocks)
-        if self._coarse_overviews is not None:
-            assert output.coarsest is not None
-            self._coarse_overviews.add(tile, output.coarsest)
-        if self._output.pyramid is not None and self._first is None:
-            self._first = tile, blocks
-        else:
-            yield self._placed(tile, blocks)
-
-    def rest(self) -> Iterator[EncodedBlocks | StoredBlocks]:
-        """Yield what comes after the last tile."""
-        for part in self._coarse_overviews.overviews() if self._coarse_overviews else ():
-            blocks = encode_overview(self._output, part.pixels)
-            self.index.place_overview(part, blocks, self.position)
-            self.position += blocks.nbytes
-            yield blocks
-        if self._first is not None:
-            yield self._placed(*self._first)
-
-    def _placed(self, tile: Tile, blocks: EncodedBlocks | StoredBlocks) -> EncodedBlocks | StoredBlocks:
-        self.index.place_tile(tile, blocks, self.position)
-        self.position += blocks.nbytes
-        return blocks
-
-
-def incomplete(output: OutputSpec) -> RiosBatchError:
+def incomplete(output_spec: OutputSpec) -> RiosBatchError:
     """Return the error for an output that not all tiles came for."""
-    return RiosBatchError(f"output {output.path!r} is incomplete: some of its tiles never arrived")
+    return RiosBatchError(f"output {output_spec.path!r} is incomplete: some of its tiles never arrived")

@@ -1,4 +1,4 @@
-"""Outputs in S3: a GeoTIFF put together there, or any file that is made here and then uploaded."""
+"""Outputs in S3: a file put together there, or any file that is made here and then uploaded."""
 
 from __future__ import annotations
 
@@ -9,49 +9,53 @@ from typing import TYPE_CHECKING
 
 from osgeo import gdal
 
-from rios_batch.assemble.assembly import Assembly, incomplete
 from rios_batch.assemble.parts import PartStream
-from rios_batch.assemble.staging import SIDECARS, StagingFolder, explained
+from rios_batch.assemble.staging import SIDECARS, StagingFolder
 from rios_batch.aws.objects import SMALLEST_PART_BYTES, Bucket
 from rios_batch.errors import OutputError, S3Error
+from rios_batch.gdalapi import output_errors_named
 from rios_batch.model.blobs import StoredBlocks
 from rios_batch.model.s3names import S3Name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping
 
     from rios_batch.aws.objects import MultipartUpload
     from rios_batch.model.geotiff import EncodedBlocks
-    from rios_batch.model.grid import PixelGridDefn
-    from rios_batch.model.spec import Layout, OutputSpec
-    from rios_batch.model.statitems import BandStatistics
-    from rios_batch.model.tileresult import TileOutput
-    from rios_batch.model.tiles import Tile
 
 log = logging.getLogger("rios_batch")
 
 
-class _Target:
+class S3Target:
     """The object that an output becomes. Making one shows that it can be written.
 
     Raises
     ------
-    S3Error : the bucket does not exist or may not be written.
-    OutputError : a side file of an older output is there.
+    OutputError : the bucket does not exist or may not be written, or a side file of an older output is there.
     """
 
     def __init__(self, path: str) -> None:
         self.name = S3Name.parse(path)
-        self.bucket = Bucket(self.name.bucket)
+        with output_errors_named(path):
+            self.bucket = Bucket(self.name.bucket)
+            self._had_metadata = self._has_old_metadata()
+            self.upload: MultipartUpload = self.bucket.multipart(self.name.key)
+
+    def _has_old_metadata(self) -> bool:
+        """Look for side files of an older output: say whether there is an .aux.xml, and refuse any other."""
         sidecars = {self.name.key + sidecar for sidecar in SIDECARS}
         found = {entry.key for entry in self.bucket.list_objects(f"{self.name.key}.")} & sidecars
-        self._had_metadata = self._metadata_key in found
         if others := sorted(found - {self._metadata_key}):
             raise OutputError(
-                f"{S3Name(self.name.bucket, others[0])} belongs to an older output {str(self.name)!r} and would be "
+                f"{S3Name(self.name.bucket, others[0])} belongs to an older output {self.path!r} and would be "
                 "taken for a part of the new one; delete it first, or give the output another name"
             )
-        self.upload: MultipartUpload = self.bucket.multipart(self.name.key)
+        return self._metadata_key in found
+
+    @property
+    def path(self) -> str:
+        """Return the output's path, as the script gave it."""
+        return str(self.name)
 
     def key_beside(self, name: str) -> str:
         """Return the key of a file next to the object."""
@@ -90,15 +94,15 @@ class StagedObject(StagingFolder):
     OutputError : the bucket cannot be written.
     """
 
-    def __init__(self, target: str) -> None:
-        with explained(target):
-            self._target = _Target(target)
-            self._target.abort()  # S3 takes an upload, that is all there was to find out
+    def __init__(self, path: str) -> None:
+        self._target = S3Target(path)
+        self._target.abort()  # S3 takes an upload, that is all there was to find out
+        with output_errors_named(path):
             super().__init__(Path(self._target.name.key).name, Path(tempfile.gettempdir()))
 
     def commit(self) -> None:
         target = self._target
-        with explained(str(target.name)):
+        with output_errors_named(target.path):
             target.blank_old_metadata(made.name for made in self.others())
             for made in [*self.others(), self.path]:
                 target.bucket.upload(made, target.key_beside(made.name))
@@ -106,58 +110,37 @@ class StagedObject(StagingFolder):
         self.abort()
 
 
-class MultipartAssembler:
-    """Puts a GeoTIFF together in S3 out of encoded blocks, in memory or in S3; decodes none.
+class S3Sink:
+    """Puts a file together in S3 as one multipart upload; a ``ByteSink``.
 
-    Header and directories come first in the file and are sent last, when the block index is known: part 1 of the
-    upload, with the blocks' first bytes, since S3 wants 5 MiB. A file that is all part 1 is put at once.
+    The front is sent last: part 1 of the upload, with the first appended bytes, since S3 wants 5 MiB. A file that is
+    all part 1 is put at once.
+
+    Parameters
+    ----------
+    front_bytes : how many bytes at the beginning are left for ``finish``.
+    most_bytes : what may be appended at most, before encoding.
     """
 
-    def __init__(self, output: OutputSpec, grid: PixelGridDefn) -> None:
-        self._output, self._grid = output, grid
-        self._assembly: Assembly | None = None
-        self._parts: PartStream
-        self._sidecars: dict[str, bytes] = {}
-        self._whole: bytes | None = None
-        with explained(output.path):
-            self._target = _Target(output.path)
-
-    @property
-    def relayed_bytes(self) -> int:
-        """Return how many bytes of blobs were fetched from S3 to be sent there again."""
-        return self._parts.relayed_bytes
-
-    def write(self, tile: Tile, output: TileOutput) -> None:
-        with explained(self._output.path):
-            assembly = self._assembly or self._start(output.layout)
-            for blocks in assembly.tile(tile, output):
-                self._append(blocks)
-
-    def _append(self, blocks: EncodedBlocks | StoredBlocks) -> None:
-        if isinstance(blocks, StoredBlocks):
-            self._parts.add(blocks.blob, blocks.blob_store)
-        else:
-            self._parts.add(blocks.data.data)
-
-    def _start(self, layout: Layout) -> Assembly:
-        assembly = self._assembly = Assembly(self._output, self._grid, layout)
+    def __init__(self, target: S3Target, front_bytes: int, most_bytes: int) -> None:
+        self._target = target
         self._parts = PartStream(
-            self._target.upload,
-            lead_bytes=max(0, SMALLEST_PART_BYTES - assembly.index.front_bytes),
-            most_bytes=assembly.index.raw_bytes,
+            target.upload, lead_bytes=max(0, SMALLEST_PART_BYTES - front_bytes), most_bytes=most_bytes
         )
-        return assembly
+        self._side_files: Mapping[str, bytes] = {}
+        self._whole: bytes | None = None
 
-    def finish(self, statistics: Sequence[BandStatistics] = ()) -> None:
-        assembly = self._assembly
-        if assembly is None:
-            raise incomplete(self._output)
-        with explained(self._output.path):
-            for blocks in assembly.rest():
-                self._append(blocks)
-            assembly.index.check(assembly.position)
+    def append(self, blocks: EncodedBlocks | StoredBlocks) -> None:
+        with output_errors_named(self._target.path):
+            if isinstance(blocks, StoredBlocks):
+                self._parts.add_blob(blocks.blob, blocks.blob_store)
+            else:
+                self._parts.add(blocks.data.data)
+
+    def finish(self, front: bytes, side_files: Mapping[str, bytes]) -> None:
+        with output_errors_named(self._target.path):
             self._parts.finish()
-            front, self._sidecars = assembly.index.front(statistics)
+            self._side_files = side_files
             first = front + self._parts.lead
             if self._parts.is_all_lead:
                 self._whole = first
@@ -166,9 +149,9 @@ class MultipartAssembler:
 
     def commit(self) -> None:
         target = self._target
-        with explained(self._output.path):
-            target.blank_old_metadata(self._sidecars)
-            for name, content in self._sidecars.items():
+        with output_errors_named(target.path):
+            target.blank_old_metadata(self._side_files)
+            for name, content in self._side_files.items():
                 target.bucket.put(target.key_beside(name), content)
             if self._whole is None:
                 target.upload.complete()
@@ -177,6 +160,5 @@ class MultipartAssembler:
         target.forget_old_content()
 
     def abort(self) -> None:
-        if self._assembly is not None:
-            self._parts.abort()
+        self._parts.abort()
         self._target.abort()
