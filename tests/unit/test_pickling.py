@@ -1,6 +1,8 @@
 # ruff: noqa: ARG001 - user functions and merge rules have the arguments they are called with
 from __future__ import annotations
 
+import inspect
+import linecache
 import subprocess
 import sys
 import textwrap
@@ -17,6 +19,7 @@ from rios_batch.model.grid import PixelGridDefn
 from rios_batch.model.spec import RunSpec
 from rios_batch.model.tiles import BlockGrid
 from rios_batch.plan.tiling import plan_tiles
+from tests.support import run_script
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,3 +150,135 @@ def test_other_args_without_attributes_are_refused_before_anything_is_sent() -> 
 
 def test_no_other_args_are_none_again() -> None:
     assert cloudpickle.loads(dump_other_args(None)) is None
+
+
+FAILING = """
+import linecache
+import sys
+sys.path.insert(0, "beside")
+import failing_helpers
+
+PASSWORD = "not for other machines"
+
+def of_the_script(x):
+    raise LookupError("in the script")
+
+def outer():
+    def inside(x):
+        if x:
+            raise LookupError("nested")
+    return inside
+
+CELL = "def of_a_cell(x):\\n    raise LookupError('in a cell')\\n"
+linecache.cache["<ipython-input-1>"] = (len(CELL), None, CELL.splitlines(keepends=True), "<ipython-input-1>")
+exec(compile(CELL, "<ipython-input-1>", "exec"))
+
+FUNCTIONS = {
+    "script": of_the_script,
+    "helper": failing_helpers.of_a_helper,
+    "called": lambda x: failing_helpers.of_a_helper(x),
+    "nested": outer(),
+    "lambda": lambda x: {}["no such key"] if x else 0,
+    "cell": of_a_cell,
+}
+
+from rios_batch.jobmanagers.pickling import dump_spec
+from tests.unit.test_pickling import job_of
+open("job.pkl", "wb").write(dump_spec(job_of(FUNCTIONS[sys.argv[1]])))
+"""
+FAILING_HELPERS = """# The helper's first line
+
+def of_a_helper(x):
+    raise LookupError(
+        "in the helper"
+    )
+"""
+TRACEBACK = """
+import pathlib, traceback
+import cloudpickle
+pickled = pathlib.Path("job.pkl").read_bytes()
+assert b"not for other machines" not in pickled
+job = cloudpickle.loads(pickled)
+try:
+    job.function(1)
+except LookupError:
+    traceback.print_exc()
+print(len(pickled))
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "name", "line"),
+    [
+        ("script", "script.py", "of_the_script", 'raise LookupError("in the script")'),
+        ("helper", "failing_helpers.py", "of_a_helper", "raise LookupError("),
+        ("called", "failing_helpers.py", "of_a_helper", "raise LookupError("),
+        ("nested", "script.py", "inside", 'raise LookupError("nested")'),
+        ("lambda", "script.py", "<lambda>", '"lambda": lambda x: {}["no such key"] if x else 0,'),
+        ("cell", "<ipython-input-1>", "of_a_cell", "raise LookupError('in a cell')"),
+    ],
+)
+@pytest.mark.parametrize("place", ["the same machine", "a machine without the files"])
+def test_a_traceback_has_file_line_number_and_source_line(
+    tmp_path: Path, kind: str, file: str, name: str, line: str, place: str
+) -> None:
+    (tmp_path / "beside").mkdir()
+    helpers = tmp_path / "beside" / "failing_helpers.py"
+    helpers.write_text(FAILING_HELPERS)
+    dumped = run_script(tmp_path, FAILING, kind)
+    assert dumped.returncode == 0, dumped.stderr
+    source = {
+        "script.py": FAILING,
+        "failing_helpers.py": FAILING_HELPERS,
+        "<ipython-input-1>": "\nraise LookupError('in a cell')",
+    }[file]
+    number = next(n for n, text in enumerate(source.splitlines(), start=1) if line in text)
+    if place != "the same machine":
+        helpers.unlink()
+        (tmp_path / "script.py").unlink()
+    (tmp_path / "receiver.py").write_text(TRACEBACK)
+
+    done = subprocess.run(
+        [sys.executable, "receiver.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    [*_, at, shown] = [
+        text for text in done.stderr.splitlines() if text.startswith("  ") and set(text) - set(" ^~")
+    ]
+    assert at.endswith(f'{file}", line {number}, in {name}'), done.stderr
+    assert shown.strip() == line
+    assert int(done.stdout) < 4000
+
+
+def test_only_lines_of_functions_that_travel_come_along(tmp_path: Path) -> None:
+    padding = "".join(f"def unused_{n}(x):\n    return {n}\n" for n in range(10_000))
+    source = f"{padding}def used(x):\n    return x\n"
+    path = tmp_path / "long_script.py"
+    path.write_text(source)
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(source, str(path), "exec"), namespace)
+
+    assert len(dump_spec(job_of(namespace["used"]))) < 2000
+
+
+def test_loading_where_the_source_is_known_leaves_it_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "known.py"
+    path.write_text("# first line\n\n\ndef used(x):\n    return x\n")
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(path.read_text(), str(path), "exec"), namespace)
+
+    function = cloudpickle.loads(dump_spec(job_of(namespace["used"]))).function
+
+    assert linecache.getlines(str(path)) == path.read_text().splitlines(keepends=True)
+    assert inspect.getsource(function) == "def used(x):\n    return x\n"
+
+
+def test_code_without_a_source_travels_without_lines() -> None:
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile("def used(x):\n    return x\n", "<nowhere>", "exec"), namespace)
+
+    function = cloudpickle.loads(dump_spec(job_of(namespace["used"]))).function
+
+    assert function(3) == 3
+    assert function.__code__.co_filename == "<nowhere>"
+    assert linecache.getlines("<nowhere>") == []
