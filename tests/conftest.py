@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 settings.register_profile("suite", max_examples=60, deadline=None, print_blob=True)
 settings.load_profile("suite")
 
+_MOST_PROCESSES = 8  # each may start an emulated AWS and load the CDK
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Give ``-n auto`` the cores that this process may use; on a single one, pytest runs the tests itself."""
+    cores = len(os.sched_getaffinity(0))
+    return 0 if cores == 1 else min(cores, _MOST_PROCESSES)
+
+
 FAKE_CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",  # the value is a word, so that no scanner takes it for a key

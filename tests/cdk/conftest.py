@@ -14,6 +14,7 @@ from cdk_app.app import FLAGS
 from cdk_app.stack import RiosBatchStack
 from tests.cdk.synthesized import Stack
 from tests.cdk.variants import VARIANTS
+from tests.once import once_per_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +27,13 @@ class Assembly:
 
 
 @pytest.fixture(scope="session")
-def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
-    out = tmp_path_factory.mktemp("cdk.out")
+def assembly(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Assembly:
+    out = once_per_run(tmp_path_factory, worker_id, "cdk.out", _synthesize)
+    report = json.loads((out / "validation-report.json").read_text())
+    return Assembly({name: _read(out, name) for name in VARIANTS}, report)
+
+
+def _synthesize(out: Path) -> None:
     context = {"aws:cdk:enable-path-metadata": True}  # as the command line does
     app = App(analytics_reporting=False, outdir=str(out), context=context, post_cli_context=FLAGS)
     for name, settings in VARIANTS.items():
@@ -39,8 +45,6 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
         # Findings of cdk-nag are one test's affair; the others go on with the templates, which are there.
         if "ValidationFailed" not in str(error):
             raise
-    report = json.loads((out / "validation-report.json").read_text())
-    return Assembly({name: _read(out, name) for name in VARIANTS}, report)
 
 
 def _read(out: Path, name: str) -> Stack:

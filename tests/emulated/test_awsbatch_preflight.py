@@ -56,7 +56,7 @@ def submitted(cloud: Emulator) -> bool:
     ("name", "version", "says"),
     [
         ("Python", "3.9.1", r"main has Python 3\.9\.1, workers have 3\.\d+\.\d+"),
-        ("rios_batch", "0.0.1", r"main has rios_batch 0\.0\.1, workers have \d+\.\d+\.\d+"),
+        ("rios_batch", "0.0.1", r"main has rios_batch 0\.0\.1, workers have \S+ \(code \w+\)"),
     ],
 )
 def test_workers_of_other_versions_end_the_run_with_the_cure(
