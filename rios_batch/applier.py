@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, Self
 from rios_batch.assemble.bandinfo import why_no_colours
 from rios_batch.assemble.sinks import open_sink
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
+from rios_batch.compute.checks import check_layouts
 from rios_batch.compute.otherargs import merge
-from rios_batch.compute.tile import check_layouts
 from rios_batch.concurrency import (
     CW_AWSBATCH,
     CW_ECS,

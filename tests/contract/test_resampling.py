@@ -378,7 +378,7 @@ def test_chunks_are_smaller_the_more_source_pixels_they_need(scene: dict[str, st
     )
 
     sides = [
-        plan_warp(facts, gdal.Open(facts.path), 2, grid, 5, "average", overviews_allowed=False).chunk_px
+        plan_warp(facts, 2, grid, 5, "average", overviews_allowed=False).chunk_px
         for grid in (FINE, very_coarse)
     ]
 

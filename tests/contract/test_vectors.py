@@ -15,7 +15,7 @@ from rios_batch import applier, rioserrors
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.model.grid import PixelWindow
 from rios_batch.pixelgrid import PixelGridDefn
-from rios_batch.plan.inputs import InputPlan
+from rios_batch.plan.inputs import plan_inputs
 from rios_batch.read.vectors import CHUNK_PX, Rasterizer
 from tests.support import utm_wkt
 
@@ -285,8 +285,9 @@ def test_only_the_features_of_a_window_are_read(tmp_path: Path, name: str) -> No
     controls.setReferencePixgrid(GRID)
     controls.setFootprintType(applier.BOUNDS_FROM_REFERENCE)
     with gdal_exceptions():
-        spec = InputPlan({"v": str(path)}, controls).specs[0].files[0]
-    reader = Rasterizer(spec, GRID, GRID.ncols)
+        file = plan_inputs({"v": str(path)}, controls).placements[0].file
+    assert file.burn is not None
+    reader = Rasterizer(file, file.burn, GRID, GRID.ncols)
 
     assert np.count_nonzero(reader.read(PixelWindow(0, 0, CHUNK_PX, CHUNK_PX))) == 26 * 26 * 16
     in_first_chunk = reader.features_read

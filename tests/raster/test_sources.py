@@ -20,7 +20,8 @@ from rios_batch.model.grid import PixelWindow
 from rios_batch.model.spec import InputFile, InputSpec, RunSpec
 from rios_batch.model.tiles import BlockGrid
 from rios_batch.plan.tiling import plan_tiles
-from rios_batch.read.facts import describe, is_vector, open_raster
+from rios_batch.read.facts import describe, open_raster
+from rios_batch.read.layers import open_vectors
 from rios_batch.read.sources import BlockReader
 from tests.support import ORIGIN, make_raster, ramp, utm_wkt
 
@@ -314,13 +315,13 @@ def test_a_vector_file_is_no_raster_and_is_known_as_vectors(tmp_path: Path, name
     dataset.CreateLayer("areas")
     del dataset
 
-    assert is_vector(path)
+    assert open_vectors(path) is not None
     with pytest.raises(ImageOpenError, match=r"'.*areas.*' cannot be opened as a raster"):
         describe(path)
 
 
 def test_a_raster_is_not_known_as_vectors(three_bands: tuple[str, Array]) -> None:
-    assert not is_vector(three_bands[0])
+    assert open_vectors(three_bands[0]) is None
 
 
 def test_a_container_of_subdatasets_is_refused_with_the_name_of_one(tmp_path: Path) -> None:
