@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rios_batch.aws.objects import MIB, MOST_PARTS, SMALLEST_PART_BYTES
+from rios_batch.aws.multipart import MIB, MOST_PARTS, SMALLEST_PART_BYTES
 from rios_batch.errors import RiosBatchError
 from rios_batch.model.blobs import Blob
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from rios_batch.aws.objects import MultipartUpload
+    from rios_batch.aws.multipart import MultipartUpload
     from rios_batch.model.protocols import BlobStore, PendingBlob
 
     Piece = memoryview | Blob

@@ -12,7 +12,8 @@ from osgeo import gdal
 from rios_batch.assemble.assembly import Assembly, incomplete
 from rios_batch.assemble.parts import PartStream
 from rios_batch.assemble.staging import SIDECARS, StagingFolder, explained
-from rios_batch.aws.objects import SMALLEST_PART_BYTES, Bucket
+from rios_batch.aws.multipart import SMALLEST_PART_BYTES
+from rios_batch.aws.objects import Bucket
 from rios_batch.errors import OutputError, S3Error
 from rios_batch.model.blobs import StoredBlocks
 from rios_batch.model.s3names import S3Name
@@ -20,7 +21,7 @@ from rios_batch.model.s3names import S3Name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rios_batch.aws.objects import MultipartUpload
+    from rios_batch.aws.multipart import MultipartUpload
     from rios_batch.model.geotiff import EncodedBlocks
     from rios_batch.model.grid import PixelGridDefn
     from rios_batch.model.spec import Layout, OutputSpec

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from rios_batch import applier
-from rios_batch.awsbatch import controller as attempt
 from rios_batch.awsbatch import manager as awsbatch
+from rios_batch.awsbatch import polling
 from rios_batch.awsbatch.versions import versions
 from rios_batch.contract import StackOutput
 from rios_batch.errors import JobMgrError, OutputError, StackExportsError, VersionMismatchError
@@ -187,7 +187,7 @@ def test_a_run_in_us_east_1_is_like_any_other(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_SESSION_TOKEN")
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    monkeypatch.setattr(attempt, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(polling, "POLL_SECONDS", 0.2)
     s3 = virginia.client("s3")
     s3.create_bucket(Bucket="data")
     assert s3.get_bucket_location(Bucket="data")["LocationConstraint"] is None

@@ -12,13 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from osgeo import gdal
 from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
-from tests.blob_store import BucketBlobStore
 
 from rios_batch import applier
 from rios_batch.assemble.parts import PartStream
 from rios_batch.assemble.s3sinks import MultipartAssembler
 from rios_batch.assemble.sinks import GeoTiffAssembler, open_sink
-from rios_batch.aws.objects import MIB, MOST_PARTS
+from rios_batch.aws.multipart import MIB, MOST_PARTS
 from rios_batch.encode.blocks import tile_sink
 from rios_batch.errors import OutputError, ParameterError, RiosBatchError
 from rios_batch.model.blobs import Blob, StoredBlocks
@@ -29,6 +28,7 @@ from rios_batch.model.pyramid import Pyramid
 from rios_batch.model.spec import Layout, OutputSpec
 from rios_batch.model.tileresult import TileOutput
 from rios_batch.model.tiles import BlockGrid, TilePlan
+from tests.blob_store import BucketBlobStore
 from tests.s3server import DENIED, ON_LOOPBACK, unfinished_uploads
 from tests.support import files_below, make_raster, ramp, read_raster, run_script, utm_wkt
 
