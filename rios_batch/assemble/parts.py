@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rios_batch.aws.objects import MIB, MOST_PARTS, SMALLEST_PART_BYTES
+from rios_batch.aws.multipart import MIB, MOST_PARTS, SMALLEST_PART_BYTES
 from rios_batch.errors import RiosBatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from rios_batch.aws.objects import MultipartUpload
+    from rios_batch.aws.multipart import MultipartUpload
     from rios_batch.model.blobs import Blob, BlobStore, PendingBlob
 
 # Larger parts are fewer requests, smaller ones less memory.

@@ -11,7 +11,8 @@ from osgeo import gdal
 
 from rios_batch.assemble.parts import PartStream
 from rios_batch.assemble.staging import SIDECARS, StagingFolder
-from rios_batch.aws.objects import SMALLEST_PART_BYTES, Bucket
+from rios_batch.aws.multipart import SMALLEST_PART_BYTES
+from rios_batch.aws.objects import Bucket
 from rios_batch.errors import OutputError, S3Error
 from rios_batch.gdalapi import output_errors_named
 from rios_batch.model.blobs import StoredBlocks
@@ -20,7 +21,7 @@ from rios_batch.model.s3names import S3Name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rios_batch.aws.objects import MultipartUpload
+    from rios_batch.aws.multipart import MultipartUpload
     from rios_batch.model.geotiff import EncodedBlocks
 
 log = logging.getLogger("rios_batch")

@@ -62,7 +62,7 @@ class AWSBatch(JobManager):
         ------
         JobMgrError : the stack cannot be used, or so many workers are more than it may have.
         """
-        exports = self._cloud.exports
+        exports = self._cloud.stack_outputs
         most = min(LARGEST_ARRAY, exports.max_vcpus // exports.worker_vcpus) + 1
         if self.numThreads > most:
             raise JobMgrError(

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+RUN_FORMAT = 2
+"""Raised whenever the pickled classes of a run, or the layout of its objects in S3, change. Format 1 had no number."""
+
+
 def versions() -> dict[str, str]:
     """Return this process's versions by name."""
     return {

@@ -7,8 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from rios_batch.aws import exports
-from rios_batch.aws.exports import StackOutputs, load_exports, read_exports
+from rios_batch.aws.stackoutputs import StackOutputs, read_stack_outputs
 from rios_batch.contract import CONTRACT_VERSION, StackOutput
 from rios_batch.errors import JobMgrError, StackExportsError
 
@@ -39,21 +38,34 @@ def description(status: str = "CREATE_COMPLETE", outputs: dict[str, str] = OUTPU
 
 
 def test_outputs_become_names_and_numbers() -> None:
-    exports = StackOutputs.from_outputs("RiosBatch", OUTPUTS)
-    assert exports.worker_queue == "the BatchProcessingJobQueueName"
-    assert exports.main_definition == "the BatchProcessingJobDefinitionMainName"
-    assert (exports.worker_vcpus, exports.max_vcpus, exports.main_memory_mib) == (2, 128, 8192)
+    read = StackOutputs.from_outputs("RiosBatch", OUTPUTS)
+    assert read.worker_queue == "the BatchProcessingJobQueueName"
+    assert read.script_definition == "the BatchScriptJobDefinitionName"
+    assert (read.worker_vcpus, read.max_vcpus) == (2, 128)
+
+
+FOR_PEOPLE = {
+    StackOutput.MAIN_DEFINITION,
+    StackOutput.WORKER_MEMORY_MIB,
+    StackOutput.MAIN_VCPUS,
+    StackOutput.MAIN_MEMORY_MIB,
+    StackOutput.MAIN_REPOSITORY,
+    StackOutput.WORKER_IMAGE,
+    StackOutput.SUBMITTER_POLICY,
+    StackOutput.PUBLISHER_POLICY,
+}
 
 
 @pytest.mark.parametrize("key", StackOutput)
-def test_each_output_is_read(key: StackOutput) -> None:
-    exports = StackOutputs.from_outputs("RiosBatch", OUTPUTS)
+def test_each_output_is_read_or_is_for_people(key: StackOutput) -> None:
+    read = StackOutputs.from_outputs("RiosBatch", OUTPUTS)
     other = "77" if key in NUMBERS else "another"
     if key is StackOutput.CONTRACT:
         with pytest.raises(StackExportsError, match="follows contract 77"):
             StackOutputs.from_outputs("RiosBatch", {**OUTPUTS, key.value: other})
     else:
-        assert StackOutputs.from_outputs("RiosBatch", {**OUTPUTS, key.value: other}) != exports
+        changed = StackOutputs.from_outputs("RiosBatch", {**OUTPUTS, key.value: other}) != read
+        assert changed == (key not in FOR_PEOPLE)
 
 
 @pytest.mark.parametrize("key", StackOutput)
@@ -123,16 +135,7 @@ def stub(client: CloudFormationClient) -> Iterator[Stubber]:
 
 def test_stack_is_looked_up_by_name(client: CloudFormationClient, stub: Stubber) -> None:
     stub.add_response("describe_stacks", {"Stacks": [description()]}, {"StackName": "RiosBatch"})
-    assert read_exports(client, stack_name="RiosBatch").bucket == "the BatchBucket"
-
-
-def test_stack_is_looked_up_in_the_region_asked_for(
-    client: CloudFormationClient, stub: Stubber, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = {("cloudformation", "eu-west-1"): client}
-    monkeypatch.setattr(exports, "make_client", lambda service, *, region: made[service, region])
-    stub.add_response("describe_stacks", {"Stacks": [description()]}, {"StackName": "RiosBatch"})
-    assert load_exports(stack_name="RiosBatch", region="eu-west-1").bucket == "the BatchBucket"
+    assert read_stack_outputs(client, stack_name="RiosBatch").bucket == "the BatchBucket"
 
 
 def test_missing_stack_says_where_it_was_looked_for(client: CloudFormationClient, stub: Stubber) -> None:
@@ -140,11 +143,11 @@ def test_missing_stack_says_where_it_was_looked_for(client: CloudFormationClient
     with pytest.raises(
         StackExportsError, match=r"no stack Other in eu-west-1; .*RIOS_AWSBATCH_STACK"
     ) as caught:
-        read_exports(client, stack_name="Other")
+        read_stack_outputs(client, stack_name="Other")
     assert isinstance(caught.value, JobMgrError)
 
 
 def test_other_failures_stay_what_they_are(client: CloudFormationClient, stub: Stubber) -> None:
     stub.add_client_error("describe_stacks", "AccessDenied")
     with pytest.raises(ClientError, match="AccessDenied"):
-        read_exports(client, stack_name="RiosBatch")
+        read_stack_outputs(client, stack_name="RiosBatch")

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rios_batch import __version__
-from rios_batch.aws.exports import StackOutputs
-from rios_batch.awsbatch.configuration import WorkerConfig, parse_command
-from rios_batch.contract import StackOutput, export_name
+from rios_batch.aws.stackoutputs import StackOutputs
+from rios_batch.awsbatch.configuration import WorkerConfig, argument_parser
+from rios_batch.contract import WORKER_COMMAND, StackOutput, export_name
 
 if TYPE_CHECKING:
+    import argparse
+
     from tests.cdk.conftest import Assembly
     from tests.cdk.synthesized import Stack
 
@@ -39,31 +41,35 @@ def test_every_output_is_exported_under_its_name(assembly: Assembly, name: str) 
 
 
 def test_outputs_name_the_resources(default: Stack) -> None:
-    exports = StackOutputs.from_outputs("RiosBatch", default.outputs())
-    assert exports.worker_queue == default.named("AWS::Batch::JobQueue", "Workers/")[0].lower()
-    assert exports.main_queue == default.named("AWS::Batch::JobQueue", "Mains/")[0].lower()
+    outputs = default.outputs()
+    read = StackOutputs.from_outputs("RiosBatch", outputs)
+    assert read.worker_queue == default.named("AWS::Batch::JobQueue", "Workers/")[0].lower()
+    assert read.main_queue == default.named("AWS::Batch::JobQueue", "Mains/")[0].lower()
     for job, name in [
-        ("Worker", exports.worker_definition),
-        ("Main", exports.main_definition),
-        ("Script", exports.script_definition),
+        ("Worker", read.worker_definition),
+        ("Main", outputs[StackOutput.MAIN_DEFINITION]),
+        ("Script", read.script_definition),
     ]:
         assert name == default.named("AWS::Batch::JobDefinition", f"Jobs/{job}/")[0].lower()
-    assert exports.bucket == next(iter(default.of_type("AWS::S3::Bucket"))).lower()
-    assert exports.log_group == default.named("AWS::Logs::LogGroup", "Jobs/")[0].lower()
+    assert read.bucket == next(iter(default.of_type("AWS::S3::Bucket"))).lower()
+    assert read.log_group == default.named("AWS::Logs::LogGroup", "Jobs/")[0].lower()
     for policy, path in [
-        (exports.submitter_policy, "SubmitterPolicy"),
-        (exports.publisher_policy, "ImagePublisherPolicy"),
+        (StackOutput.SUBMITTER_POLICY, "SubmitterPolicy"),
+        (StackOutput.PUBLISHER_POLICY, "ImagePublisherPolicy"),
     ]:
-        assert policy.endswith("/" + default.named("AWS::IAM::ManagedPolicy", path)[0].lower())
+        assert outputs[policy].endswith("/" + default.named("AWS::IAM::ManagedPolicy", path)[0].lower())
     repository = next(iter(default.of_type("AWS::ECR::Repository"))).lower()
-    assert exports.main_repository == f"123456789012.dkr.ecr.us-west-2.amazonaws.com/{repository}"
-    assert exports.version == __version__
+    uri = f"123456789012.dkr.ecr.us-west-2.amazonaws.com/{repository}"
+    assert outputs[StackOutput.MAIN_REPOSITORY] == uri
+    assert read.version == __version__
 
 
 def test_sizes_are_those_of_the_settings(everything: Stack) -> None:
-    exports = StackOutputs.from_outputs("Everything", everything.outputs())
-    assert (exports.worker_vcpus, exports.worker_memory_mib, exports.max_vcpus) == (4, 12_000, 64)
-    assert (exports.main_vcpus, exports.main_memory_mib) == (2, 6144)
+    outputs = everything.outputs()
+    read = StackOutputs.from_outputs("Everything", outputs)
+    assert (read.worker_vcpus, read.max_vcpus) == (4, 64)
+    assert outputs[StackOutput.WORKER_MEMORY_MIB] == "12000"
+    assert (outputs[StackOutput.MAIN_VCPUS], outputs[StackOutput.MAIN_MEMORY_MIB]) == ("2", "6144")
 
 
 def worker(stack: Stack) -> tuple[dict[str, str], list[str]]:
@@ -73,6 +79,13 @@ def worker(stack: Stack) -> tuple[dict[str, str], list[str]]:
     return env, container["Command"]
 
 
+def parse_command(command: list[str]) -> argparse.Namespace:
+    """Read a job definition's whole command as the worker would."""
+    length = len(WORKER_COMMAND)
+    assert tuple(command[:length]) == WORKER_COMMAND
+    return argument_parser().parse_args(command[length:])
+
+
 def test_workers_command_parses(stack: Stack) -> None:
     arguments = parse_command(worker(stack)[1])
     assert arguments.processes is None
@@ -80,14 +93,14 @@ def test_workers_command_parses(stack: Stack) -> None:
 
 def test_workers_environment_and_that_of_a_run_parse(stack: Stack) -> None:
     env, command = worker(stack)
-    exports = StackOutputs.from_outputs("Any", stack.outputs())
+    read_outputs = StackOutputs.from_outputs("Any", stack.outputs())
     submitted = WorkerConfig(
-        bucket=exports.bucket,
+        bucket=read_outputs.bucket,
         region="us-west-2",
-        processes=exports.worker_vcpus,
+        processes=read_outputs.worker_vcpus,
         run_id="run-1",
         job_sha256="0" * 64,
-        queue_url=f"https://sqs.us-west-2.amazonaws.com/123456789012/{exports.run_queue_prefix}run-1",
+        queue_url=f"https://sqs.us-west-2.amazonaws.com/123456789012/{read_outputs.run_queue_prefix}run-1",
         lease_seconds=300,
     )
     read = WorkerConfig.from_env(env | submitted.run_env()).with_arguments(parse_command(command))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rios_batch.awsbatch.configuration import WorkerConfig, parse_command
-from rios_batch.contract import WORKER_COMMAND, Env
+from rios_batch.awsbatch.configuration import WorkerConfig, argument_parser
+from rios_batch.contract import Env
 from rios_batch.errors import ParameterError, WorkerConfigError
 
 CONFIG = WorkerConfig(
@@ -20,7 +20,6 @@ CONFIG = WorkerConfig(
     lease_seconds=300,
     array_index=7,
     batch_job_id="0e1f:7",
-    attempt=2,
 )
 
 words = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
@@ -35,7 +34,6 @@ configs = st.builds(
     lease_seconds=st.integers(10, 43_200),
     array_index=st.integers(0, 9_999),
     batch_job_id=st.text(max_size=40),
-    attempt=st.integers(1, 10),
 )
 
 
@@ -47,7 +45,7 @@ def test_environment_and_back(config: WorkerConfig) -> None:
 def test_run_environment_and_the_stacks_make_the_whole() -> None:
     stack = {key.value: CONFIG.to_env()[key.value] for key in (Env.BUCKET, Env.REGION, Env.PROCESSES)}
     read = WorkerConfig.from_env(stack | CONFIG.run_env())
-    assert read == replace(CONFIG, array_index=0, batch_job_id="", attempt=1)
+    assert read == replace(CONFIG, array_index=0, batch_job_id="")
 
 
 def test_run_environment_has_nothing_that_batch_reserves() -> None:
@@ -97,7 +95,6 @@ def test_all_problems_are_told_at_once() -> None:
         (Env.LEASE_SECONDS, "9", "whole numbers from 10 to 43200"),
         (Env.LEASE_SECONDS, "43201", "whole numbers from 10 to 43200"),
         (Env.BATCH_ARRAY_INDEX, "-1", "whole numbers from 0"),
-        (Env.BATCH_JOB_ATTEMPT, "0", "whole numbers from 1"),
         (Env.RUN_ID, "a/b", "letters, digits"),
         (Env.RUN_ID, "x" * 61, "at most 60"),
         (Env.JOB_SHA256, "G" * 64, "64 lower-case hexadecimal"),
@@ -110,20 +107,12 @@ def test_wrong_value_says_what_is_allowed(key: Env, value: str, allowed: str) ->
 
 
 def test_command_line_has_the_last_word() -> None:
-    assert CONFIG.with_arguments(parse_command([*WORKER_COMMAND, "--processes", "5"])).processes == 5
-    assert CONFIG.with_arguments(parse_command(WORKER_COMMAND)) == CONFIG
-
-
-@pytest.mark.parametrize(
-    "command", [[], ["python3"], ["python3", "-m", "http.server"], ["sh", *WORKER_COMMAND]]
-)
-def test_other_command_is_no_worker(command: list[str]) -> None:
-    with pytest.raises(WorkerConfigError, match="does not start a worker"):
-        parse_command(command)
+    assert CONFIG.with_arguments(argument_parser().parse_args(["--processes", "5"])).processes == 5
+    assert CONFIG.with_arguments(argument_parser().parse_args([])) == CONFIG
 
 
 @pytest.mark.parametrize("arguments", [["--processes", "0"], ["--procs", "x"], ["tile"]])
 def test_unknown_argument_stops_the_worker(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parse_command([*WORKER_COMMAND, *arguments])
+        argument_parser().parse_args(arguments)
     assert "usage: python -m rios_batch.worker" in capsys.readouterr().err

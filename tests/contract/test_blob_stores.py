@@ -1,4 +1,4 @@
-"""What every blob blob_store does; another one takes part by a row in the table."""
+"""What every blob store does; another one takes part by a row in the table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rios_batch.aws.clients import make_client
-from rios_batch.aws.queue import QueueGoneError, WorkQueue
+from rios_batch.aws.faults import QueueGoneError
+from rios_batch.aws.queue import WorkQueue
 from rios_batch.awsbatch.blobstore import S3BlobStore
-from rios_batch.awsbatch.messages import MergeBlobs
+from rios_batch.awsbatch.messages import MergeBlobs, decode_message
 from rios_batch.awsbatch.results import error_of
 from rios_batch.awsbatch.runstore import RunStore
 from rios_batch.awsbatch.supervisor import merge_or_record
@@ -33,8 +34,8 @@ pytestmark = ON_LOOPBACK
 
 @contextmanager
 def blob_store_of_a_run(bucket: Bucket) -> Iterator[BlobStore]:
-    """Give the blob_store of AWSBatch, and have a thread do what a worker does."""
-    run = RunStore(bucket, "a-run")
+    """Give the blob store of AWSBatch, and have a thread do what a worker does."""
+    store = RunStore(bucket, "a-run")
     with closing(make_client("sqs")) as client:
         queue = WorkQueue.create(client, "a-run", lease_seconds=10)
 
@@ -42,17 +43,18 @@ def blob_store_of_a_run(bucket: Bucket) -> Iterator[BlobStore]:
             with suppress(QueueGoneError):
                 while True:
                     for lease in queue.receive(1, wait_seconds=1):
-                        assert isinstance(lease.work, MergeBlobs)
-                        merge_or_record(run, lease.work.number, "a worker", last_try=True)
+                        message = decode_message(lease.body)
+                        assert isinstance(message, MergeBlobs)
+                        merge_or_record(store, message.number, "a worker", last_try=True)
                         queue.finish(lease)
 
         def wait() -> None:
             time.sleep(0.02)
             own.look()
-            for key in run.failures():
-                raise error_of(run.failure(key))
+            for key in store.failures():
+                raise error_of(store.failure(key))
 
-        own = S3BlobStore(run, queue, wait)
+        own = S3BlobStore(store, queue, wait)
         with ThreadPoolExecutor(1) as executor:
             worker = executor.submit(work)
             yield own
@@ -60,7 +62,7 @@ def blob_store_of_a_run(bucket: Bucket) -> Iterator[BlobStore]:
             worker.result()
 
 
-# From a bucket to a blob_store whose merges are done by somebody while the context lasts.
+# From a bucket to a blob store whose merges are done by somebody while the context lasts.
 BLOB_STORES: dict[str, Callable[[Bucket], AbstractContextManager[BlobStore]]] = {
     "the tests' own": lambda bucket: nullcontext(BucketBlobStore(bucket)),
     "that of a run": blob_store_of_a_run,

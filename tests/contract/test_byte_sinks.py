@@ -11,7 +11,7 @@ import pytest
 from rios_batch.assemble.filesink import FileSink
 from rios_batch.assemble.s3sink import S3Sink, S3Target
 from rios_batch.assemble.staging import StagedFile
-from rios_batch.aws.objects import MIB
+from rios_batch.aws.multipart import MIB
 from rios_batch.errors import OutputError
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.model.blobs import StoredBlocks

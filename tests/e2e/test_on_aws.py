@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from rios_batch.aws.exports import read_exports
 from rios_batch.contract import DEFAULT_STACK_NAME, StackOutput
 from tests.e2e.conftest import DOCKER, said
 from tests.support import ROOT, make_raster, ramp, read_raster
@@ -101,10 +100,12 @@ def test_deploy_builds_the_image_and_makes_what_the_runtime_looks_for(
 
     commands.cdk("deploy", "--require-approval", "never", settings=settings(LIKE_HERE))
 
-    exports = read_exports(cloud.client("cloudformation"), stack_name=DEFAULT_STACK_NAME)
-    printed = commands.run("docker", "run", "--rm", exports.worker_image, "python3", "--version").stdout
+    outputs = cloud.outputs(DEFAULT_STACK_NAME)
+    printed = commands.run(
+        "docker", "run", "--rm", outputs[StackOutput.WORKER_IMAGE], "python3", "--version"
+    ).stdout
     assert printed.startswith("Python {}.{}.".format(*PYTHONS[LIKE_HERE]))
-    assert images(cloud) == [exports.worker_image.rpartition(":")[2]]
+    assert images(cloud) == [outputs[StackOutput.WORKER_IMAGE].rpartition(":")[2]]
 
 
 @pytest.mark.skipif(PYTHONS[LIKE_HERE] != sys.version_info[:2], reason="no base image here has this Python")
@@ -179,11 +180,11 @@ def test_the_same_script_submitted_as_main_gives_the_same_pixels(
 def test_a_main_image_built_on_the_workers_image_gives_the_same_pixels(
     brightest: Array, commands: Commands, cloud: Emulator, tmp_path: Path
 ) -> None:
-    exports = read_exports(cloud.client("cloudformation"), stack_name=DEFAULT_STACK_NAME)
-    image = f"{exports.main_repository}:latest"
+    outputs = cloud.outputs(DEFAULT_STACK_NAME)
+    image = f"{outputs[StackOutput.MAIN_REPOSITORY]}:latest"
     build = commands.run(
         *(DOCKER, "build", "-f", "docker/Dockerfile.main", "--build-arg", "SCRIPT=brightest.py"),
-        *("--build-arg", f"WORKER_IMAGE={exports.worker_image}", "-t", image, str(SCRIPTS)),
+        *("--build-arg", f"WORKER_IMAGE={outputs[StackOutput.WORKER_IMAGE]}", "-t", image, str(SCRIPTS)),
     )
     assert build.returncode == 0, said(build)
 
@@ -192,8 +193,8 @@ def test_a_main_image_built_on_the_workers_image_gives_the_same_pixels(
         assert push.returncode == 0, said(push)
         job = cloud.client("batch", user).submit_job(
             jobName="brightest",
-            jobQueue=exports.main_queue,
-            jobDefinition=exports.main_definition,
+            jobQueue=outputs[StackOutput.MAIN_QUEUE],
+            jobDefinition=outputs[StackOutput.MAIN_DEFINITION],
             containerOverrides={
                 "environment": [
                     {"name": "SCENE", "value": SCENE},

@@ -75,11 +75,11 @@ def cloud(shared_cloud: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
 @pytest.fixture
 def quick_cloud(cloud: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     """Give the emulated AWS, and a main that looks often and has leases as short as they may be."""
-    from rios_batch.awsbatch import controller as attempt  # noqa: PLC0415 - loads GDAL
+    from rios_batch.awsbatch import lostmessages, polling, starting  # noqa: PLC0415 - loads GDAL
 
-    monkeypatch.setattr(attempt, "POLL_SECONDS", 0.2)
-    monkeypatch.setattr(attempt, "STALL_SECONDS", 1.5)
-    monkeypatch.setattr(attempt, "LEASE_SECONDS", 10)
+    monkeypatch.setattr(polling, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(lostmessages, "STALL_SECONDS", 1.5)
+    monkeypatch.setattr(starting, "LEASE_SECONDS", 10)
     return cloud
 
 

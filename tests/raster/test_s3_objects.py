@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import botocore.endpoint
 import pytest
-from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 from botocore.stub import Stubber
 
-from rios_batch.aws.objects import MIB, Bucket, make_s3_client
+from rios_batch.aws.clients import TOTAL_TRIES, make_client
+from rios_batch.aws.multipart import MIB
+from rios_batch.aws.objects import Bucket
 from rios_batch.errors import MissingObjectError, S3Error
 from rios_batch.model.blobs import Blob
 from tests.s3server import ON_LOOPBACK, SLOW_DOWN, unfinished_uploads
@@ -42,6 +46,30 @@ def test_a_busy_s3_is_asked_again(bucket: Bucket, s3_server: S3Server) -> None:
     bucket.put("k", b"data")
 
     assert s3_server.count("PUT", key="k") == 2
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "call"),
+    [
+        ("s3", "PUT", lambda s3: s3.put_object(Bucket="b", Key="k", Body=b"data")),
+        ("sqs", "POST", lambda sqs: sqs.delete_queue(QueueUrl="https://sqs.example/q")),
+    ],
+)
+def test_every_service_is_asked_the_same_number_of_times(
+    s3_server: S3Server,
+    monkeypatch: pytest.MonkeyPatch,
+    service: str,
+    method: str,
+    call: Callable[[Any], Any],
+) -> None:
+    monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")  # what a profile says does not count
+    s3_server.answers[:] = [("503 Slow Down", SLOW_DOWN)] * (2 * TOTAL_TRIES)
+
+    with pytest.raises(ClientError):
+        call(make_client(service, region="eu-west-1"))
+
+    assert s3_server.count(method) == len(s3_server.requests) == TOTAL_TRIES
 
 
 def test_ranges_and_versions_are_checked(bucket: Bucket) -> None:
@@ -133,7 +161,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("code", "status", "sentence"), REFUSALS)
 def test_a_refusal_is_one_sentence_that_names_object_and_cure(code: str, status: int, sentence: str) -> None:
-    client = make_s3_client(region="eu-west-1")
+    client = make_client("s3", region="eu-west-1")
     with Stubber(client) as stub:
         stub.add_client_error("get_object", code, "said so", status)
         with pytest.raises(S3Error, match=sentence):
@@ -152,7 +180,7 @@ HEADS: list[tuple[Callable[[Bucket], Any], str, int, str]] = [
 def test_a_refusal_without_body_is_told_by_its_status(
     call: Callable[[Bucket], Any], operation: str, status: int, sentence: str
 ) -> None:
-    client = make_s3_client(region="eu-west-1")
+    client = make_client("s3", region="eu-west-1")
     with Stubber(client) as stub:
         stub.add_client_error(operation, str(status), "", status)
         with pytest.raises(S3Error, match=sentence):
@@ -170,7 +198,7 @@ def test_a_refusal_without_body_is_told_by_its_status(
     ],
 )
 def test_what_goes_wrong_before_s3_answers_is_told_too(error: Exception, sentence: str) -> None:
-    client = make_s3_client(region="eu-west-1")
+    client = make_client("s3", region="eu-west-1")
 
     def fail(**_: Any) -> None:
         raise error
@@ -182,7 +210,7 @@ def test_what_goes_wrong_before_s3_answers_is_told_too(error: Exception, sentenc
 
 
 def test_objects_that_could_not_be_deleted_are_counted() -> None:
-    client = make_s3_client(region="eu-west-1")
+    client = make_client("s3", region="eu-west-1")
     with Stubber(client) as stub:
         stub.add_response("delete_objects", {"Errors": [{"Key": "a", "Message": "no"}, {"Key": "b"}]})
         with pytest.raises(S3Error, match="2 objects could not be deleted, the first is s3://bucket/a: no"):

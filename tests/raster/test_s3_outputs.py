@@ -16,7 +16,7 @@ from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
 from rios_batch import applier
 from rios_batch.assemble.parts import PartStream
 from rios_batch.assemble.sinks import open_sink
-from rios_batch.aws.objects import MIB, MOST_PARTS
+from rios_batch.aws.multipart import MIB, MOST_PARTS
 from rios_batch.encode.blocks import tile_sink
 from rios_batch.errors import OutputError, ParameterError, RiosBatchError
 from rios_batch.model.blobs import Blob, StoredBlocks

@@ -1,4 +1,4 @@
-"""What a deployed stack tells the runtime: its outputs, checked and typed."""
+"""A deployed stack's outputs, checked and typed: what the stack tells the runtime."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from rios_batch.aws.clients import make_client
+from rios_batch.aws.faults import error_code
 from rios_batch.contract import CONTRACT_VERSION, ENV_STACK, ENV_STACK_REGION, StackOutput
 from rios_batch.errors import StackExportsError
 
@@ -31,25 +31,19 @@ _USABLE = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class StackOutputs:
-    """Names and sizes of a deployed stack.
+    """What the runtime reads of a deployed stack's outputs: names and sizes.
 
     Attributes
     ----------
     stack_name : the stack; also the value of the tag on its jobs.
     worker_queue, main_queue : Batch job queues.
     worker_definition : runs a worker.
-    main_definition : runs the image that a user pushed to `main_repository` as ``latest``.
     script_definition : runs a command given at submission in the worker's image, with main's rights.
-    worker_vcpus, worker_memory_mib : size of one worker.
+    worker_vcpus : vCPUs of one worker.
     max_vcpus : most vCPUs that all workers together can have.
-    main_vcpus, main_memory_mib : size of a main job.
-    main_repository : URI of the repository for users' own main images.
     bucket : exchange bucket.
     run_queue_prefix : names of per-run SQS queues begin with it.
-    worker_image : URI of the workers' image.
     log_group : CloudWatch log group of all jobs.
-    submitter_policy : ARN of the managed policy for people who run scripts.
-    publisher_policy : ARN of the managed policy for people who build and push main images.
     version : version of rios_batch that the stack was deployed from.
     """
 
@@ -57,20 +51,12 @@ class StackOutputs:
     worker_queue: str
     worker_definition: str
     main_queue: str
-    main_definition: str
     script_definition: str
     worker_vcpus: int
-    worker_memory_mib: int
     max_vcpus: int
-    main_vcpus: int
-    main_memory_mib: int
-    main_repository: str
     bucket: str
     run_queue_prefix: str
-    worker_image: str
     log_group: str
-    submitter_policy: str
-    publisher_policy: str
     version: str
 
     @classmethod
@@ -99,20 +85,12 @@ class StackOutputs:
             worker_queue=outputs[StackOutput.WORKER_QUEUE],
             worker_definition=outputs[StackOutput.WORKER_DEFINITION],
             main_queue=outputs[StackOutput.MAIN_QUEUE],
-            main_definition=outputs[StackOutput.MAIN_DEFINITION],
             script_definition=outputs[StackOutput.SCRIPT_DEFINITION],
             worker_vcpus=read.number(StackOutput.WORKER_VCPUS),
-            worker_memory_mib=read.number(StackOutput.WORKER_MEMORY_MIB),
             max_vcpus=read.number(StackOutput.MAX_VCPUS),
-            main_vcpus=read.number(StackOutput.MAIN_VCPUS),
-            main_memory_mib=read.number(StackOutput.MAIN_MEMORY_MIB),
-            main_repository=outputs[StackOutput.MAIN_REPOSITORY],
             bucket=outputs[StackOutput.BUCKET],
             run_queue_prefix=outputs[StackOutput.RUN_QUEUE_PREFIX],
-            worker_image=outputs[StackOutput.WORKER_IMAGE],
             log_group=outputs[StackOutput.LOG_GROUP],
-            submitter_policy=outputs[StackOutput.SUBMITTER_POLICY],
-            publisher_policy=outputs[StackOutput.PUBLISHER_POLICY],
             version=outputs[StackOutput.VERSION],
         )
 
@@ -156,12 +134,7 @@ class _Reader:
             ) from error
 
 
-def load_exports(*, stack_name: str, region: str | None = None) -> StackOutputs:
-    """Look up a stack in a region, or in that of the environment or the AWS profile; see `read_exports`."""
-    return read_exports(make_client("cloudformation", region=region), stack_name=stack_name)
-
-
-def read_exports(client: CloudFormationClient, *, stack_name: str) -> StackOutputs:
+def read_stack_outputs(client: CloudFormationClient, *, stack_name: str) -> StackOutputs:
     """Look up a stack and read its outputs.
 
     Raises
@@ -171,7 +144,7 @@ def read_exports(client: CloudFormationClient, *, stack_name: str) -> StackOutpu
     try:
         reply = client.describe_stacks(StackName=stack_name)
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") != "ValidationError":
+        if error_code(error) != "ValidationError":
             raise
         raise StackExportsError(
             f"there is no stack {stack_name} in {client.meta.region_name}; make it with `npx cdk deploy`,"
