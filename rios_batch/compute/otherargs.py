@@ -51,7 +51,7 @@ class ChangeDetector:
 
     def __init__(self, pickled: bytes) -> None:
         self._pickled = pickled
-        self._before: dict[str, bytes | None] | None = None
+        self._before: dict[str, bytes | None] = {}
         self._unchanged: Any = None
 
     def fresh_copy(self) -> Any:
@@ -59,7 +59,7 @@ class ChangeDetector:
         if self._unchanged is not None:
             return self._unchanged
         other_args = cloudpickle.loads(self._pickled)
-        if self._before is None and other_args is not None:
+        if not self._before and other_args is not None:
             self._before = _digests(other_args)
         return other_args
 
@@ -70,7 +70,6 @@ class ChangeDetector:
         """
         if other_args is None:
             return {}
-        assert self._before is not None
         after = _digests(other_args)
         changed = [name for name in after if name not in self._before or after[name] != self._before[name]]
         deleted = self._before.keys() - after.keys()
@@ -96,7 +95,7 @@ def _digest(value: Any) -> bytes | None:
     buffers: list[pickle.PickleBuffer] = []
     try:
         digest = hashlib.sha256(cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append))
-    except Exception:  # noqa: BLE001 - as in pickle_or_none
+    except Exception:  # noqa: BLE001 - any type may raise anything here
         return None
     for buffer in buffers:
         digest.update(buffer.raw())

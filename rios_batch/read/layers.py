@@ -86,11 +86,6 @@ class VectorLayer:
             return 0.0
         return min(extent.x_max - extent.x_min, extent.y_max - extent.y_min)
 
-    @property
-    def features_read(self) -> int:
-        """Number of features that were read from the file so far."""
-        return int(self._layer.GetFeaturesRead())
-
     def shapes(self, window: PixelWindow) -> list[tuple[int, ogr.Geometry, float]]:
         """Return feature number, geometry and value of all features that may touch a window, by number.
 

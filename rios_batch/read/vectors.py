@@ -96,11 +96,6 @@ class Rasterizer:
         self._chunks: OrderedDict[_Chunk, Array] = OrderedDict()
         self._most_chunks = 2 * (width_px // CHUNK_PX + 2)
 
-    @property
-    def features_read(self) -> int:
-        """Number of features that were read from the file so far."""
-        return self._layer.features_read
-
     def read(self, window: PixelWindow) -> Array:
         """Return a window of the working grid, which may reach outside it, of shape (1, rows, cols)."""
         block = np.empty((1, window.height, window.width), self._file.dtype)

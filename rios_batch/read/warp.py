@@ -184,7 +184,8 @@ def _vrt(file: InputFile, warp: Warp) -> str:
 
 def _child(element: ET.Element, name: str) -> ET.Element:
     found = element.find(name)
-    assert found is not None, name
+    if found is None:
+        raise LookupError(f"the warped VRT that GDAL wrote has no {name}")
     return found
 
 

@@ -290,14 +290,15 @@ def test_only_the_features_of_a_window_are_read(tmp_path: Path, name: str) -> No
     reader = Rasterizer(file, file.burn, GRID, GRID.ncols)
 
     assert np.count_nonzero(reader.read(PixelWindow(0, 0, CHUNK_PX, CHUNK_PX))) == 26 * 26 * 16
-    in_first_chunk = reader.features_read
+    layer = reader._layer._layer
+    in_first_chunk = layer.GetFeaturesRead()
     reader.read(PixelWindow(100, 100, 50, 50))
-    again = reader.features_read
+    again = layer.GetFeaturesRead()
     reader.read(PixelWindow(CHUNK_PX, 0, 10, 10))
 
     assert 26 * 26 <= in_first_chunk <= 27 * 27
     assert again == in_first_chunk
-    assert reader.features_read <= 2 * 27 * 27
+    assert layer.GetFeaturesRead() <= 2 * 27 * 27
 
 
 def test_info_knows_a_vectors_file_and_null_value_on_workers_too(tmp_path: Path) -> None:
