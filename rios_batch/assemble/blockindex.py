@@ -76,8 +76,8 @@ class BlockIndex:
             dataset.FlushCache()
             del dataset
             others = [other for other in gdal.ReadDir(folder) if other not in (".", "..", name)]
-            sidecars = {other: bytes(memory_file(f"{folder}/{other}")) for other in others}
-            return geotiff.parse_tiled_tiff(memory_file(f"{folder}/{name}")), sidecars
+            side_files = {other: bytes(memory_file(f"{folder}/{other}")) for other in others}
+            return geotiff.parse_tiled_tiff(memory_file(f"{folder}/{name}")), side_files
 
     def place_tile(self, tile: Tile, blocks: EncodedBlocks | StoredBlocks, position: int) -> None:
         """Note that a tile's blocks stand end to end at ``position``.
@@ -118,14 +118,14 @@ class BlockIndex:
         ----------
         statistics : of each band, or none.
         """
-        template, sidecars = self._template(statistics)
+        template, side_files = self._template(statistics)
         front = self._header_and_directories(template)
         if len(front) > self.front_bytes:
             raise RiosBatchError(
                 f"the directory of output {self._output_spec.path!r} takes {len(front):,} bytes; {self.front_bytes:,} "
                 "were kept for it"
             )
-        return front.ljust(self.front_bytes, b"\0"), sidecars
+        return front.ljust(self.front_bytes, b"\0"), side_files
 
     def _header_and_directories(self, full: geotiff.TiledTiff) -> bytes:
         front = geotiff.header(full, geotiff.header_size(full))

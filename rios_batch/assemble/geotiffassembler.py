@@ -56,16 +56,9 @@ class GeoTiffAssembler:
         self._first_tile: tuple[Tile, Blocks] | None = None
         with output_errors_named(output_spec.path):
             self._index = BlockIndex(output_spec, grid, layout)
-            self._coarse_overviews: CoarseOverviews | None = None
-            if output_spec.pyramid is not None and self._index.made_by_main:
-                self._coarse_overviews = CoarseOverviews(
-                    output_spec,
-                    output_spec.pyramid.top_factor(output_spec.encoded_overviews),
-                    self._index.made_by_main,
-                    (layout.nbands, grid.nrows, grid.ncols),
-                    layout.dtype,
-                    scratch_folder,
-                )
+            self._coarse_overviews = _coarse_overviews(
+                output_spec, grid, layout, self._index.made_by_main, scratch_folder
+            )
         self._position = self._index.front_bytes
         self._sink = open_bytes(self._index)
 
@@ -111,3 +104,17 @@ class GeoTiffAssembler:
     def _append(self, blocks: Blocks) -> None:
         self._sink.append(blocks)
         self._position += blocks.nbytes
+
+
+def _coarse_overviews(
+    output_spec: OutputSpec,
+    grid: PixelGridDefn,
+    layout: Layout,
+    made_by_main: tuple[int, ...],
+    scratch_folder: Path | None,
+) -> CoarseOverviews | None:
+    if output_spec.pyramid is None or not made_by_main:
+        return None
+    factor = output_spec.pyramid.top_factor(output_spec.encoded_overviews)
+    shape = (layout.nbands, grid.nrows, grid.ncols)
+    return CoarseOverviews(output_spec, factor, made_by_main, shape, layout.dtype, scratch_folder)

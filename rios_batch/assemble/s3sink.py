@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from osgeo import gdal
 
 from rios_batch.assemble.parts import PartStream
-from rios_batch.assemble.staging import SIDECARS, StagingFolder
+from rios_batch.assemble.staging import SIDE_FILE_SUFFIXES, StagingFolder
 from rios_batch.aws.multipart import SMALLEST_PART_BYTES
 from rios_batch.aws.objects import Bucket
 from rios_batch.errors import OutputError, S3Error
@@ -44,8 +44,8 @@ class S3Target:
 
     def _has_old_metadata(self) -> bool:
         """Look for side files of an older output: say whether there is an .aux.xml, and refuse any other."""
-        sidecars = {self.name.key + sidecar for sidecar in SIDECARS}
-        found = {entry.key for entry in self.bucket.list_objects(f"{self.name.key}.")} & sidecars
+        side_files = {self.name.key + suffix for suffix in SIDE_FILE_SUFFIXES}
+        found = {entry.key for entry in self.bucket.list_objects(f"{self.name.key}.")} & side_files
         if others := sorted(found - {self._metadata_key}):
             raise OutputError(
                 f"{S3Name(self.name.bucket, others[0])} belongs to an older output {self.path!r} and would be "
@@ -104,8 +104,8 @@ class StagedObject(StagingFolder):
     def commit(self) -> None:
         target = self._target
         with output_errors_named(target.path):
-            target.blank_old_metadata(made.name for made in self.others())
-            for made in [*self.others(), self.path]:
+            target.blank_old_metadata(made.name for made in self.side_files())
+            for made in [*self.side_files(), self.path]:
                 target.bucket.upload(made, target.key_beside(made.name))
         target.forget_old_content()
         self.abort()

@@ -52,20 +52,20 @@ def open_sink(
         from rios_batch.assemble.s3sink import S3Sink, S3Target  # noqa: PLC0415
 
         target = S3Target(output_spec.path)
-        in_s3 = assembling(lambda index: S3Sink(target, index.front_bytes, index.raw_bytes), None)
-        return SinkOfFirstTile(output_spec, target.abort, in_s3)
+        start = assembling(lambda index: S3Sink(target, index.front_bytes, index.raw_bytes), None)
+        return SinkOfFirstTile(output_spec, target.abort, start)
     staged = _staging_folder(output_spec.path)
     if output_spec.encoded_by_workers:
-        here = assembling(
+        start = assembling(
             lambda index: FileSink(staged, output_spec.path, index.front_bytes, before_close),
             staged.path.parent,
         )
-        return SinkOfFirstTile(output_spec, staged.abort, here)
-    return SinkOfFirstTile(
-        output_spec,
-        staged.abort,
-        lambda layout, first: GdalWriter(output_spec, grid, layout, staged, first.window, before_close),
-    )
+    else:
+
+        def start(layout: Layout, first_tile: Tile) -> RasterSink:
+            return GdalWriter(output_spec, grid, layout, staged, first_tile.window, before_close)
+
+    return SinkOfFirstTile(output_spec, staged.abort, start)
 
 
 def _staging_folder(path: str) -> StagingFolder:

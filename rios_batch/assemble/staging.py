@@ -12,7 +12,7 @@ from rios_batch.errors import OutputError
 from rios_batch.gdalapi import output_errors_named
 
 # What GDAL keeps beside a raster. Left over from an older file they would describe the new one.
-SIDECARS = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
+SIDE_FILE_SUFFIXES = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
 
 
 class StagingFolder(ABC):
@@ -26,7 +26,7 @@ class StagingFolder(ABC):
     def commit(self) -> None:
         """Bring everything to its place, the file itself last."""
 
-    def others(self) -> list[Path]:
+    def side_files(self) -> list[Path]:
         """Return what was made next to the file."""
         return sorted(made for made in self._folder.iterdir() if made != self.path)
 
@@ -66,10 +66,10 @@ class StagedFile(StagingFolder):
         self.path = self.path.with_name(self.target.name)
 
     def commit(self) -> None:
-        """Move everything into place; old sidecar files are removed."""
+        """Move everything into place; older side files are removed."""
         with output_errors_named(str(self.target)):
-            for sidecar in SIDECARS:
-                Path(f"{self.target}{sidecar}").unlink(missing_ok=True)
-            for made in [*self.others(), self.path]:
+            for suffix in SIDE_FILE_SUFFIXES:
+                Path(f"{self.target}{suffix}").unlink(missing_ok=True)
+            for made in [*self.side_files(), self.path]:
                 made.replace(self.target.parent / made.name)
         self.abort()
