@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from tests.emulation.fixtures import *  # noqa: F403 - fixtures and a hook, by their names
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytest_plugins = ["tests.emulation.fixtures", "tests.s3server"]
 
 # Random, so that every run looks at new cases, and with a blob to paste into @reproduce_failure.
 # No deadline: the machine may be busy with something else.
@@ -43,6 +43,28 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     for name, value in FAKE_CREDENTIALS.items():
         monkeypatch.setenv(name, value)
+
+
+# Rooms that work inside ``apply``, which has GDAL raise exceptions.
+_INSIDE_APPLY = {"plan", "read", "encode", "assemble"}
+
+
+@pytest.fixture(autouse=True)
+def _gdal_as_in_apply(request: pytest.FixtureRequest) -> None:
+    if request.path.parent.name in _INSIDE_APPLY:
+        request.getfixturevalue("gdal_raises")
+
+
+@pytest.fixture
+def gdal_raises() -> Iterator[None]:
+    """Have GDAL raise exceptions."""
+    from osgeo import gdal  # noqa: PLC0415 - tests of pure modules must not load GDAL
+
+    was_on = gdal.GetUseExceptions()
+    gdal.UseExceptions()
+    yield
+    if not was_on:
+        gdal.DontUseExceptions()
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from rios_batch.awsbatch.configuration import WorkerConfig, parse_command
 from rios_batch.contract import StackOutput, export_name
 
 if TYPE_CHECKING:
-    from tests.cdk.conftest import Assembly
-    from tests.cdk.synthesized import Stack
+    from tests.cdk_app.conftest import Assembly
+    from tests.cdk_app.synthesized import Stack
 
 STACKS = ["RiosBatch", "Everything", "Fargate"]
 

@@ -56,7 +56,7 @@ SENDER = """
     sys.path.insert(0, "beside")
     import helpers, numpy
     from rios_batch.jobmanagers.pickling import dump_spec, dump_other_args
-    from tests.unit.test_pickling import job_of
+    from tests.jobmanagers.test_pickling import job_of
     from rios_batch.associations import OtherInputs
     import cloudpickle
 
