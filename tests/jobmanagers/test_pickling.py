@@ -1,8 +1,6 @@
 # ruff: noqa: ARG001 - user functions and merge rules have the arguments they are called with
 from __future__ import annotations
 
-import subprocess
-import sys
 import textwrap
 import threading
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
 from rios_batch.model.grid import PixelGridDefn
 from rios_batch.model.spec import RunSpec
 from rios_batch.model.tiles import BlockGrid, plan_tiles
+from tests.support import run_script
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,11 +77,7 @@ RECEIVER = """
 
 
 def run(folder: Path, source: str) -> str:
-    script = folder / "script.py"
-    script.write_text(textwrap.dedent(source))
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = run_script(folder, source)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
