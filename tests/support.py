@@ -147,7 +147,7 @@ def run_python(
         env={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT)), **environment},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,  # less than pytest's
         check=False,
     )
 
