@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +24,7 @@ _MOST_PROCESSES = 8  # each may start an emulated AWS and load the CDK
 
 def pytest_xdist_auto_num_workers() -> int:
     """Give ``-n auto`` the cores that this process may use; on a single one, pytest runs the tests itself."""
-    cores = len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return 0 if cores == 1 else min(cores, _MOST_PROCESSES)
 
 
