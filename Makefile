@@ -55,9 +55,10 @@ bench: $(VENV)/.ready .bench/venv/.ready  ## time NDVI of one file against a ras
 
 # One process of tests per core (tests/conftest.py); PYTEST_ARGS adds options, such as -n 0 for one process.
 PARALLEL := --numprocesses auto --dist worksteal
+QUICK    := $(wildcard tests/test_*.py) $(addprefix tests/,model plan compute jobmanagers aws cdk_app)
 
 check: lint typecheck $(VENV)/.node  ## lint, type check and the tests that need seconds
-	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS) tests/unit tests/cdk
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS) $(QUICK)
 
 test: lint typecheck pytest  ## lint, type check and all tests but e2e
 
@@ -94,7 +95,7 @@ e2e: $(VENV)/.node node_modules/.package-lock.json  ## the CDK, Docker and jobs 
 		tests/e2e -m e2e -vv --exitfirst -p no:randomly --force-enable-socket --timeout 1200 --durations 0' || [ $$? -eq 77 ]
 
 snapshot: $(VENV)/.node  ## accept the template as it is now
-	UPDATE_SNAPSHOT=1 $(BIN)/python -m pytest tests/cdk -k reviewed
+	UPDATE_SNAPSHOT=1 $(BIN)/python -m pytest tests/cdk_app -k reviewed
 
 format: $(VENV)/.ready  ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""A store of blobs for tests, which merges here and now; ``tests/contract/test_blob_stores.py`` holds it."""
+"""A store of blobs for tests, which merges here and now; ``tests/awsbatch/test_blob_stores.py`` holds it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """pytest fixtures: the emulated AWS with the default stack deployed, shared by all tests of a session.
 
-tests/conftest.py imports everything of this module. Tests that use ``cloud`` may open sockets to this machine,
+A plug-in that tests/conftest.py names. Tests that use ``cloud`` may open sockets to this machine,
 all others stay without.
 """
 
@@ -41,7 +41,7 @@ def default_template(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -
 def _write_template(folder: Path) -> None:
     # Loading the CDK takes seconds, which only tests of the stack need to spend.
     from cdk_app.settings import DeploySettings  # noqa: PLC0415
-    from tests.cdk.variants import synthesize  # noqa: PLC0415
+    from tests.cdk_app.variants import synthesize  # noqa: PLC0415
 
     (folder / _TEMPLATE).write_text(json.dumps(synthesize(DeploySettings())))
 

@@ -10,7 +10,7 @@ from cdk_app import app
 from cdk_app.loading import load_settings, words
 from cdk_app.settings import DeploySettings
 from cdk_app.translate import nat_gateways, retention
-from tests.cdk.variants import refusal
+from tests.cdk_app.variants import refusal
 
 DOCS = Path(__file__).parents[2] / "docs" / "infrastructure.md"
 

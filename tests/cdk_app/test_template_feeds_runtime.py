@@ -14,8 +14,8 @@ from rios_batch.contract import WORKER_COMMAND, StackOutput, export_name
 if TYPE_CHECKING:
     import argparse
 
-    from tests.cdk.conftest import Assembly
-    from tests.cdk.synthesized import Stack
+    from tests.cdk_app.conftest import Assembly
+    from tests.cdk_app.synthesized import Stack
 
 STACKS = ["RiosBatch", "Everything", "Fargate"]
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 
 from rios_batch import applier
 from rios_batch.errors import OutputError
-from tests.support import files_below, make_raster
+from tests.support import files_below, make_raster, mounted_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,21 +22,8 @@ DISK_KIB = 1024
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount the small file system that this test fills")
-    options = f"size={DISK_KIB}k"
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"this machine does not let root mount a tmpfs: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a traceback may hold files open
+    with mounted_disk(tmp_path, DISK_KIB) as disk:
+        yield disk
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from tests.support import ORIGIN, files_below, make_raster, ramp, run_script
+from tests.support import ORIGIN, files_below, make_raster, mounted_disk, ramp, run_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,20 +131,8 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path: Path, good: str, ou
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount the small file system that this test fills")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"this machine does not let root mount a tmpfs: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a traceback may hold files open
+    with mounted_disk(tmp_path, 64) as disk:
+        yield disk
 
 
 # In a traceback the frames of osgeo.gdal hold the dataset; closed as late as the interpreter ends, it would print

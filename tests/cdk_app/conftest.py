@@ -12,8 +12,8 @@ from cdk_nag import AwsSolutionsChecks
 
 from cdk_app.app import FLAGS
 from cdk_app.stack import RiosBatchStack
-from tests.cdk.synthesized import Stack
-from tests.cdk.variants import VARIANTS
+from tests.cdk_app.synthesized import Stack
+from tests.cdk_app.variants import VARIANTS
 from tests.once import once_per_run
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cdk.variants import VARIANTS, synthesize
+from tests.cdk_app.variants import VARIANTS, synthesize
 
 if TYPE_CHECKING:
-    from tests.cdk.synthesized import Stack
+    from tests.cdk_app.synthesized import Stack
 
 # Physical names are those properties that would make a second stack collide with the first.
 NAMES = ("One", "Other")

@@ -12,11 +12,11 @@ from cdk_app import combinations
 from cdk_app.settings import DeploySettings
 from rios_batch.aws.calls import CALLS, On, Role, actions
 from rios_batch.contract import JOB_TAG
-from tests.cdk.synthesized import Stack, allowed
-from tests.cdk.variants import synthesize
+from tests.cdk_app.synthesized import Stack, allowed
+from tests.cdk_app.variants import synthesize
 
 if TYPE_CHECKING:
-    from tests.cdk.conftest import Assembly
+    from tests.cdk_app.conftest import Assembly
 
 PATHS = {
     Role.WORKER: ("AWS::IAM::Role", "Jobs/WorkerRole"),

@@ -60,7 +60,7 @@ SENDER = """
     sys.path.insert(0, "beside")
     import helpers, numpy
     from rios_batch.jobmanagers.pickling import dump_spec, dump_other_args
-    from tests.unit.test_pickling import job_of
+    from tests.jobmanagers.test_pickling import job_of
     from rios_batch.associations import OtherInputs
     import cloudpickle
 
@@ -82,11 +82,7 @@ RECEIVER = """
 
 
 def run(folder: Path, source: str) -> str:
-    script = folder / "script.py"
-    script.write_text(textwrap.dedent(source))
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = run_script(folder, source)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -183,7 +179,7 @@ FUNCTIONS = {
 }
 
 from rios_batch.jobmanagers.pickling import dump_spec
-from tests.unit.test_pickling import job_of
+from tests.jobmanagers.test_pickling import job_of
 open("job.pkl", "wb").write(dump_spec(job_of(FUNCTIONS[sys.argv[1]])))
 """
 FAILING_HELPERS = """# The helper's first line

@@ -9,7 +9,7 @@ from cdk_app.settings import DeploySettings
 from cdk_app.stack import RiosBatchStack
 
 if TYPE_CHECKING:
-    from tests.cdk.synthesized import Stack
+    from tests.cdk_app.synthesized import Stack
 
 
 def source(stack: Stack) -> dict[str, Any]:

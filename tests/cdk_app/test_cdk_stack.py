@@ -19,8 +19,8 @@ from cdk_app.settings import DeploySettings
 from rios_batch.contract import StackOutput
 
 if TYPE_CHECKING:
-    from tests.cdk.conftest import Assembly
-    from tests.cdk.synthesized import Stack
+    from tests.cdk_app.conftest import Assembly
+    from tests.cdk_app.synthesized import Stack
 
 ROOT = Path(__file__).parents[2]
 SNAPSHOT = Path(__file__).with_name("snapshots") / "default.template.json"

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.cdk.synthesized import Stack
+    from tests.cdk_app.synthesized import Stack
 
 STATES = {"RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED"}
 

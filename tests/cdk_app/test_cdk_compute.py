@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cdk_app.settings import DeploySettings
-from tests.cdk.variants import synthesize
+from tests.cdk_app.variants import synthesize
 
 if TYPE_CHECKING:
-    from tests.cdk.synthesized import Stack
+    from tests.cdk_app.synthesized import Stack
 
 
 def resources(stack: Stack, pool: str) -> dict[str, Any]:

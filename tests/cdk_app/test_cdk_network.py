@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.cdk.synthesized import Stack
+    from tests.cdk_app.synthesized import Stack
 
 
 def test_default_has_a_public_subnet_in_each_of_three_zones(default: Stack) -> None:

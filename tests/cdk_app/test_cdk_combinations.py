@@ -8,7 +8,7 @@ import pytest
 
 from cdk_app.combinations import FARGATE_MEMORY_MIB, architecture, instance_vcpus
 from cdk_app.loading import load_settings
-from tests.cdk.variants import refusal
+from tests.cdk_app.variants import refusal
 
 COMBINATIONS = [
     ({"vcpus": 64, "max_vcpus": 32}, "vcpus is 64 but max_vcpus is 32"),

@@ -237,7 +237,7 @@ from rios_batch.model.spec import Layout
 from rios_batch.model.blobs import StoredBlocks
 from rios_batch.model.tileresult import TileOutput
 from rios_batch.assemble.sinks import open_sink
-from tests.raster.test_s3_outputs import Raster
+from tests.assemble.test_s3_outputs import Raster
 from tests.blob_store import BucketBlobStore
 
 gdal.UseExceptions()

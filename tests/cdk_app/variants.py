@@ -9,7 +9,7 @@ import pytest
 from cdk_app.app import build, make_app
 from cdk_app.loading import SettingsError, load_settings
 from cdk_app.settings import DeploySettings
-from tests.cdk.synthesized import REGION
+from tests.cdk_app.synthesized import REGION
 
 # Together with the defaults these reach every branch of the constructs.
 VARIANTS = {

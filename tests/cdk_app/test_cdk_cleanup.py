@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.cdk.synthesized import Stack
+    from tests.cdk_app.synthesized import Stack
 
 KINDS = {"bucket": "Custom::BucketContents", "queues": "Custom::RunQueues", "image": "Custom::PushedImage"}
 
