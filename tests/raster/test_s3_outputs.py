@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from osgeo import gdal
 from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
-from tests.blob_store import BucketBlobStore
 
 from rios_batch import applier
 from rios_batch.assemble.parts import PartStream
@@ -29,6 +28,7 @@ from rios_batch.model.pyramid import Pyramid
 from rios_batch.model.spec import Layout, OutputSpec
 from rios_batch.model.tileresult import TileOutput
 from rios_batch.model.tiles import BlockGrid, TilePlan
+from tests.blob_store import BucketBlobStore
 from tests.s3server import DENIED, ON_LOOPBACK, unfinished_uploads
 from tests.support import files_below, make_raster, ramp, read_raster, run_script, utm_wkt
 
