@@ -8,14 +8,12 @@ from hypothesis import strategies as st
 
 from rios_batch.errors import JobMgrError
 from rios_batch.jobmanagers import JobManager, getAvailableJobManagerTypes, getJobManagerClassByType
-from rios_batch.jobmanagers.base import AHEAD_PER_WORKER, MAX_AHEAD_BYTES, TileQueue
+from rios_batch.jobmanagers.tilequeue import AHEAD_PER_WORKER, MAX_AHEAD_BYTES, TileQueue
 from rios_batch.model.tiles import BlockGrid, Tile, TilePlan
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
+    from rios_batch.jobmanagers import Run
     from rios_batch.model.spec import RunSpec
-    from rios_batch.model.tileresult import TileResult
 
 
 def queue_of(ntiles: int, max_ahead: int) -> TileQueue:
@@ -114,7 +112,7 @@ def test_a_scripts_own_manager_is_found_by_name_as_soon_as_it_is_defined() -> No
     class Mine(JobManager):
         jobMgrType = "mine"  # noqa: N815 - RIOS's name
 
-        def run_tiles(self, job: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
+        def start(self, spec: RunSpec, other_args: Any) -> Run:
             raise NotImplementedError
 
     class MineToo(Mine):
@@ -141,9 +139,9 @@ def test_a_manager_that_only_rios_has_is_refused_with_what_to_use(name: str) -> 
         getJobManagerClassByType(name)
 
 
-def test_a_manager_without_run_tiles_cannot_be_made() -> None:
+def test_a_manager_without_start_cannot_be_made() -> None:
     class Half(JobManager):
         pass
 
-    with pytest.raises(TypeError, match="run_tiles"):
+    with pytest.raises(TypeError, match="start"):
         Half(1)  # type: ignore[abstract]

@@ -1,0 +1,1 @@
+"""Takes the tiles' results in, and makes the output files of them."""
