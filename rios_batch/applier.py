@@ -25,10 +25,10 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rios_batch.assemble.order import in_tile_order
+from rios_batch.assemble.outputs import Outputs
+from rios_batch.assemble.progress import ProgressReport
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
-from rios_batch.collect.order import in_tile_order
-from rios_batch.collect.outputs import Outputs
-from rios_batch.collect.progress import ProgressReport
 from rios_batch.compute.otherargs import merge
 from rios_batch.concurrency import (
     CW_AWSBATCH,

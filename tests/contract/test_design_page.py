@@ -17,7 +17,7 @@ LINKS = sorted(set(re.findall(r"\]\(([^)#]+)", PAGE)))
 QUESTIONS = re.findall(r"^\| (.+\?) \| `([^`]+)` \|$", PAGE, re.MULTILINE)
 PACKAGE = ROOT / "rios_batch"
 FOLDERS = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-MODULES = {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")}
+MODULES = {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("_")}
 
 
 @pytest.mark.parametrize("path", PATHS)

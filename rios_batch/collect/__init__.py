@@ -1,1 +1,0 @@
-"""Takes the tiles' results in, and makes the output files of them."""
