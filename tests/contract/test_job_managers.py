@@ -306,7 +306,9 @@ def test_an_exception_in_the_function_says_where_and_leaves_nothing(run: Run, ma
     assert str(run.folder / "scene.tif") in str(error)
     assert error.exception_type == "builtins.LookupError"
     assert isinstance(error.__cause__, LookupError if manager.same_machine else type(None))
-    assert 'raise LookupError("no such class")' in error.traceback_text
+    line = explode.__code__.co_firstlineno + 2
+    shown = f'File "{__file__}", line {line}, in explode\n    raise LookupError("no such class")\n'
+    assert shown in error.traceback_text
     run.assert_nothing_left()
 
 
