@@ -505,7 +505,8 @@ class ApplierControls:
     def setStatsIgnore(self, statsIgnore: float | None, imagename: str | None = None) -> None:
         """Set the nodata value of an output; default 0; None for none.
 
-        Pixels of this value are left out of statistics, histogram and averages in overviews.
+        Pixels of this value are left out of statistics, histogram and averages in overviews. Masked pixels are written
+        as this value. A warning says so if the output's type cannot hold the value.
 
         Raises
         ------

@@ -280,3 +280,22 @@ def test_a_masked_array_without_masked_pixels_needs_no_nodata_value(tmp_path: Pa
     pixels = ma.array(ramp(1, 3, 4), mask=mask)
 
     np.testing.assert_array_equal(masked(tmp_path / "x.tif", pixels, setStatsIgnore=None), ramp(1, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "limits"),
+    [("uint16", -9999, "0 to 65535"), ("uint8", 256, "0 to 255"), ("int16", np.nan, "-32768 to 32767")],
+)
+def test_a_nodata_value_that_the_type_cannot_hold_is_said_once_for_each_output(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, dtype: str, nodata: float, limits: str
+) -> None:
+    copied(
+        make_raster(tmp_path / "a.tif", ramp(1, 80, 80, dtype)),
+        tmp_path / "copy.tif",
+        "assembled",
+        setStatsIgnore=nodata,
+    )
+
+    (message,) = [record.getMessage() for record in caplog.records if "nodata" in record.getMessage()]
+    assert f"copy.tif has nodata value {nodata}, which {dtype} ({limits}) cannot hold" in message
+    assert "setStatsIgnore" in message
