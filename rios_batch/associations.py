@@ -62,8 +62,9 @@ class FilenameAssociations(_Indexed):
     """Symbolic names for files: each attribute is a file name, or a list of file names.
 
     A file name is a ``str`` or an ``os.PathLike``. A list or tuple gives the user function a list of arrays in the same
-    order. None means that the symbolic name is absent. As in RIOS 2, iteration yields ``(name, sequence, file)`` for
-    every file, and the sequence is None where there is no list. As in RIOS 1.4, ``len`` counts the symbolic names.
+    order. None means that there is no file: the user function gets None, and what the function sets is not written. As
+    in RIOS 2, iteration yields ``(name, sequence, file)`` for every file, and the sequence is None where there is no
+    list. As in RIOS 1.4, ``len`` counts the symbolic names.
     """
 
     def __len__(self) -> int:

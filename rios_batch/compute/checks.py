@@ -61,7 +61,7 @@ def _value_of(
     if output.name not in returned:
         raise KeysMismatch(
             f"the user function did not set outputs.{output.name} {where}; "
-            f"it set {', '.join(returned) or 'nothing'}"
+            f"it set {', '.join(name for name, value in vars(returned).items() if value is not None) or 'nothing'}"
         )
     value = getattr(returned, output.name)
     if output.sequence is None:

@@ -143,7 +143,7 @@ class TileRunner:
             arrays=files,
             open_file=lambda file: open_raster(file.name, file.path),
         )
-        returned = BlockAssociations()
+        returned = BlockAssociations(**dict.fromkeys(spec.absent_outputs))
         try:
             with seconds.spent_on("function"):
                 spec.function(info, inputs, returned, *([other_args] if spec.takes_other_args else []))

@@ -81,6 +81,8 @@ def prepare(
         grid=grid,
         plan=plan,
         overlap_px=controls.overlap,
+        absent_inputs=tuple(sorted(vars(infiles).keys() - in_names.keys())),
+        absent_outputs=tuple(sorted(vars(outfiles).keys() - out_names.keys())),
         input_cache_bytes=sum(placement.cache_bytes(first, width_px) for placement in inputs.placements),
     )
 
