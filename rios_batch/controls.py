@@ -729,15 +729,19 @@ class ApplierControls:
     def setProgress(self, progress: Progress | None) -> None:
         """Set a progress object, such as ``cuiprogress.CUIProgressBar()``; default None, nothing is shown.
 
-        The object is told how many percent of the tiles are done.
+        The object is told how many percent of the tiles are done. The object has the methods ``setTotalSteps`` and
+        ``setProgress``. It may have ``reset``, which is called after an error, and ``wasCancelled``, whose True stops
+        the run.
 
         Raises
         ------
-        ParameterError : the object has no method ``setTotalSteps``.
+        ParameterError : the object lacks ``setTotalSteps`` or ``setProgress``.
         """
-        if progress is not None and not hasattr(progress, "setTotalSteps"):
+        needed = ("setTotalSteps", "setProgress")
+        if progress is not None and not all(hasattr(progress, name) for name in needed):
             raise ParameterError(
-                f"a progress object is one such as cuiprogress.CUIProgressBar(), not {progress!r}"
+                f"a progress object is one such as cuiprogress.CUIProgressBar(), not {progress!r}; it needs "
+                f"{' and '.join(needed)}"
             )
         self._keep("progress", None, progress)
 
