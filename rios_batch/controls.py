@@ -247,20 +247,23 @@ class ApplierControls:
 
     # -- working grid
 
-    def setFootprintType(self, footprint: int) -> None:
+    def setFootprintType(self, footprint: int | str) -> None:
         """Set how the inputs' extents combine into the working grid; default INTERSECTION.
 
-        Allowed are ``applier.INTERSECTION``, ``applier.UNION`` and ``applier.BOUNDS_FROM_REFERENCE``.
+        Allowed are ``applier.INTERSECTION``, ``applier.UNION`` and ``applier.BOUNDS_FROM_REFERENCE``, and the three
+        names as text, such as ``"UNION"``.
 
         Raises
         ------
         ParameterError : the footprint type is none of the three.
         """
-        if footprint not in FOOTPRINT_NAMES:
+        by_name = {name: value for value, name in FOOTPRINT_NAMES.items()}
+        value = by_name.get(footprint.upper()) if isinstance(footprint, str) else footprint
+        if value not in FOOTPRINT_NAMES:
             raise ParameterError(
                 f"footprint type {footprint!r}: use applier.{', applier.'.join(FOOTPRINT_NAMES.values())}"
             )
-        self._keep("footprint", None, footprint)
+        self._keep("footprint", None, value)
 
     def setReferenceImage(self, referenceImage: str | os.PathLike[str] | None) -> None:
         """Take the pixel grid from a file, or from the input of that symbolic name; default None, no reference.
