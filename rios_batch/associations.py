@@ -82,8 +82,15 @@ class BlockAssociations(_Indexed):
     """The arrays of one block, under the symbolic names of the files.
 
     Every array has shape (bands, rows, cols). Rows and columns include the margin of ``setOverlap`` on every side. A
-    symbolic name that stands for a list of files has a list of arrays.
+    symbolic name that stands for a list of files has a list of arrays. A symbolic name without a file is None, and is
+    neither iterated over nor ``in`` the object.
     """
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, value in self.__dict__.items() if value is not None)
+
+    def __contains__(self, key: Any) -> bool:
+        return super().__contains__(key) and self[key] is not None
 
     def __setitem__(self, key: Key, array: Any) -> None:
         name, sequence = (key, None) if isinstance(key, str) else key

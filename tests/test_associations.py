@@ -79,6 +79,9 @@ def test_a_name_without_a_file_is_none_in_the_function(tmp_path: Path) -> None:
 
     def copy(_info: Any, inputs: Any, outputs: Any) -> None:
         seen.append((inputs.mask, outputs.quality))
+        assert (list(inputs), list(outputs)) == (["scene"], [])
+        assert "mask" not in inputs
+        assert ("mask", None) not in inputs
         outputs.copy = inputs.scene
         outputs.quality = inputs.scene  # a script need not know that nobody wants it
 

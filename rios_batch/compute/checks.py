@@ -58,10 +58,10 @@ def collect_outputs(
 def _value_of(
     output: OutputSpec, outputs: tuple[OutputSpec, ...], returned: BlockAssociations, where: str
 ) -> Any:
-    if output.name not in returned:
+    if output.name not in vars(returned):
         raise KeysMismatch(
             f"the user function did not set outputs.{output.name} {where}; "
-            f"it set {', '.join(name for name, value in vars(returned).items() if value is not None) or 'nothing'}"
+            f"it set {', '.join(returned) or 'nothing'}"
         )
     value = getattr(returned, output.name)
     if output.sequence is None:
