@@ -8,4 +8,6 @@ try:
 except ModuleNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
-__all__ = ["__version__"]
+RIOS_VERSION = "2.0.9"  # of RIOS, whose names these are; scripts ask for it before they use a newer name
+
+__all__ = ["RIOS_VERSION", "__version__"]

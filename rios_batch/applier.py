@@ -56,10 +56,12 @@ from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.jobmanagers import getJobManagerClassByType
 from rios_batch.model.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
 from rios_batch.model.spec import RunOptions
+from rios_batch.pixelgrid import PixelGridDefn, findCommonRegion, pixelGridFromFile
 from rios_batch.plan.outputs import DEFAULT_CREATION_OPTIONS
 from rios_batch.plan.outputs import DEFAULT_DRIVER as DEFAULTDRIVERNAME
 from rios_batch.plan.prepare import prepare
 from rios_batch.result import ApplierReturn, Timers
+from rios_batch.structures import TempfileManager
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -100,8 +102,12 @@ __all__ = [
     "ConcurrencyStyle",
     "FilenameAssociations",
     "OtherInputs",
+    "PixelGridDefn",
+    "TempfileManager",
     "apply",
     "dfltDriverOptions",
+    "findCommonRegion",
+    "pixelGridFromFile",
 ]
 
 # What scripts take from RIOS's applier besides. Environment variables do not change them.

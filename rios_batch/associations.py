@@ -62,8 +62,9 @@ class FilenameAssociations(_Indexed):
     """Symbolic names for files: each attribute is a file name, or a list of file names.
 
     A file name is a ``str`` or an ``os.PathLike``. A list or tuple gives the user function a list of arrays in the same
-    order. None means that the symbolic name is absent. As in RIOS 2, iteration yields ``(name, sequence, file)`` for
-    every file, and the sequence is None where there is no list. As in RIOS 1.4, ``len`` counts the symbolic names.
+    order. None means that there is no file: the user function gets None, and what the function sets is not written. As
+    in RIOS 2, iteration yields ``(name, sequence, file)`` for every file, and the sequence is None where there is no
+    list. As in RIOS 1.4, ``len`` counts the symbolic names.
     """
 
     def __len__(self) -> int:
@@ -81,8 +82,15 @@ class BlockAssociations(_Indexed):
     """The arrays of one block, under the symbolic names of the files.
 
     Every array has shape (bands, rows, cols). Rows and columns include the margin of ``setOverlap`` on every side. A
-    symbolic name that stands for a list of files has a list of arrays.
+    symbolic name that stands for a list of files has a list of arrays. A symbolic name without a file is None, and is
+    neither iterated over nor ``in`` the object.
     """
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, value in self.__dict__.items() if value is not None)
+
+    def __contains__(self, key: Any) -> bool:
+        return super().__contains__(key) and self[key] is not None
 
     def __setitem__(self, key: Key, array: Any) -> None:
         name, sequence = (key, None) if isinstance(key, str) else key

@@ -18,7 +18,9 @@ from rios_batch.model.creationoptions import defaults_from
 from rios_batch.model.grid import FOOTPRINT_NAMES, INTERSECTION, PixelGridDefn
 from rios_batch.model.mergerules import resolve_rule
 from rios_batch.model.pyramid import METHODS
+from rios_batch.model.settingnames import SETTERS_FOR_IMAGE, SETTERS_FOR_RUN, no_such_setting
 from rios_batch.model.settings import (
+    also_named,
     call_with_arguments,
     items,
     levels_from,
@@ -53,6 +55,9 @@ DEFAULT_JOB_MANAGER = "multiprocessing"
 
 class ApplierControls:
     """The settings of a run: an attribute for each setting, and a method that checks and sets it.
+
+    A value that is assigned to an attribute goes through the attribute's method too. An attribute that is no setting is
+    refused with `ParameterError`.
 
     A setting with an ``imagename`` (or ``vectorname``) is set for the input or output of that symbolic name. With None
     it is set for all. The setting for one name counts before the setting for all. ``apply`` raises `ParameterError`
@@ -188,7 +193,7 @@ class ApplierControls:
         ------
         ParameterError : the width is no whole number of at least 1.
         """
-        self.windowxsize = whole_number(windowxsize, "window x size", at_least=1)
+        self._keep("windowxsize", None, whole_number(windowxsize, "window x size", at_least=1))
 
     def setWindowYsize(self, windowysize: int) -> None:
         """Set the height of a block in pixels, without the margin; default 256.
@@ -199,7 +204,7 @@ class ApplierControls:
         ------
         ParameterError : the height is no whole number of at least 1.
         """
-        self.windowysize = whole_number(windowysize, "window y size", at_least=1)
+        self._keep("windowysize", None, whole_number(windowysize, "window y size", at_least=1))
 
     def setWindowSize(self, windowxsize: int, windowysize: int) -> None:
         """Set the width and the height of a block in pixels, without the margin; default 256 and 256.
@@ -222,7 +227,7 @@ class ApplierControls:
         ------
         ParameterError : the margin is no whole number of at least 0.
         """
-        self.overlap = whole_number(overlap, "overlap", at_least=0)
+        self._keep("overlap", None, whole_number(overlap, "overlap", at_least=0))
 
     def setTileSize(self, xsize: int, ysize: int) -> None:
         """Set the width and the height of a tile, the unit of work of a worker, in pixels.
@@ -234,57 +239,61 @@ class ApplierControls:
         ------
         ParameterError : the width or the height is no whole number of at least 1.
         """
-        self.tileSize = (
+        size = (
             whole_number(xsize, "tile x size", at_least=1),
             whole_number(ysize, "tile y size", at_least=1),
         )
+        self._keep("tileSize", None, size)
 
     # -- working grid
 
-    def setFootprintType(self, footprint: int) -> None:
+    def setFootprintType(self, footprint: int | str) -> None:
         """Set how the inputs' extents combine into the working grid; default INTERSECTION.
 
-        Allowed are ``applier.INTERSECTION``, ``applier.UNION`` and ``applier.BOUNDS_FROM_REFERENCE``.
+        Allowed are ``applier.INTERSECTION``, ``applier.UNION`` and ``applier.BOUNDS_FROM_REFERENCE``, and the three
+        names as text, such as ``"UNION"``.
 
         Raises
         ------
         ParameterError : the footprint type is none of the three.
         """
-        if footprint not in FOOTPRINT_NAMES:
+        by_name = {name: value for value, name in FOOTPRINT_NAMES.items()}
+        value = by_name.get(footprint.upper()) if isinstance(footprint, str) else footprint
+        if value not in FOOTPRINT_NAMES:
             raise ParameterError(
                 f"footprint type {footprint!r}: use applier.{', applier.'.join(FOOTPRINT_NAMES.values())}"
             )
-        self.footprint = footprint
+        self._keep("footprint", None, value)
 
-    def setReferenceImage(self, referenceImage: str | os.PathLike[str]) -> None:
-        """Take the pixel grid from a file, or from the input of that symbolic name.
+    def setReferenceImage(self, referenceImage: str | os.PathLike[str] | None) -> None:
+        """Take the pixel grid from a file, or from the input of that symbolic name; default None, no reference.
 
-        By default there is no reference, and inputs are not resampled: all must be on one grid.
+        Without a reference, inputs are not resampled: all must be on one grid.
 
         Raises
         ------
         ParameterError : a reference pixel grid is set.
         """
-        if self.referencePixgrid is not None:
+        if referenceImage is not None and self.referencePixgrid is not None:
             raise ParameterError("set a reference image or a reference pixel grid, not both")
-        self.referenceImage = os.fspath(referenceImage)
+        self._keep("referenceImage", None, None if referenceImage is None else os.fspath(referenceImage))
 
-    def setReferencePixgrid(self, referencePixgrid: PixelGridDefn) -> None:
-        """Give the pixel grid itself, a ``pixelgrid.PixelGridDefn``.
+    def setReferencePixgrid(self, referencePixgrid: PixelGridDefn | None) -> None:
+        """Give the pixel grid itself, a ``pixelgrid.PixelGridDefn``; default None, no reference.
 
-        By default there is no reference, and inputs are not resampled: all must be on one grid.
+        Without a reference, inputs are not resampled: all must be on one grid.
 
         Raises
         ------
-        ParameterError : a reference image is set, or the value is no PixelGridDefn.
+        ParameterError : a reference image is set, or the value is neither a PixelGridDefn nor None.
         """
-        if self.referenceImage is not None:
+        if referencePixgrid is not None and self.referenceImage is not None:
             raise ParameterError("set a reference image or a reference pixel grid, not both")
-        if not isinstance(referencePixgrid, PixelGridDefn):
+        if referencePixgrid is not None and not isinstance(referencePixgrid, PixelGridDefn):
             raise ParameterError(
                 f"a reference pixel grid is a PixelGridDefn, not a {type(referencePixgrid).__name__}"
             )
-        self.referencePixgrid = referencePixgrid
+        self._keep("referencePixgrid", None, referencePixgrid)
 
     def setReferenceLimitsExtent(self, limits: bool) -> None:
         """Say whether the reference is among the files whose extents are combined; default False.
@@ -295,9 +304,10 @@ class ApplierControls:
         ------
         Nothing : every value counts as true or false.
         """
-        self.referenceLimitsExtent = bool(limits)
+        self._keep("referenceLimitsExtent", None, bool(limits))
 
-    def setFilesForExtent(self, filesForExtent: Sequence[str | os.PathLike[str]] | None) -> None:
+    @also_named(filesForExtent="filesforextent")
+    def setFilesForExtent(self, filesforextent: Sequence[str | os.PathLike[str]] | None) -> None:
         """Combine the extents of these rasters, and not the extents of all inputs; default None, all raster inputs.
 
         The list has names of files or symbolic names. BOUNDS_FROM_REFERENCE ignores the list.
@@ -306,8 +316,8 @@ class ApplierControls:
         ------
         ParameterError : the value is one text, not a list.
         """
-        names = items(filesForExtent, "files for the extent")
-        self.filesForExtent = None if names is None else [os.fspath(name) for name in names]
+        names = items(filesforextent, "files for the extent")
+        self._keep("filesForExtent", None, None if names is None else [os.fspath(name) for name in names])
 
     # -- inputs
 
@@ -332,7 +342,7 @@ class ApplierControls:
             raise ParameterError(
                 f"resample method {resampleMethod!r}: use one of {', '.join(RESAMPLE_METHODS)}"
             )
-        self.setOptionForImagename("resampleMethod", imagename, name)
+        self._keep("resampleMethod", imagename, name)
 
     def setAllowOverviewsGdalwarp(self, allowOverviewsGdalwarp: bool) -> None:
         """Say whether an input is resampled from its overviews if the working grid is coarser; default False.
@@ -343,10 +353,11 @@ class ApplierControls:
         ------
         Nothing : every value counts as true or false.
         """
-        self.allowOverviewsGdalwarp = bool(allowOverviewsGdalwarp)
+        self._keep("allowOverviewsGdalwarp", None, bool(allowOverviewsGdalwarp))
 
+    @also_named(nodata="nodataValue")
     def setInputNoDataValue(
-        self, nodata: float | Sequence[float | None] | None, imagename: str | None = None
+        self, nodataValue: float | Sequence[float | None] | None, imagename: str | None = None
     ) -> None:
         """Set the nodata value of an input, in place of what the file says; default None, what the file says.
 
@@ -355,7 +366,7 @@ class ApplierControls:
 
         Parameters
         ----------
-        nodata : one value for all bands, or a list with one value for each band of the file. None in a list stands
+        nodataValue : one value for all bands, or a list with one value for each band of the file. None in a list stands
             for a band without nodata value.
 
         Raises
@@ -364,11 +375,11 @@ class ApplierControls:
         """
         what = "nodata value of an input"
         value: float | list[float | None] | None
-        if isinstance(nodata, Sequence) and not isinstance(nodata, str):
-            value = [None if item is None else number(item, what) for item in nodata]
+        if isinstance(nodataValue, Sequence) and not isinstance(nodataValue, str):
+            value = [None if item is None else number(item, what) for item in nodataValue]
         else:
-            value = None if nodata is None else number(nodata, what)
-        self.setOptionForImagename("inputNodata", imagename, value)
+            value = None if nodataValue is None else number(nodataValue, what)
+        self._keep("inputNodata", imagename, value)
 
     def selectInputImageLayers(
         self, layerselection: Sequence[int] | None, imagename: str | None = None
@@ -389,7 +400,7 @@ class ApplierControls:
         )
         if layers == []:
             raise ParameterError("select at least one layer, or None for all")
-        self.setOptionForImagename("layerselection", imagename, layers)
+        self._keep("layerselection", imagename, layers)
 
     # -- vector inputs
 
@@ -402,7 +413,7 @@ class ApplierControls:
         ------
         ParameterError : the value is no number.
         """
-        self.setOptionForImagename("burnvalue", vectorname, number(burnvalue, "burn value"))
+        self._keep("burnvalue", vectorname, number(burnvalue, "burn value"))
 
     def setBurnAttribute(self, burnattribute: str | None, vectorname: str | None = None) -> None:
         """Burn the number in this attribute of each feature, and not the burn value; default None, the burn value.
@@ -414,7 +425,7 @@ class ApplierControls:
         ------
         Nothing : ``apply`` checks the attribute when the file is open.
         """
-        self.setOptionForImagename("burnattribute", vectorname, burnattribute)
+        self._keep("burnattribute", vectorname, burnattribute)
 
     def setVectorNull(self, vectornull: float, vectorname: str | None = None) -> None:
         """Set the value of pixels outside all features of a vector input; default 0.
@@ -425,7 +436,7 @@ class ApplierControls:
         ------
         ParameterError : the value is no number.
         """
-        self.setOptionForImagename("vectornull", vectorname, number(vectornull, "vector null value"))
+        self._keep("vectornull", vectorname, number(vectornull, "vector null value"))
 
     def setFilterSQL(self, filtersql: str | None, vectorname: str | None = None) -> None:
         """Burn only features for which this condition is true; default None, all features.
@@ -437,7 +448,7 @@ class ApplierControls:
         ------
         Nothing : ``apply`` checks the condition when the file is open.
         """
-        self.setOptionForImagename("filtersql", vectorname, filtersql)
+        self._keep("filtersql", vectorname, filtersql)
 
     def setAlltouched(self, alltouched: bool, vectorname: str | None = None) -> None:
         """Say whether all pixels that a feature touches are burned; default False.
@@ -448,7 +459,7 @@ class ApplierControls:
         ------
         Nothing : every value counts as true or false.
         """
-        self.setOptionForImagename("alltouched", vectorname, bool(alltouched))
+        self._keep("alltouched", vectorname, bool(alltouched))
 
     def setVectorDatatype(self, vectordatatype: DTypeLike, vectorname: str | None = None) -> None:
         """Set the numpy type that a vector input is rasterised to; default uint8.
@@ -463,7 +474,7 @@ class ApplierControls:
             name = np.dtype(vectordatatype).name
         except TypeError:
             raise ParameterError(f"vector data type {vectordatatype!r} is not a numpy type") from None
-        self.setOptionForImagename("vectordatatype", vectorname, name)
+        self._keep("vectordatatype", vectorname, name)
 
     def setVectorlayer(self, vectorlayer: int | str, vectorname: str | None = None) -> None:
         """Set the layer of a vector file, by name or by number from 0; default 0.
@@ -474,7 +485,7 @@ class ApplierControls:
         ------
         Nothing : ``apply`` checks the layer when the file is open.
         """
-        self.setOptionForImagename("vectorlayer", vectorname, vectorlayer)
+        self._keep("vectorlayer", vectorname, vectorlayer)
 
     # -- outputs
 
@@ -488,7 +499,7 @@ class ApplierControls:
         ------
         Nothing : ``apply`` checks the driver.
         """
-        self.setOptionForImagename("drivername", imagename, drivername)
+        self._keep("drivername", imagename, drivername)
 
     def setCreationOptions(self, creationoptions: Sequence[str] | None, imagename: str | None = None) -> None:
         """Set GDAL's creation options of an output, texts such as ``COMPRESS=LZW``; default None, the driver's.
@@ -500,12 +511,13 @@ class ApplierControls:
         ------
         ParameterError : the value is one text, not a list.
         """
-        self.setOptionForImagename("creationoptions", imagename, items(creationoptions, "creation options"))
+        self._keep("creationoptions", imagename, items(creationoptions, "creation options"))
 
     def setStatsIgnore(self, statsIgnore: float | None, imagename: str | None = None) -> None:
         """Set the nodata value of an output; default 0; None for none.
 
-        Pixels of this value are left out of statistics, histogram and averages in overviews.
+        Pixels of this value are left out of statistics, histogram and averages in overviews. Masked pixels are written
+        as this value. A warning says so if the output's type cannot hold the value.
 
         Raises
         ------
@@ -515,7 +527,7 @@ class ApplierControls:
             raise ParameterError(
                 f"the nodata value of an output must be a number or None, not {statsIgnore!r}"
             )
-        self.setOptionForImagename("statsIgnore", imagename, statsIgnore)
+        self._keep("statsIgnore", imagename, statsIgnore)
 
     def setThematic(self, thematicFlag: bool, imagename: str | None = None) -> None:
         """Say whether an output is thematic: its values are names of classes, not quantities; default False.
@@ -526,16 +538,17 @@ class ApplierControls:
         ------
         Nothing : every value counts as true or false.
         """
-        self.setOptionForImagename("thematic", imagename, bool(thematicFlag))
+        self._keep("thematic", imagename, bool(thematicFlag))
 
-    def setLayerNames(self, layernames: Sequence[str] | None, imagename: str | None = None) -> None:
+    @also_named(layernames="layerNames")
+    def setLayerNames(self, layerNames: Sequence[str] | None, imagename: str | None = None) -> None:
         """Set the names (GDAL's descriptions) of an output's bands, in order; default None, no names.
 
         Raises
         ------
         ParameterError : the value is one text, not a list.
         """
-        self.setOptionForImagename("layernames", imagename, items(layernames, "layer names"))
+        self._keep("layernames", imagename, items(layerNames, "layer names"))
 
     def setCalcStats(self, calcStats: bool, imagename: str | None = None) -> None:
         """Say whether an output gets statistics, histogram and overviews; default True.
@@ -546,7 +559,7 @@ class ApplierControls:
         ------
         Nothing : every value counts as true or false.
         """
-        self.setOptionForImagename("calcStats", imagename, bool(calcStats))
+        self._keep("calcStats", imagename, bool(calcStats))
         self.setOmitBasicStats(not calcStats, imagename)
         self.setOmitHistogram(not calcStats, imagename)
         self.setOmitPyramids(not calcStats, imagename)
@@ -561,7 +574,7 @@ class ApplierControls:
         ------
         Nothing : every value counts as true or false.
         """
-        self.setOptionForImagename("omitBasicStats", imagename, bool(omitBasicStats))
+        self._keep("omitBasicStats", imagename, bool(omitBasicStats))
 
     def setOmitHistogram(self, omitHistogram: bool, imagename: str | None = None) -> None:
         """Say whether the histogram of each band, the median and the mode are left out; default False.
@@ -570,7 +583,7 @@ class ApplierControls:
         ------
         Nothing : every value counts as true or false.
         """
-        self.setOptionForImagename("omitHistogram", imagename, bool(omitHistogram))
+        self._keep("omitHistogram", imagename, bool(omitHistogram))
 
     def setSinglePassBasicStats(
         self, singlePassBasicStats: bool | None, imagename: str | None = None
@@ -583,7 +596,7 @@ class ApplierControls:
         ------
         Nothing : the value is not looked at.
         """
-        self.setOptionForImagename("singlePassBasicStats", imagename, singlePassBasicStats)
+        self._keep("singlePassBasicStats", imagename, singlePassBasicStats)
 
     def setSinglePassHistogram(self, singlePassHistogram: bool | None, imagename: str | None = None) -> None:
         """Accept RIOS's setting, which has no effect; default None.
@@ -594,7 +607,7 @@ class ApplierControls:
         ------
         Nothing : the value is not looked at.
         """
-        self.setOptionForImagename("singlePassHistogram", imagename, singlePassHistogram)
+        self._keep("singlePassHistogram", imagename, singlePassHistogram)
 
     def setSinglePassPyramids(self, singlePassPyramids: bool | None, imagename: str | None = None) -> None:
         """Accept RIOS's setting, which has no effect; default None.
@@ -605,7 +618,7 @@ class ApplierControls:
         ------
         Nothing : the value is not looked at.
         """
-        self.setOptionForImagename("singlePassPyramids", imagename, singlePassPyramids)
+        self._keep("singlePassPyramids", imagename, singlePassPyramids)
 
     def setApproxStats(self, approxStats: bool, imagename: str | None = None) -> None:
         """Say whether statistics and histogram are of every fourth row and column only; default False.
@@ -616,7 +629,7 @@ class ApplierControls:
         ------
         Nothing : every value counts as true or false.
         """
-        self.setOptionForImagename("approxStats", imagename, bool(approxStats))
+        self._keep("approxStats", imagename, bool(approxStats))
 
     def setAutoColorTableType(self, autoColorTableType: str | None, imagename: str | None = None) -> None:
         """Give a thematic output of type uint8 or uint16 a colour table; default None, no colour table.
@@ -637,7 +650,7 @@ class ApplierControls:
             raise ColorTableGenerationError(
                 f"colour table type {autoColorTableType!r}: use one of {', '.join(map(repr, KINDS))}, or None"
             )
-        self.setOptionForImagename("autoColorTableType", imagename, autoColorTableType)
+        self._keep("autoColorTableType", imagename, autoColorTableType)
 
     def setOmitPyramids(self, omitPyramids: bool, imagename: str | None = None) -> None:
         """Say whether overviews are left out; default False.
@@ -648,7 +661,7 @@ class ApplierControls:
         ------
         Nothing : every value counts as true or false.
         """
-        self.setOptionForImagename("omitPyramids", imagename, bool(omitPyramids))
+        self._keep("omitPyramids", imagename, bool(omitPyramids))
 
     def setOverviewLevels(self, overviewLevels: Sequence[int], imagename: str | None = None) -> None:
         """Set how many times smaller than the output each overview is; default 4, 8, 16, ... 512.
@@ -662,7 +675,7 @@ class ApplierControls:
         levels = sorted({whole_number(level, "overview level", at_least=2) for level in overviewLevels})
         if not levels:
             raise ParameterError("give at least one overview level, or use setOmitPyramids(True)")
-        self.setOptionForImagename("overviewLevels", imagename, levels)
+        self._keep("overviewLevels", imagename, levels)
 
     def setOverviewMinDim(self, overviewMinDim: int, imagename: str | None = None) -> None:
         """Leave out overviews whose shorter side has no more pixels than this; default 128.
@@ -672,7 +685,7 @@ class ApplierControls:
         ParameterError : the number of pixels is no whole number of at least 0.
         """
         smallest = whole_number(overviewMinDim, "smallest overview", at_least=0)
-        self.setOptionForImagename("overviewMinDim", imagename, smallest)
+        self._keep("overviewMinDim", imagename, smallest)
 
     def setOverviewAggregationType(self, overviewAggType: str | None, imagename: str | None = None) -> None:
         """Set how pixels of overviews are made; default None, which is NEAREST.
@@ -691,15 +704,16 @@ class ApplierControls:
             if overviewAggType is None
             else name_among(METHODS, overviewAggType, "overview aggregation type")
         )
-        self.setOptionForImagename("overviewAggType", imagename, name)
+        self._keep("overviewAggType", imagename, name)
 
+    @also_named(callBeforeClose="func")
     def setCallBeforeClose(
         self,
-        callBeforeClose: Callable[..., object] | None,
+        func: Callable[..., object] | None,
         args: Sequence[Any] = (),
         imagename: str | None = None,
     ) -> None:
-        """Have ``callBeforeClose(dataset, *args)`` called in main with each finished output; default None, no call.
+        """Have ``func(dataset, *args)`` called in main with each finished output; default None, no call.
 
         ``dataset`` is a `gdal.Dataset` that is open for changes. The dataset has all its pixels, overviews and
         statistics. The output is not in its place yet. If the function raises, the output never gets there.
@@ -708,31 +722,31 @@ class ApplierControls:
         ------
         ParameterError : the value is neither a function nor None.
         """
-        if callBeforeClose is not None and not callable(callBeforeClose):
-            raise ParameterError(f"callBeforeClose is a {type(callBeforeClose).__name__}, not a function")
-        call = (
-            None
-            if callBeforeClose is None
-            else functools.partial(call_with_arguments, callBeforeClose, tuple(args))
-        )
-        self.setOptionForImagename("callBeforeClose", imagename, call)
+        if func is not None and not callable(func):
+            raise ParameterError(f"callBeforeClose is a {type(func).__name__}, not a function")
+        call = None if func is None else functools.partial(call_with_arguments, func, tuple(args))
+        self._keep("callBeforeClose", imagename, call)
 
     # -- the run
 
     def setProgress(self, progress: Progress | None) -> None:
         """Set a progress object, such as ``cuiprogress.CUIProgressBar()``; default None, nothing is shown.
 
-        The object is told how many percent of the tiles are done.
+        The object is told how many percent of the tiles are done. The object has the methods ``setTotalSteps`` and
+        ``setProgress``. It may have ``reset``, which is called after an error, and ``wasCancelled``, whose True stops
+        the run.
 
         Raises
         ------
-        ParameterError : the object has no method ``setTotalSteps``.
+        ParameterError : the object lacks ``setTotalSteps`` or ``setProgress``.
         """
-        if progress is not None and not hasattr(progress, "setTotalSteps"):
+        needed = ("setTotalSteps", "setProgress")
+        if progress is not None and not all(hasattr(progress, name) for name in needed):
             raise ParameterError(
-                f"a progress object is one such as cuiprogress.CUIProgressBar(), not {progress!r}"
+                f"a progress object is one such as cuiprogress.CUIProgressBar(), not {progress!r}; it needs "
+                f"{' and '.join(needed)}"
             )
-        self.progress = progress
+        self._keep("progress", None, progress)
 
     def setTempdir(self, tempdir: str | os.PathLike[str]) -> None:
         """Accept RIOS's temporary folder, which has no effect; default '.'.
@@ -743,7 +757,7 @@ class ApplierControls:
         ------
         TypeError : the value is no path.
         """
-        self.tempdir = os.fspath(tempdir)
+        self._keep("tempdir", None, os.fspath(tempdir))
 
     def setNumThreads(self, numThreads: int) -> None:
         """Set how many workers run at the same time; default 1.
@@ -756,7 +770,7 @@ class ApplierControls:
         ParameterError : the number is no whole number of at least 1, or a concurrency style is set.
         """
         self._check_no_style("setNumThreads")
-        self.numThreads = whole_number(numThreads, "number of threads", at_least=1)
+        self._keep("numThreads", None, whole_number(numThreads, "number of threads", at_least=1))
 
     def setJobManagerType(self, jobMgrType: str | None) -> None:
         """Set who runs the tiles; default None, which is 'multiprocessing' for more than one worker.
@@ -769,7 +783,7 @@ class ApplierControls:
         ParameterError : a concurrency style is set, which says already who runs the tiles.
         """
         self._check_no_style("setJobManagerType")
-        self.jobManagerType = jobMgrType
+        self._keep("jobManagerType", None, jobMgrType)
 
     def setConcurrencyStyle(self, concurrencyStyle: ConcurrencyStyle) -> None:
         """Set who runs the tiles and how many workers there are, in RIOS 2's way; default none.
@@ -786,7 +800,7 @@ class ApplierControls:
             raise ParameterError(
                 f"a concurrency style is an applier.ConcurrencyStyle, not a {type(concurrencyStyle).__name__}"
             )
-        self.concurrency = concurrencyStyle
+        self._keep("concurrency", None, concurrencyStyle)
 
     def _check_no_style(self, setter: str) -> None:
         if self.concurrency is not None:
@@ -801,7 +815,7 @@ class ApplierControls:
         ------
         Nothing : the value is not looked at.
         """
-        self.jobName = jobName
+        self._keep("jobName", None, jobName)
 
     def setLoggingStream(self, loggingstream: TextIO | None) -> None:
         """Have log messages written to a stream too, during the run; default None, no stream.
@@ -818,7 +832,7 @@ class ApplierControls:
             raise ParameterError(
                 f"a logging stream is an open text file or the like, not a {type(loggingstream).__name__}"
             )
-        self.loggingstream = loggingstream
+        self._keep("loggingstream", None, loggingstream)
 
     def setResume(self, resume: bool | str) -> None:
         """Go on from the tiles that an earlier run on AWS Batch has finished; default False.
@@ -838,7 +852,7 @@ class ApplierControls:
         given: Any = resume
         if not isinstance(given, bool | str) or given == "":
             raise ParameterError(f"resume is True, False or the id of a run, not {resume!r}")
-        self.resume = resume
+        self._keep("resume", None, resume)
 
     def setCoordinateOnly(self, coordinateOnly: bool) -> None:
         """Say whether main computes no tile itself on AWS Batch; default False.
@@ -850,7 +864,7 @@ class ApplierControls:
         ------
         Nothing : every value counts as true or false.
         """
-        self.coordinateOnly = bool(coordinateOnly)
+        self._keep("coordinateOnly", None, bool(coordinateOnly))
 
     def setOtherArgsMerge(self, name: str, rule: str | MergeRule) -> None:
         """Say how an otherArgs attribute that blocks change is merged if there is more than one worker; default none.
@@ -873,14 +887,49 @@ class ApplierControls:
     def setOptionForImagename(self, option: str, imagename: str | None, value: Any) -> None:
         """Set an option, an attribute of this object, for one symbolic name, or for all if ``imagename`` is None.
 
+        The option's own method checks the value.
+
         Raises
         ------
-        Nothing : the value is not looked at.
+        ParameterError : there is no such option, the option is one for the whole run but a symbolic name was given, or
+            the option's own method refuses the value.
         """
+        if option not in vars(self) and type(self) is ApplierControls:
+            raise no_such_setting(option, vars(self))
+        if imagename is not None and option in SETTERS_FOR_RUN:
+            raise ParameterError(
+                f"{option!r} is one setting for the whole run, not for {imagename!r}; use {SETTERS_FOR_RUN[option]}"
+            )
+        if option in SETTERS_FOR_RUN:
+            getattr(self, SETTERS_FOR_RUN[option])(value)
+        elif option in SETTERS_FOR_IMAGE:
+            getattr(self, SETTERS_FOR_IMAGE[option])(value, imagename)
+        else:
+            self._keep(option, imagename, value)
+
+    def _keep(self, option: str, imagename: str | None, value: Any) -> None:
+        """Keep a value that a setter has checked."""
         if imagename is None:
-            setattr(self, option, value)
+            vars(self)[option] = value
         else:
             self.optionsByImage.setdefault(imagename, {})[option] = value
+
+    if not TYPE_CHECKING:  # type checkers know the settings, and would take this for leave to set anything
+
+        def __setattr__(self, option: str, value: Any) -> None:
+            """Set an option for all, as scripts of RIOS 1.4 do.
+
+            Raises
+            ------
+            ParameterError : as by ``setOptionForImagename``, or the name is that of a method.
+            """
+            if "optionsByImage" not in vars(self):  # the last one that __init__ makes
+                self._keep(option, None, value)
+            elif callable(getattr(type(self), option, None)):
+                raise ParameterError(f"{option} is a method; write controls.{option}({value!r})")
+            # In 1.4 calcStats is one word for all outputs, and does not bring back overviews that are left out.
+            elif option != "calcStats" or bool(value) != self.calcStats:
+                self.setOptionForImagename(option, None, value)
 
     def getOptionForImagename(self, option: str, imagename: str | None) -> Any:
         """Return an option: the one set for the name if there is one, else the one for all.

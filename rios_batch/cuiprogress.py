@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from tqdm import tqdm
 
 
 class SilentProgress:
-    """A progress object that shows nothing."""
+    """A progress object that shows no progress."""
 
     def setTotalSteps(self, steps: int) -> None:
         """Accept the number that stands for "done"."""
@@ -27,6 +28,22 @@ class SilentProgress:
     def wasCancelled(self) -> bool:
         """Return False: nobody cancelled. A subclass that returns True stops the run between two tiles."""
         return False
+
+    def displayInfo(self, text: str) -> None:
+        """Show a text of the script on standard error. The bar, if there is one, stays below the text."""
+        tqdm.write(text, file=sys.stderr)
+
+    def displayWarning(self, text: str) -> None:
+        """Show a warning of the script on standard error."""
+        self.displayInfo(f"Warning: {text}")
+
+    def displayError(self, text: str) -> None:
+        """Show an error of the script on standard error."""
+        self.displayInfo(f"Error: {text}")
+
+    def displayException(self, trace: str) -> None:
+        """Show a traceback, as Python's ``traceback.format_exc`` returns it, on standard error."""
+        self.displayInfo(trace)
 
 
 class CUIProgressBar(SilentProgress):
@@ -96,3 +113,33 @@ class GDALProgressBar(SilentProgress):
     def reset(self) -> None:
         """Start a new line of ticks."""
         self._ticks = -1
+
+
+class LogProgressBar(SilentProgress):
+    """A line for every tenth that is done, with date and time, on standard error. A log file stays short so."""
+
+    _LINES = 10
+
+    def __init__(self) -> None:
+        self._steps, self._label, self._told = 100, "", -1
+
+    def setTotalSteps(self, steps: int) -> None:
+        """Set the number that stands for "done"."""
+        self._steps = steps
+        self.reset()
+
+    def setLabelText(self, text: str) -> None:
+        """Have this text in every further line."""
+        self._label = f"{text}: "
+
+    def setProgress(self, progress: int) -> None:
+        """Write a line if another tenth is done."""
+        tenths = self._LINES * progress // self._steps
+        if tenths > self._told:
+            self._told = tenths
+            percent = 100 * progress // self._steps
+            self.displayInfo(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self._label}{percent} %")
+
+    def reset(self) -> None:
+        """Start again."""
+        self._told = -1

@@ -10,7 +10,7 @@ from rios_batch.errors import ResampleNeededError
 from rios_batch.gdalapi import gdal_exceptions, same_projection
 from rios_batch.model import grid
 from rios_batch.model.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
-from rios_batch.read.extents import common_region, reprojected, surrounds
+from rios_batch.read.extents import common_region, greatest_shift, reprojected, surrounds
 from rios_batch.read.facts import describe
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ __all__ = [
     "PixelGridDefn",
     "findCommonRegion",
     "pixelGridFromFile",
+    "removeSurrounding",
+    "roundAway",
 ]
+
+roundAway = grid.round_half_away  # noqa: N816 - RIOS's name
 
 
 class PixelGridDefn(grid.PixelGridDefn):
@@ -43,9 +47,21 @@ class PixelGridDefn(grid.PixelGridDefn):
         with gdal_exceptions():
             return same_projection(self.projection, other.projection)
 
-    def equivalentProjection(self, other: grid.PixelGridDefn) -> bool:
-        """Do the same as :meth:`equalProjection`. RIOS has both names."""
-        return self.equalProjection(other)
+    def equivalentProjection(self, other: grid.PixelGridDefn, pixtolerance: float = 0) -> bool:
+        """Say whether points of this grid have the same coordinates in the other grid's projection.
+
+        Parameters
+        ----------
+        pixtolerance : how far coordinates may differ, in pixels of this grid; default 0, which asks for the same
+            projection.
+        """
+        if self.equalProjection(other):
+            return True
+        if not pixtolerance:
+            return False
+        with gdal_exceptions():
+            shift = greatest_shift(self.extent, other.projection)
+        return shift <= pixtolerance * min(self.xRes, self.yRes)
 
     def isComparable(self, other: grid.PixelGridDefn) -> bool:
         """Say whether the projections are the same and the pixel sizes are the same."""
@@ -88,17 +104,60 @@ class PixelGridDefn(grid.PixelGridDefn):
             raise ResampleNeededError("the grids are in different projections; use reproject() first")
         return grid.common_grid(self, [self, other], footprint)
 
-    def reproject(self, targetGrid: grid.PixelGridDefn) -> PixelGridDefn:
+    def reproject(self, targetGrid: grid.PixelGridDefn, snap: bool = True) -> PixelGridDefn:
         """Return the grid with the pixels of ``targetGrid`` that is nearest to this grid's bounds in that projection.
 
         The bounds are found along the edges of this grid. An edge is a curve in another projection.
+
+        Parameters
+        ----------
+        snap : True (default) puts pixel corners on those of ``targetGrid``. False keeps the bounds.
 
         Raises
         ------
         GridError : this grid has no image in that projection.
         """
         with gdal_exceptions():
-            return PixelGridDefn.of(targetGrid.snapped(reprojected(self.extent, targetGrid.projection)))
+            bounds = reprojected(self.extent, targetGrid.projection)
+        if snap:
+            return PixelGridDefn.of(targetGrid.snapped(bounds))
+        return PixelGridDefn(
+            xMin=bounds.x_min,
+            xMax=bounds.x_max,
+            yMin=bounds.y_min,
+            yMax=bounds.y_max,
+            xRes=targetGrid.xRes,
+            yRes=targetGrid.yRes,
+            projection=targetGrid.projection,
+        )
+
+    @staticmethod
+    def roundAway(x: float) -> int:
+        """Return the nearest whole number. Halves go away from zero."""
+        return grid.round_half_away(x)
+
+    @staticmethod
+    def getNumPix(gridMax: float, gridMin: float, gridRes: float) -> int:
+        """Return how many pixels of the size ``gridRes`` lie between two bounds, to the nearest whole number."""
+        return grid.round_half_away((gridMax - gridMin) / gridRes)
+
+    @staticmethod
+    def snapToGrid(val: float, valOnGrid: float, res: float) -> float:
+        """Return the value nearest to ``val`` that is a whole number of ``res`` away from ``valOnGrid``."""
+        return valOnGrid + grid.round_half_away((val - valOnGrid) / res) * res
+
+
+def removeSurrounding(gridList: Sequence[grid.PixelGridDefn]) -> list[grid.PixelGridDefn]:
+    """Return the grids without those that surround all others, such as a map of the world.
+
+    All stay if no grid would be left.
+    """
+
+    def surrounds_all(item: grid.PixelGridDefn) -> bool:
+        return all(surrounds(item.extent, other.extent) for other in gridList if other is not item)
+
+    with gdal_exceptions():
+        return [item for item in gridList if not surrounds_all(item)] or list(gridList)
 
 
 def findCommonRegion(

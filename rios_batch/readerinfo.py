@@ -160,6 +160,8 @@ class ReaderInfo:
     def getPixColRow(self, x: int, y: int) -> tuple[int, int]:
         """Return the column and the row of the working grid for a place in this block's arrays.
 
+        (With an overlap the result differs from RIOS's, which takes no account of the margin.)
+
         Parameters
         ----------
         x, y : column and row of the array, counted from 0, the margin included.

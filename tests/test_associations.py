@@ -1,10 +1,17 @@
 from __future__ import annotations
 
 import pickle
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rios_batch import applier
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
+from rios_batch.errors import KeysMismatch
+from tests.support import make_raster, ramp, read_raster
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_files_are_listed_in_the_order_they_were_set() -> None:
@@ -62,3 +69,31 @@ def test_a_name_that_was_not_set_is_an_attribute_error(cls: type[OtherInputs]) -
 
 def test_other_inputs_survive_pickling() -> None:
     assert vars(pickle.loads(pickle.dumps(OtherInputs(n=1, items=[2])))) == {"n": 1, "items": [2]}
+
+
+def test_a_name_without_a_file_is_none_in_the_function(tmp_path: Path) -> None:
+    infiles, outfiles = FilenameAssociations(), FilenameAssociations()
+    infiles.scene, infiles.mask = make_raster(tmp_path / "a.tif", ramp(1, 20, 30)), None
+    outfiles.copy, outfiles.quality = tmp_path / "copy.tif", None
+    seen = []
+
+    def copy(_info: Any, inputs: Any, outputs: Any) -> None:
+        seen.append((inputs.mask, outputs.quality))
+        assert (list(inputs), list(outputs)) == (["scene"], [])
+        assert "mask" not in inputs
+        assert ("mask", None) not in inputs
+        outputs.copy = inputs.scene
+        outputs.quality = inputs.scene  # a script need not know that nobody wants it
+
+    applier.apply(copy, infiles, outfiles)
+
+    assert seen == [(None, None)]
+    assert (read_raster(tmp_path / "copy.tif") == ramp(1, 20, 30)).all()
+
+
+def test_an_output_that_is_not_set_is_named_among_those_that_are(tmp_path: Path) -> None:
+    infiles = FilenameAssociations(scene=make_raster(tmp_path / "a.tif", ramp(1, 20, 30)))
+    outfiles = FilenameAssociations(copy=tmp_path / "copy.tif", quality=None)
+
+    with pytest.raises(KeysMismatch, match="did not set outputs.copy .*; it set nothing"):
+        applier.apply(lambda _info, _inputs, _outputs: None, infiles, outfiles)

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
+import pickle
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +58,9 @@ PLAIN_SETTERS: list[tuple[str, tuple[Any, ...], str, Any]] = [
     ("setTileSize", (512, 256), "tileSize", (512, 256)),
     ("setFootprintType", (applier.UNION,), "footprint", applier.UNION),
     ("setFootprintType", (applier.BOUNDS_FROM_REFERENCE,), "footprint", applier.BOUNDS_FROM_REFERENCE),
+    ("setFootprintType", ("Intersection",), "footprint", applier.INTERSECTION),
+    ("setFootprintType", ("UNION",), "footprint", applier.UNION),
+    ("setFootprintType", ("BOUNDS_FROM_REFERENCE",), "footprint", applier.BOUNDS_FROM_REFERENCE),
     ("setReferenceImage", ("ref.tif",), "referenceImage", "ref.tif"),
     ("setReferencePixgrid", (GRID,), "referencePixgrid", GRID),
     ("setReferenceLimitsExtent", (True,), "referenceLimitsExtent", True),
@@ -454,3 +459,168 @@ def test_every_setting_is_followed_by_a_line_with_its_default() -> None:
 
     assert len(texts) == len(vars(ApplierControls())) == len(settings) - 1  # all but the environment
     assert [text for text in texts if "default " not in str(text)] == []
+
+
+# -- attributes that scripts of RIOS 1.4 assign
+
+ASSIGNED = [(row[2], row[1][0], row[3]) for row in PLAIN_SETTERS if len(row[1]) == 1] + [
+    (row[1], row[2], row[2]) for row in IMAGE_SETTERS
+]
+
+
+@pytest.mark.parametrize(("attribute", "given", "value"), ASSIGNED)
+def test_an_attribute_that_is_assigned_is_what_its_setter_makes_of_the_value(
+    attribute: str, given: Any, value: Any
+) -> None:
+    controls = ApplierControls()
+
+    setattr(controls, attribute, given)
+
+    assert getattr(controls, attribute) == value
+
+
+def test_calc_stats_is_obeyed_when_it_is_assigned() -> None:
+    controls = ApplierControls()
+
+    controls.calcStats = False
+
+    assert (controls.omitBasicStats, controls.omitHistogram, controls.omitPyramids) == (True, True, True)
+
+
+def test_calc_stats_that_is_on_already_does_not_bring_overviews_back() -> None:
+    controls = ApplierControls()
+
+    controls.omitPyramids = True
+    controls.calcStats = True
+
+    assert (controls.calcStats, controls.omitPyramids) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "says"),
+    [
+        ("overlap", -2, "the overlap must be a whole number of at least 0, not -2"),
+        ("creationoptions", "COMPRESS=LZW", r"such as \['COMPRESS=LZW'\], not a text"),
+        ("footprint", 7, "footprint type 7: use applier.INTERSECTION"),
+        ("progress", 3, "progress object"),
+    ],
+)
+def test_a_value_that_is_assigned_is_checked_as_the_setter_checks_it(
+    attribute: str, value: Any, says: str
+) -> None:
+    with pytest.raises(ParameterError, match=says):
+        setattr(ApplierControls(), attribute, value)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "says"),
+    [
+        ("drivrname", "has no setting 'drivrname'; did you mean 'drivername'"),
+        ("numthreads", "has no setting 'numthreads'; did you mean 'numThreads'"),
+        ("windowXsize", "did you mean 'windowxsize'"),
+        ("setNumThreads", r"setNumThreads is a method; write controls.setNumThreads\(4\)"),
+        ("quux", "has no setting 'quux'; the settings are allowOverviewsGdalwarp, .*, windowysize"),
+    ],
+)
+def test_an_attribute_that_is_no_setting_is_refused_with_the_nearest_one(attribute: str, says: str) -> None:
+    with pytest.raises(ParameterError, match=says):
+        setattr(ApplierControls(), attribute, 4)
+
+
+def test_an_option_is_set_by_its_name_for_one_image_or_for_all() -> None:
+    controls = ApplierControls()
+
+    controls.setOptionForImagename("calcStats", "mask", False)
+    controls.setOptionForImagename("resampleMethod", None, "Nearest")
+
+    assert controls.getOptionForImagename("omitHistogram", "mask") is True
+    assert (controls.omitHistogram, controls.resampleMethod) == (False, "near")
+    with pytest.raises(ParameterError, match="did you mean 'statsIgnore'"):
+        controls.setOptionForImagename("statsignore", "mask", 1)
+    with pytest.raises(ParameterError, match="'overlap' is one setting for the whole run, not for 'mask'"):
+        controls.setOptionForImagename("overlap", "mask", 1)
+
+
+def test_controls_are_copied_and_pickled_with_their_settings() -> None:
+    controls = ApplierControls()
+    controls.overlap = 3
+    controls.setThematic(True, imagename="mask")
+
+    for again in (copy.copy(controls), copy.deepcopy(controls), pickle.loads(pickle.dumps(controls))):
+        assert vars(again) == vars(controls)
+        again.overlap = 4
+        with pytest.raises(ParameterError, match="did you mean 'overlap'"):
+            setattr(again, "overlapp", 1)  # noqa: B010 - mypy knows that there is no such setting
+    assert controls.overlap == 3
+
+
+def test_a_subclass_may_have_attributes_of_its_own() -> None:
+    class Controls(ApplierControls):
+        def __init__(self) -> None:
+            super().__init__()
+            self.season = "dry"
+            self.overlap = 2
+
+    controls = Controls()
+    assert (controls.season, controls.overlap) == ("dry", 2)
+    with pytest.raises(ParameterError, match="at least 0, not -1"):
+        controls.overlap = -1
+
+
+# -- keyword names of both generations
+
+
+@pytest.mark.parametrize(
+    ("setter", "keyword", "value", "attribute"),
+    [
+        ("setLayerNames", "layerNames", ["a"], "layernames"),
+        ("setLayerNames", "layernames", ["a"], "layernames"),
+        ("setInputNoDataValue", "nodataValue", 9, "inputNodata"),
+        ("setInputNoDataValue", "nodata", 9, "inputNodata"),
+        ("setFilesForExtent", "filesforextent", ["a.tif"], "filesForExtent"),
+        ("setFilesForExtent", "filesForExtent", ["a.tif"], "filesForExtent"),
+    ],
+)
+def test_a_setter_has_the_keyword_names_of_both_generations(
+    setter: str, keyword: str, value: Any, attribute: str
+) -> None:
+    controls = ApplierControls()
+
+    getattr(controls, setter)(**{keyword: value})
+
+    assert getattr(controls, attribute) == value
+
+
+@pytest.mark.parametrize("keyword", ["func", "callBeforeClose"])
+def test_the_function_before_closing_has_the_keyword_names_of_both_generations(keyword: str) -> None:
+    controls = ApplierControls()
+    given: dict[str, Any] = {keyword: max}
+
+    controls.setCallBeforeClose(**given, args=(3, 4))
+
+    assert controls.callBeforeClose is not None
+    assert controls.callBeforeClose(1) == 4
+
+
+def test_a_keyword_that_is_given_twice_or_not_known_is_refused() -> None:
+    controls = ApplierControls()
+
+    with pytest.raises(TypeError, match="layernames"):
+        controls.setLayerNames(layerNames=["a"], layernames=["b"])  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="names"):
+        controls.setLayerNames(names=["a"])  # type: ignore[call-arg]
+
+
+# -- not set
+
+
+def test_none_means_that_no_reference_is_set() -> None:
+    controls = ApplierControls()
+
+    controls.setReferenceImage("ref.tif")
+    controls.setReferenceImage(None)
+    controls.setReferencePixgrid(GRID)
+    controls.setReferencePixgrid(None)
+    controls.setReferenceImage(None)
+
+    assert (controls.referenceImage, controls.referencePixgrid) == (None, None)

@@ -5,7 +5,7 @@ import re
 import pytest
 from tqdm import tqdm
 
-from rios_batch.cuiprogress import CUIProgressBar, GDALProgressBar, SilentProgress
+from rios_batch.cuiprogress import CUIProgressBar, GDALProgressBar, LogProgressBar, SilentProgress
 
 GDAL_LINE = "0...10...20...30...40...50...60...70...80...90...100 - done.\n"
 
@@ -155,3 +155,49 @@ def test_silence_is_silent_and_nobody_cancels(capsys: pytest.CaptureFixture[str]
 
     assert capsys.readouterr() == ("", "")
     assert not any(bar.wasCancelled() for bar in (silent, CUIProgressBar(), GDALProgressBar()))
+
+
+def test_a_log_gets_a_line_with_the_time_for_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = LogProgressBar()
+    bar.setTotalSteps(50)
+    bar.setLabelText("Computing")
+
+    for progress in range(51):
+        bar.setProgress(progress)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 11
+    for line, percent in zip(lines, range(0, 101, 10), strict=True):
+        assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d Computing: {percent} %", line)
+
+
+def test_a_log_starts_again_after_reset(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = LogProgressBar()
+
+    bar.setProgress(35)
+    bar.setProgress(20)
+    bar.reset()
+    bar.setProgress(0)
+
+    assert [line.split(maxsplit=2)[2] for line in capsys.readouterr().err.splitlines()] == ["35 %", "0 %"]
+
+
+@pytest.mark.parametrize("kind", [SilentProgress, CUIProgressBar, GDALProgressBar, LogProgressBar])
+def test_messages_for_the_user_are_shown_on_standard_error(
+    capsys: pytest.CaptureFixture[str], kind: type[SilentProgress]
+) -> None:
+    bar = kind()
+
+    bar.displayInfo("for information")
+    bar.displayWarning("be careful")
+    bar.displayError("it failed")
+    bar.displayException("Traceback: ...")
+
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines() == [
+        "for information",
+        "Warning: be careful",
+        "Error: it failed",
+        "Traceback: ...",
+    ]

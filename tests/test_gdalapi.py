@@ -56,7 +56,7 @@ def test_apply_puts_the_callers_choice_back_however_it_ends(tmp_path: Path, *, c
     path = make_raster(tmp_path / "in.tif", ramp(1, 4, 4))
 
     def works(info: Any, inputs: Any, outputs: Any) -> None:
-        assert gdal.GetUseExceptions()
+        assert bool(gdal.GetUseExceptions()) == callers_choice
 
     def fails(info: Any, inputs: Any, outputs: Any) -> None:
         raise LookupError

@@ -16,6 +16,8 @@ from rios_batch.pixelgrid import (
     PixelGridDefn,
     findCommonRegion,
     pixelGridFromFile,
+    removeSurrounding,
+    roundAway,
 )
 from rios_batch.read.extents import reprojected
 from tests.support import make_raster, ramp, utm_wkt
@@ -143,3 +145,48 @@ def test_the_grid_of_a_file_has_rioss_methods(tmp_path: Path) -> None:
     assert type(grid) is PixelGridDefn
     assert grid == PlainGrid((500_000.0, 10.0, 0.0, 4_400_000.0, 0.0, -10.0), 4, 6, grid.projection)
     assert grid.alignedWith(grid.window(1, 1, 2, 2))
+
+
+# -- RIOS's smaller helpers
+
+
+def test_helpers_of_rios_count_and_snap_with_halves_away_from_zero() -> None:
+    assert [PixelGridDefn.roundAway(x) for x in (0.5, 1.5, -0.5, -2.5, 0.49)] == [1, 2, -1, -3, 0]
+    assert [roundAway(x) for x in (2.5, -2.5)] == [3, -3]
+    assert PixelGridDefn.getNumPix(125.0, 0.0, 10.0) == 13
+    assert PixelGridDefn.snapToGrid(104.0, 3.0, 10.0) == 103.0
+    assert PixelGridDefn.snapToGrid(-108.0, 3.0, 10.0) == -107.0
+
+
+def test_reprojecting_without_snapping_keeps_the_bounds() -> None:
+    there = ZONE_13.reproject(ZONE_12, snap=False)
+    bounds = reprojected(ZONE_13.extent, ZONE_12.projection)
+
+    assert (there.xMin, there.yMin, there.xMax, there.yMax) == (
+        *(bounds.x_min, bounds.y_min),
+        *(bounds.x_max, bounds.y_max),
+    )
+    assert (there.xRes, there.yRes, there.projection) == (30, 30, ZONE_12.projection)
+
+
+def test_projections_are_equivalent_if_coordinates_differ_by_less_than_so_many_pixels() -> None:
+    wgs84 = PixelGridDefn((500_000.0, 30.0, 0.0, 4_400_000.0, 0.0, -30.0), 100, 100, utm_wkt(32613))
+    nad27 = PixelGridDefn(wgs84.makeGeoTransform(), 100, 100, utm_wkt(26713))  # about 200 m to the north
+    nad83 = PixelGridDefn(wgs84.makeGeoTransform(), 100, 100, utm_wkt(26913))
+
+    assert not wgs84.equivalentProjection(nad83)
+    assert wgs84.equivalentProjection(nad83, 0.1)
+    assert not wgs84.equivalentProjection(nad27, 0.1)
+    assert wgs84.equivalentProjection(nad27, pixtolerance=20)
+    assert not wgs84.equivalentProjection(ZONE_12, 20)
+    assert not wgs84.equivalentProjection(PixelGridDefn((0, 1, 0, 0, 0, -1), 5, 5), 20)
+
+
+def test_grids_that_surround_all_others_are_removed() -> None:
+    part, aside = ZONE_13.window(1, 1, 5, 5), ZONE_13.window(890, 890, 50, 50)
+
+    assert removeSurrounding([WORLD, ZONE_13, aside]) == [ZONE_13, aside]
+    assert removeSurrounding([ZONE_13, part]) == [part]
+    assert removeSurrounding([part, aside]) == [part, aside]
+    assert removeSurrounding([part, ZONE_13.window(1, 1, 5, 5)]) == [part, part]
+    assert removeSurrounding([part]) == [part]

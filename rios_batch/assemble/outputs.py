@@ -7,18 +7,21 @@ import itertools
 import logging
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from rios_batch.assemble.bandinfo import why_no_colours
 from rios_batch.assemble.sinks import open_sink
 from rios_batch.compute.checks import check_layouts
+from rios_batch.gdalapi import nodata_or_none
 from rios_batch.model.statistics import merged
 from rios_batch.model.statitems import finished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from rios_batch.assemble.beforeclose import BeforeClose
     from rios_batch.model.protocols import RasterSink
-    from rios_batch.model.spec import Layout, RunSpec
+    from rios_batch.model.spec import Layout, OutputSpec, RunSpec
     from rios_batch.model.statistics import PartialStatistics
     from rios_batch.model.tileresult import TileResult
 
@@ -68,7 +71,8 @@ class Outputs:
         layouts = [part.layout for part in result.outputs]
         if not self._layouts:
             self._layouts = layouts
-            _warn_of_missing_colours(self._spec, layouts)
+            for output, layout in zip(self._spec.outputs, layouts, strict=True):
+                _warn_of_settings_without_effect(output, layout)
         check_layouts(self._spec.outputs, layouts, self._layouts, result.record.window)
         for sink, part in zip(self._sinks, result.outputs, strict=True):
             sink.write(self._spec.plan.tile(result.record.tile), part)
@@ -89,10 +93,16 @@ class Outputs:
             sink.commit()
 
 
-def _warn_of_missing_colours(spec: RunSpec, layouts: Sequence[Layout]) -> None:
-    for output, layout in zip(spec.outputs, layouts, strict=True):
-        if reason := why_no_colours(output, layout):
-            log.warning("%s gets no colour table: %s", output.path, reason)
+def _warn_of_settings_without_effect(output: OutputSpec, layout: Layout) -> None:
+    if reason := why_no_colours(output, layout):
+        log.warning("%s gets no colour table: %s", output.path, reason)
+    if output.nodata is not None and nodata_or_none(output.nodata, layout.dtype) is None:
+        limits = np.iinfo(layout.dtype)
+        log.warning(
+            "%s has nodata value %s, which %s (%d to %d) cannot hold, so none of its pixels is nodata; set another "
+            "with setStatsIgnore",
+            *(output.path, output.nodata, layout.dtype, limits.min, limits.max),
+        )
 
 
 def merge_tile_statistics(

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class ProgressReport:
-    """Tells a RIOS progress object about finished tiles, in per cent, when that changes."""
+    """Tells a RIOS progress object about finished tiles, in per cent, when that changes.
+
+    The object's methods ``reset`` and ``wasCancelled`` are called where the object has them. RIOS 2 needs neither.
+    """
 
     def __init__(self, progress: Progress | None, ntiles: int) -> None:
         self._progress, self._ntiles, self._done, self._percent = progress, ntiles, 0, 0
@@ -23,8 +26,9 @@ class ProgressReport:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        if error is not None and self._progress is not None:
-            self._progress.reset()  # a bar must not be drawn once more after the message
+        reset = getattr(self._progress, "reset", None)
+        if error is not None and reset is not None:
+            reset()  # a bar must not be drawn once more after the message
 
     def tile_done(self) -> None:
         """Count a tile.
@@ -40,7 +44,8 @@ class ProgressReport:
         if percent != self._percent:
             self._percent = percent
             self._progress.setProgress(percent)
-        if self._progress.wasCancelled():
+        was_cancelled = getattr(self._progress, "wasCancelled", None)
+        if was_cancelled is not None and was_cancelled():
             raise ProcessCancelledError(
                 f"cancelled after {self._done} of {self._ntiles} tiles; nothing was written"
             )

@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rios_batch.errors import ArrayShapeError, KeysMismatch, MismatchedListLengthsError, TypeConversionError
-from rios_batch.gdalapi import gdal_type
+from rios_batch.errors import (
+    ArrayShapeError,
+    BlockError,
+    KeysMismatch,
+    MismatchedListLengthsError,
+    TypeConversionError,
+)
+from rios_batch.gdalapi import gdal_type, nodata_or_none
 from rios_batch.model.spec import block_dtype_name
 
 if TYPE_CHECKING:
@@ -29,7 +35,7 @@ def collect_outputs(
 
     Parameters
     ----------
-    returned : what the user function set, by symbolic name.
+    returned : what the user function set, by symbolic name. Masked pixels become the output's nodata value.
     window : the block, in pixels of the working grid, without margin.
     where : "in" and the block, for messages.
 
@@ -41,6 +47,7 @@ def collect_outputs(
     ------
     KeysMismatch, MismatchedListLengthsError : an output is missing, or a list has another length.
     ArrayShapeError, TypeConversionError : the array's shape or type is wrong.
+    BlockError : an array has masked pixels, and the output has no nodata value that the array's type can hold.
     """
     return [
         _checked(output, _value_of(output, outputs, returned, where), window, overlap_px, where)
@@ -51,7 +58,7 @@ def collect_outputs(
 def _value_of(
     output: OutputSpec, outputs: tuple[OutputSpec, ...], returned: BlockAssociations, where: str
 ) -> Any:
-    if output.name not in returned:
+    if output.name not in vars(returned):
         raise KeysMismatch(
             f"the user function did not set outputs.{output.name} {where}; "
             f"it set {', '.join(returned) or 'nothing'}"
@@ -88,8 +95,26 @@ def _checked(output: OutputSpec, value: Any, window: PixelWindow, overlap_px: in
         raise TypeConversionError(f"{output.label} {where}: {error}") from None
     inner = value[:, overlap_px : rows - overlap_px, overlap_px : cols - overlap_px]
     array = np.asarray(inner).astype(dtype, copy=False)
+    if isinstance(inner, np.ma.MaskedArray) and inner.mask.any():
+        array = np.where(inner.mask, _nodata_to_fill(output, dtype, where), array)
     # GDAL takes a stride of 0 (np.broadcast_to) for "as usual", and reads past the array's end.
     return array if all(stride > 0 for stride in array.strides) else np.ascontiguousarray(array)
+
+
+def _nodata_to_fill(output: OutputSpec, dtype: str, where: str) -> Array:
+    """Return what is written where an array is masked."""
+    nodata = nodata_or_none(output.nodata, dtype)
+    if nodata is None:
+        why = (
+            "the output has no nodata value"
+            if output.nodata is None
+            else f"the output's nodata value {output.nodata!r} is not one of {dtype}"
+        )
+        raise BlockError(
+            f"{output.label} is masked {where}, but {why}; set one with setStatsIgnore, or fill the array with "
+            "its method filled(value)"
+        )
+    return np.array(nodata, dtype)
 
 
 def check_layouts(

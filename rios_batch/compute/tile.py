@@ -17,7 +17,7 @@ from rios_batch.associations import BlockAssociations
 from rios_batch.compute.checks import check_layouts, collect_outputs
 from rios_batch.encode.blocks import tile_sink
 from rios_batch.errors import RiosBatchError, UserFunctionError
-from rios_batch.gdalapi import ensure_exceptions, nodata_or_none
+from rios_batch.gdalapi import ensure_exceptions, exceptions_switched, nodata_or_none
 from rios_batch.model.spec import Layout
 from rios_batch.model.statistics import TileStatistics
 from rios_batch.model.tileresult import TileRecord, TileResult
@@ -141,16 +141,16 @@ class TileRunner:
             xblock=block.xblock,
             yblock=block.yblock,
             arrays=files,
-            open_file=lambda file: open_raster(file.name, file.path),
+            open_file=_open_with_exceptions,
         )
-        returned = BlockAssociations()
+        returned = BlockAssociations(**dict.fromkeys(spec.absent_outputs))
         try:
-            with seconds.spent_on("function"):
+            with seconds.spent_on("function"), exceptions_switched(spec.gdal_exceptions):
                 spec.function(info, inputs, returned, *([other_args] if spec.takes_other_args else []))
         except Exception as error:
             raise self._explained(error, block) from error
         finally:
-            ensure_exceptions()
+            ensure_exceptions()  # the function itself may have switched them
         return returned
 
     def _explained(self, error: Exception, block: _Block) -> UserFunctionError:
@@ -234,6 +234,11 @@ def _tile_statistics(output: OutputSpec, layout: Layout) -> TileStatistics | Non
     if output.statistics is None:
         return None
     return TileStatistics(output.statistics, layout, nodata_or_none(output.nodata, layout.dtype))
+
+
+def _open_with_exceptions(file: InputFile) -> Any:
+    with exceptions_switched(on=True):
+        return open_raster(file.name, file.path)
 
 
 def process_name() -> str:

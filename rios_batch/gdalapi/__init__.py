@@ -5,9 +5,11 @@ from rios_batch.gdalapi.messages import output_errors_named, reason
 from rios_batch.gdalapi.state import (
     closing,
     ensure_exceptions,
+    exceptions_switched,
     gdal_exceptions,
     limit_gdal_resources,
     raising_what_is_reported,
+    script_has_exceptions,
     thread_option,
 )
 from rios_batch.gdalapi.values import (
@@ -29,6 +31,7 @@ __all__ = [
     "closing",
     "dataset_stamps",
     "ensure_exceptions",
+    "exceptions_switched",
     "gdal_exceptions",
     "gdal_type",
     "gdal_version",
@@ -40,6 +43,7 @@ __all__ = [
     "raising_what_is_reported",
     "reason",
     "same_projection",
+    "script_has_exceptions",
     "set_nodata",
     "thread_option",
 ]

@@ -48,6 +48,33 @@ def gdal_exceptions() -> Iterator[None]:
                 gdal.DontUseExceptions()
 
 
+def script_has_exceptions() -> bool:
+    """Say whether the script had GDAL's exceptions on before the run, which is inside :func:`gdal_exceptions`."""
+    return _exceptions_users.were_on
+
+
+@contextlib.contextmanager
+def exceptions_switched(on: bool) -> Iterator[None]:
+    """Have GDAL's exceptions on or off, and then as they were.
+
+    They stay on while other runs of this process are working: GDAL has one switch for all threads.
+    """
+    were_on = bool(gdal.GetUseExceptions())
+    _switch_exceptions(on or _exceptions_users.depth > 1)
+    try:
+        yield
+    finally:
+        _switch_exceptions(were_on)
+
+
+def _switch_exceptions(on: bool) -> None:
+    if on:
+        gdal.UseExceptions()
+    else:
+        with contextlib.suppress(RuntimeError):  # as in gdal_exceptions
+            gdal.DontUseExceptions()
+
+
 def ensure_exceptions() -> None:
     """Switch GDAL's exceptions on again, after code that may have switched them off."""
     gdal.UseExceptions()

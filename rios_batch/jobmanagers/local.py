@@ -48,6 +48,8 @@ class Threads(JobManager):
 
     def _results(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
         queue = TileQueue(spec.plan, self.numThreads)
+        # GDAL has one switch for all threads: off, it would hide what goes wrong in the others.
+        spec = replace(spec, gdal_exceptions=True)
         worker = _ThreadWorker(spec, dump_other_args(other_args))
         running: set[Future[TileResult]] = set()
         with ThreadPoolExecutor(self.numThreads, thread_name_prefix="rios_batch") as executor:

@@ -112,7 +112,9 @@ class PixelGridDefn:
 
     Give either a GDAL ``geotransform`` with ``nrows`` and ``ncols``, or the bounds ``xMin``, ``xMax``,
     ``yMin``, ``yMax`` with the pixel sizes ``xRes`` and ``yRes``; both in the units of ``projection``
-    (WKT, or None for a raster without one). Values are not changed after construction.
+    (WKT, or None for a raster without one).
+
+    Bounds and pixel sizes are plain attributes that a script may change. The numbers of rows and columns follow.
 
     Raises
     ------
@@ -138,39 +140,49 @@ class PixelGridDefn:
             check_north_up(geotransform, "the geotransform")
             self.xMin, self.xRes = float(geotransform[0]), float(geotransform[1])
             self.yMax, self.yRes = float(geotransform[3]), -float(geotransform[5])
-            self.ncols, self.nrows = int(ncols), int(nrows)
+            self.xMax, self.yMin = self.xMin + int(ncols) * self.xRes, self.yMax - int(nrows) * self.yRes
         elif (
             (xMin is not None and xMax is not None)
             and (yMin is not None and yMax is not None)
             and (xRes is not None and yRes is not None)
         ):
-            if xRes <= 0 or yRes <= 0:
-                raise GridError(f"pixel sizes must be positive, not xRes={xRes}, yRes={yRes}")
-            self.xMin, self.xRes, self.yMax, self.yRes = float(xMin), float(xRes), float(yMax), float(yRes)
-            self.ncols = round_half_away((xMax - xMin) / xRes)
-            self.nrows = round_half_away((yMax - yMin) / yRes)
+            self.xMin, self.xMax, self.xRes = float(xMin), float(xMax), float(xRes)
+            self.yMin, self.yMax, self.yRes = float(yMin), float(yMax), float(yRes)
         else:
             raise ParameterError(
                 "a PixelGridDefn needs geotransform, nrows and ncols, or xMin, xMax, yMin, yMax, xRes and yRes"
             )
-        if self.ncols < 1 or self.nrows < 1:
-            raise GridError(f"a grid needs at least one pixel, not {self.ncols} columns x {self.nrows} rows")
+        self.getDimensions()
 
     @property
-    def xMax(self) -> float:
-        return self.xMin + self.ncols * self.xRes
+    def nrows(self) -> int:
+        return self.getDimensions()[0]
 
     @property
-    def yMin(self) -> float:
-        return self.yMax - self.nrows * self.yRes
+    def ncols(self) -> int:
+        return self.getDimensions()[1]
 
     @property
     def extent(self) -> Extent:
-        return Extent(self.xMin, self.yMin, self.xMax, self.yMax, self.projection)
+        """Return the rectangle of the whole pixels. Bounds that a script has set may lie half a pixel off."""
+        nrows, ncols = self.getDimensions()
+        x_max, y_min = self.xMin + ncols * self.xRes, self.yMax - nrows * self.yRes
+        return Extent(self.xMin, y_min, x_max, self.yMax, self.projection)
 
     def getDimensions(self) -> tuple[int, int]:
-        """Return ``(nrows, ncols)``."""
-        return (self.nrows, self.ncols)
+        """Return ``(nrows, ncols)``, the bounds' distances in pixels, rounded to the nearest whole number.
+
+        Raises
+        ------
+        GridError : a pixel size is not positive, or the grid has no pixels.
+        """
+        if not (self.xRes > 0 and self.yRes > 0):
+            raise GridError(f"pixel sizes must be positive, not xRes={self.xRes}, yRes={self.yRes}")
+        ncols = round_half_away((self.xMax - self.xMin) / self.xRes)
+        nrows = round_half_away((self.yMax - self.yMin) / self.yRes)
+        if ncols < 1 or nrows < 1:
+            raise GridError(f"a grid needs at least one pixel, not {ncols} columns x {nrows} rows")
+        return nrows, ncols
 
     def makeGeoTransform(self) -> tuple[float, float, float, float, float, float]:
         """Return GDAL's six-number geotransform of this grid."""
@@ -193,7 +205,7 @@ class PixelGridDefn:
         return self.window(col, row, max(1, end_col - col), max(1, end_row - row))
 
     def _key(self) -> tuple[object, ...]:
-        return (self.xMin, self.yMax, self.xRes, self.yRes, self.ncols, self.nrows, self.projection)
+        return (self.xMin, self.yMax, self.xRes, self.yRes, *self.getDimensions(), self.projection)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PixelGridDefn) and self._key() == other._key()

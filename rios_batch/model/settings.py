@@ -6,13 +6,17 @@ sentence of the error. ``environment`` is ``os.environ``, or any other mapping o
 
 from __future__ import annotations
 
+import functools
 import numbers
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from rios_batch.errors import ParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def whole_number(value: Any, what: str, *, at_least: int) -> int:
@@ -67,6 +71,27 @@ def name_among(allowed: Collection[str], given: Any, what: str) -> str:
     if (name := str(given).upper()) in allowed:
         return name
     raise ParameterError(f"{what} {given!r}: use one of {', '.join(allowed)}")
+
+
+def also_named(**other_names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a method take keywords by the names of another generation of RIOS too.
+
+    Parameters
+    ----------
+    other_names : the method's own name of a keyword, by its other name.
+    """
+
+    def decorated(method: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(method)
+        def with_own_names(*args: Any, **keywords: Any) -> R:
+            for other, own in other_names.items():
+                if other in keywords and own not in keywords:
+                    keywords[own] = keywords.pop(other)
+            return method(*args, **keywords)
+
+        return with_own_names
+
+    return decorated
 
 
 def call_with_arguments(function: Callable[..., object], arguments: tuple[Any, ...], first: Any) -> object:

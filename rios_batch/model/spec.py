@@ -167,6 +167,8 @@ class RunSpec:
     """All that is the same for every tile of a run.
 
     ``input_cache_bytes`` is what GDAL's block cache must hold so that no input block is read twice in a tile.
+    ``absent_inputs`` and ``absent_outputs`` are symbolic names that the script has set to None. ``gdal_exceptions``
+    says whether GDAL's exceptions are on in the user function, as the script has set them.
     """
 
     function: UserFunction
@@ -177,6 +179,9 @@ class RunSpec:
     plan: TilePlan
     overlap_px: int
     input_cache_bytes: int
+    absent_inputs: tuple[str, ...] = ()
+    absent_outputs: tuple[str, ...] = ()
+    gdal_exceptions: bool = True
 
     def with_inputs_at(self, paths: Mapping[str, str]) -> RunSpec:
         """Return the spec for a place where inputs lie elsewhere; paths that are not named stay."""

@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.errors import ParameterError, ThematicError
+from rios_batch.gdalapi import script_has_exceptions
 from rios_batch.model.pyramid import DEFAULT_METHOD, Pyramid
 from rios_batch.model.s3names import SCHEME, S3Name
 from rios_batch.model.spec import OutputSpec, RunSpec, StatisticsSpec
@@ -81,6 +82,9 @@ def prepare(
         grid=grid,
         plan=plan,
         overlap_px=controls.overlap,
+        absent_inputs=tuple(sorted(vars(infiles).keys() - in_names.keys())),
+        absent_outputs=tuple(sorted(vars(outfiles).keys() - out_names.keys())),
+        gdal_exceptions=script_has_exceptions(),
         input_cache_bytes=sum(placement.cache_bytes(first, width_px) for placement in inputs.placements),
     )
 

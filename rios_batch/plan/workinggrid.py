@@ -46,7 +46,10 @@ def find_reference(
     GridError : the reference is rotated or south-up.
     """
     if controls.referencePixgrid is not None:
-        return Reference(controls.referencePixgrid, "the reference pixel grid", was_set=True)
+        # A copy, since a script may change its own grid at any time.
+        return Reference(
+            PixelGridDefn.of(controls.referencePixgrid), "the reference pixel grid", was_set=True
+        )
     if controls.referenceImage is not None:
         named = _named(controls.referenceImage, rasters, described)[0]
         return Reference(named.grid, f"the reference {named.path!r}", was_set=True)

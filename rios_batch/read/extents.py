@@ -69,6 +69,28 @@ def reprojected(extent: Extent, projection: str) -> Extent:
     return Extent(x_min, y_min, x_max, y_max, projection)
 
 
+def greatest_shift(extent: Extent, projection: str) -> float:
+    """Return how far coordinates of an extent differ in another projection, in the extent's units.
+
+    The result is infinite if a point has no coordinates there.
+    """
+    try:
+        there = transformation(extent.projection, projection)
+    except GridError:
+        return math.inf
+    steps = [i / (POINTS_PER_EDGE - 1) for i in range(0, POINTS_PER_EDGE, 10)]
+    points = [
+        (extent.x_min + i * (extent.x_max - extent.x_min), extent.y_min + j * (extent.y_max - extent.y_min))
+        for i in steps
+        for j in steps
+    ]
+    shifts = [
+        max(abs(x - x_there), abs(y - y_there))
+        for (x, y), (x_there, y_there, _) in zip(points, there.TransformPoints(points), strict=True)
+    ]
+    return max(shifts) if all(map(math.isfinite, shifts)) else math.inf
+
+
 def surrounds(extent: Extent, inner: Extent) -> bool:
     """Say whether ``inner``, seen in the projection of ``extent``, lies inside it."""
     try:

@@ -39,7 +39,7 @@ class BlockReader:
         -------
         The arrays, of shape (bands, rows, cols), and for each array's ``id`` the file it came from.
         """
-        inputs = BlockAssociations()
+        inputs = BlockAssociations(**dict.fromkeys(self._spec.absent_inputs))
         files: dict[int, InputFile] = {}
         wanted = window.grown(self._spec.overlap_px)
         for input_spec in self._spec.inputs:

@@ -9,7 +9,7 @@ import pytest
 from osgeo import gdal
 
 from rios_batch import applier
-from rios_batch.errors import TypeConversionError
+from rios_batch.errors import BlockError, TypeConversionError
 from rios_batch.gdalapi import GDAL_TYPES, gdal_version
 from tests.support import make_raster, ramp, read_raster
 
@@ -208,3 +208,94 @@ def test_signed_bytes_are_written_from_gdal_3_7_on_and_refused_before(tmp_path: 
         return
     applier.apply(signed, infiles, outfiles, controls=controls)
     assert_same(gdal.Open(str(tmp_path / "copy.tif")), (pixels.astype(np.int16) - 128).astype(np.int8))
+
+
+# -- masked arrays
+
+ma: Any = np.ma  # numpy's masked arrays have no types
+
+
+def masked(target: Path, pixels: Any, **settings: Any) -> Array:
+    """Write a masked array of shape (bands, rows, cols) as an output; return what the file has."""
+
+    def write(_info: Any, _inputs: Any, outputs: Any) -> None:
+        outputs.x = pixels
+
+    like = make_raster(target.parent / "like.tif", np.zeros(pixels.shape, "uint8"))
+    controls = applier.ApplierControls()
+    for setter, value in settings.items():
+        getattr(controls, setter)(value)
+    outfiles = applier.FilenameAssociations(x=target)
+    applier.apply(write, applier.FilenameAssociations(like=like), outfiles, controls=controls)
+    return read_raster(target)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "written"),
+    [
+        ("uint8", 0, 0),  # RIOS's default
+        ("uint8", 255.0, 255),
+        ("bool", 9, 9),
+        ("float32", np.nan, np.nan),
+        ("int64", 2**53 + 1, 2**53 + 1),
+        (">i2", -9999, -9999),
+    ],
+)
+def test_masked_pixels_are_written_as_the_outputs_nodata_value(
+    tmp_path: Path, dtype: str, nodata: float, written: float
+) -> None:
+    mask = np.zeros((2, 3, 4), bool)
+    mask[1, 2, 3] = mask[0, 0, 0] = True
+    pixels = ma.array(np.ones((2, 3, 4), dtype), mask=mask, fill_value=1)
+
+    got = masked(tmp_path / "x.tif", pixels, setStatsIgnore=nodata)
+
+    np.testing.assert_array_equal(got[mask], [written, written])
+    assert (got[~mask] == 1).all()
+    assert (pixels.data == 1).all()  # the function may keep its array
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "says"),
+    [
+        (
+            "uint8",
+            None,
+            r"outputs.x is masked in block \(0, 0\),.* has no nodata value; set.*setStatsIgnore.*filled",
+        ),
+        ("uint8", -9999, "nodata value -9999 is not one of uint8; .*setStatsIgnore"),
+    ],
+)
+def test_masked_pixels_without_a_nodata_value_to_write_are_refused(
+    tmp_path: Path, dtype: str, nodata: float | None, says: str
+) -> None:
+    pixels = ma.array(np.ones((1, 3, 4), dtype), mask=np.eye(3, 4, dtype=bool)[None])
+
+    with pytest.raises(BlockError, match=says):
+        masked(tmp_path / "x.tif", pixels, setStatsIgnore=nodata)
+
+
+@pytest.mark.parametrize("mask", [ma.nomask, np.zeros((1, 3, 4), bool)])
+def test_a_masked_array_without_masked_pixels_needs_no_nodata_value(tmp_path: Path, mask: Any) -> None:
+    pixels = ma.array(ramp(1, 3, 4), mask=mask)
+
+    np.testing.assert_array_equal(masked(tmp_path / "x.tif", pixels, setStatsIgnore=None), ramp(1, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "limits"),
+    [("uint16", -9999, "0 to 65535"), ("uint8", 256, "0 to 255"), ("int16", np.nan, "-32768 to 32767")],
+)
+def test_a_nodata_value_that_the_type_cannot_hold_is_said_once_for_each_output(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, dtype: str, nodata: float, limits: str
+) -> None:
+    copied(
+        make_raster(tmp_path / "a.tif", ramp(1, 80, 80, dtype)),
+        tmp_path / "copy.tif",
+        "assembled",
+        setStatsIgnore=nodata,
+    )
+
+    (message,) = [record.getMessage() for record in caplog.records if "nodata" in record.getMessage()]
+    assert f"copy.tif has nodata value {nodata}, which {dtype} ({limits}) cannot hold" in message
+    assert "setStatsIgnore" in message

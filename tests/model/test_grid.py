@@ -217,11 +217,11 @@ def test_a_grid_from_its_own_bounds_is_the_same_grid(grid: PixelGridDefn) -> Non
     assert PixelGridDefn(grid.makeGeoTransform(), grid.nrows, grid.ncols, grid.projection) == grid
 
 
-@pytest.mark.parametrize("change", ["xMin", "yMax", "xRes", "yRes", "ncols", "nrows", "projection"])
+@pytest.mark.parametrize("change", ["xMin", "xMax", "yMin", "yMax", "xRes", "yRes", "projection"])
 def test_grids_that_differ_in_anything_are_not_equal(change: str) -> None:
     other = REFERENCE.window(0, 0, 80, 60)
     assert other == REFERENCE
-    setattr(other, change, "EPSG:4326" if change == "projection" else getattr(other, change) + 1)
+    setattr(other, change, "EPSG:4326" if change == "projection" else getattr(other, change) + 10)
 
     assert other != REFERENCE
 
@@ -312,3 +312,47 @@ def test_an_extent_contains_what_does_not_stick_out(
     inner: tuple[float, float, float, float], inside: bool
 ) -> None:
     assert Extent(0, 0, 2, 2, "").contains(Extent(*inner, "")) is inside
+
+
+def test_bounds_and_pixel_sizes_are_plain_values_and_dimensions_follow() -> None:
+    grid = PixelGridDefn((300_000.0, 30.0, 0.0, 4_400_000.0, 0.0, -30.0), nrows=620, ncols=700)
+    before = hash(grid)
+
+    grid.xRes = grid.yRes = 60.0
+    assert grid.getDimensions() == (310, 350)
+    assert (grid.xMin, grid.xMax, grid.yMin, grid.yMax) == (300_000, 321_000, 4_381_400, 4_400_000)
+
+    grid.xMin += 300
+    grid.xMax -= 600
+    grid.yMin += 60
+    grid.yMax -= 120
+    assert (grid.ncols, grid.nrows) == (335, 307)
+    assert grid.makeGeoTransform() == (300_300, 60, 0, 4_399_880, 0, -60)
+    assert grid.extent == Extent(300_300, 4_381_460, 320_400, 4_399_880, "")
+    assert hash(grid) != before
+
+
+def test_given_bounds_stay_as_given_and_the_count_of_pixels_is_rounded() -> None:
+    grid = PixelGridDefn(xMin=0, xMax=95, yMin=-94, yMax=0, xRes=10, yRes=10)
+
+    assert (grid.xMax, grid.yMin, grid.getDimensions()) == (95, -94, (9, 10))
+    assert grid.extent == Extent(0, -90, 100, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "says"),
+    [
+        ("xRes", 0, "pixel sizes must be positive, not xRes=0, yRes=10.0"),
+        ("yRes", -10.0, "pixel sizes must be positive, not xRes=10.0, yRes=-10.0"),
+        ("xMax", 500_001.0, "at least one pixel, not 0 columns x 60 rows"),
+        ("yMin", 5e6, "at least one pixel, not 80 columns x -60000 rows"),
+    ],
+)
+def test_values_that_make_no_grid_are_refused_when_the_grid_is_used(
+    attribute: str, value: float, says: str
+) -> None:
+    grid = REFERENCE.window(0, 0, 80, 60)
+    setattr(grid, attribute, value)
+
+    with pytest.raises(GridError, match=says):
+        grid.getDimensions()

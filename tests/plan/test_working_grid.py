@@ -133,3 +133,17 @@ def test_pixels_are_those_of_a_function_of_the_whole_whatever_windows_and_overla
 
     for window in (13, 64, 200):
         np.testing.assert_array_equal(rows_seen(window), whole)
+
+
+def test_a_changed_reference_grid_is_the_one_that_the_run_works_on(folder: Path) -> None:
+    reference = pixelgrid.pixelGridFromFile(folder / "large.tif")
+    reference.xRes = reference.yRes = 20
+    reference.xMin += 100
+    controls = applier.ApplierControls()
+    controls.setReferencePixgrid(reference)
+    controls.setFootprintType(applier.BOUNDS_FROM_REFERENCE)
+
+    grid = working_grid(controls, a=folder / "large.tif")
+
+    assert grid.getDimensions() == (30, 35)
+    assert (grid.xRes, grid.xMin, grid.xMax, grid.yMin) == (20, EAST + 100, EAST + 800, NORTH - 600)
