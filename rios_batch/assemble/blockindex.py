@@ -93,23 +93,32 @@ class BlockIndex:
                 f"tile {tile.index} of output {self._output_spec.path!r} has {blocks.nbytes:,} bytes, but its blocks "
                 f"need {needed:,}"
             )
-        offsets = _offsets(blocks, position)
-        window, start = tile.window, 0
-        for factor in self._in_tiles:
-            start += self._levels[factor].place(
+        window = tile.window
+        indexes = {
+            factor: self._levels[factor].index_of(
                 window.col // factor,
                 window.row // factor,
                 reduced_shape(window.height, window.width, factor),
-                offsets[start:],
-                blocks.byte_counts[start:],
             )
+            for factor in self._in_tiles
+        }
+        nblocks = sum(map(len, indexes.values()))
+        if nblocks != len(blocks.byte_counts):
+            raise RiosBatchError(
+                f"tile {tile.index} of output {self._output_spec.path!r} has {len(blocks.byte_counts)} blocks, but "
+                f"{window} are {nblocks} blocks"
+            )
+        offsets, start = _offsets(blocks, position), 0
+        for factor, index in indexes.items():
+            end = start + len(index)
+            self._levels[factor].place(index, offsets[start:end], blocks.byte_counts[start:end])
+            start = end
 
     def place_overview(self, part: OverviewPart, blocks: EncodedBlocks, position: int) -> None:
         """Note that the blocks of a part of an overview stand end to end at ``position``."""
-        offsets = _offsets(blocks, position)
-        self._levels[part.factor].place(
-            part.col, part.row, part.pixels.shape[1:], offsets, blocks.byte_counts
-        )
+        level = self._levels[part.factor]
+        index = level.index_of(part.col, part.row, part.pixels.shape[1:])
+        level.place(index, _offsets(blocks, position), blocks.byte_counts)
 
     def front(self, statistics: Sequence[BandStatistics]) -> tuple[bytes, dict[str, bytes]]:
         """Return the file's first ``front_bytes`` bytes, and side files (.aux.xml, .tfw): content by file name.
@@ -172,21 +181,21 @@ class _Level:
         self.byte_counts = np.zeros(nblocks, np.uint64)
         self.placed = np.zeros(nblocks, np.bool_)
 
+    def index_of(self, col: int, row: int, shape: tuple[int, ...]) -> NDArray[np.intp]:
+        """Return the numbers of the blocks of ``shape`` (rows, cols) pixels from a column and row on."""
+        rows, cols = shape
+        return self._layout.index_of(col, row, cols, rows)
+
     def place(
         self,
-        col: int,
-        row: int,
-        shape: tuple[int, ...],
+        index: NDArray[np.intp],
         offsets: NDArray[np.uint64],
         byte_counts: NDArray[np.uint64],
-    ) -> int:
-        """Note where the blocks of ``shape`` (rows, cols) pixels stand, the first of those given; return how many."""
-        rows, cols = shape
-        index = self._layout.index_of(col, row, cols, rows)
-        self.offsets[index] = offsets[: len(index)]
-        self.byte_counts[index] = byte_counts[: len(index)]
+    ) -> None:
+        """Note where the blocks of these numbers stand."""
+        self.offsets[index] = offsets
+        self.byte_counts[index] = byte_counts
         self.placed[index] = True
-        return len(index)
 
 
 def _offsets(blocks: EncodedBlocks | StoredBlocks, position: int) -> NDArray[np.uint64]:
