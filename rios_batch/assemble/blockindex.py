@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rios_batch.model.tiles import Tile
 
 _ALIGNMENT_BYTES = 16
+_NAME = "file.tif"  # in memory: there GDAL takes a backslash in an output's own name for a folder
 
 
 class BlockIndex:
@@ -68,16 +69,17 @@ class BlockIndex:
         self.front_bytes = end + -end % _ALIGNMENT_BYTES
 
     def _template(self, statistics: Sequence[BandStatistics]) -> tuple[geotiff.TiledTiff, dict[str, bytes]]:
-        """Return the TIFF without its blocks, and what does not fit into it (.aux.xml, .tfw): content by file name."""
-        name = PurePath(self._output_spec.path).name
+        """Return the TIFF without its blocks, and what does not fit into it: content by suffix (.aux.xml, .tfw)."""
         with MemoryFolder() as folder:
-            dataset = create_dataset(f"{folder}/{name}", _sparse(self._output_spec), self._grid, self._layout)
+            dataset = create_dataset(
+                f"{folder}/{_NAME}", _sparse(self._output_spec), self._grid, self._layout
+            )
             describe(dataset, self._output_spec, self._layout, statistics)
             dataset.FlushCache()
             del dataset
-            others = [other for other in gdal.ReadDir(folder) if other not in (".", "..", name)]
-            side_files = {other: bytes(memory_file(f"{folder}/{other}")) for other in others}
-            return geotiff.parse_tiled_tiff(memory_file(f"{folder}/{name}")), side_files
+            others = [other for other in gdal.ReadDir(folder) if other not in (".", "..", _NAME)]
+            side_files = {_suffix(other): bytes(memory_file(f"{folder}/{other}")) for other in others}
+            return geotiff.parse_tiled_tiff(memory_file(f"{folder}/{_NAME}")), side_files
 
     def place_tile(self, tile: Tile, blocks: EncodedBlocks | StoredBlocks, position: int) -> None:
         """Note that a tile's blocks stand end to end at ``position``.
@@ -121,7 +123,7 @@ class BlockIndex:
         level.place(index, _offsets(blocks, position), blocks.byte_counts)
 
     def front(self, statistics: Sequence[BandStatistics]) -> tuple[bytes, dict[str, bytes]]:
-        """Return the file's first ``front_bytes`` bytes, and side files (.aux.xml, .tfw): content by file name.
+        """Return the file's first ``front_bytes`` bytes, and the content of side files by suffix (.aux.xml, .tfw).
 
         Parameters
         ----------
@@ -202,6 +204,10 @@ def _offsets(blocks: EncodedBlocks | StoredBlocks, position: int) -> NDArray[np.
     """Return where each of some blocks stands that stand end to end at ``position``; 0 for sparse ones."""
     counts = blocks.byte_counts
     return np.where(counts > 0, position + np.cumsum(counts) - counts, 0)
+
+
+def _suffix(side_file: str) -> str:
+    return side_file.removeprefix(_NAME) if side_file.startswith(_NAME) else PurePath(side_file).suffix
 
 
 def _sparse(output_spec: OutputSpec, **more: str) -> OutputSpec:
