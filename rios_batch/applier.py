@@ -165,7 +165,7 @@ def apply(
         report = ProgressReport(controls.progress, len(run.spec.plan))
         # Last in, first out: workers have stopped before their outputs are removed.
         with Outputs(run.spec, before_close) as outputs, report, run:
-            tiles = [_take_in(result, outputs, report) for result in in_tile_order(run, len(run.spec.plan))]
+            tiles = [_take_in(result, outputs, report) for result in in_tile_order(run, run.spec)]
             outputs.finish()
             copies = [otherArgs]
             if not manager.shares_other_args:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rios_batch.model.tiles import Tile
 
 _ALIGNMENT_BYTES = 16
+_NAME = "file.tif"  # in memory: there GDAL takes a backslash in an output's own name for a folder
 
 
 class BlockIndex:
@@ -68,16 +69,17 @@ class BlockIndex:
         self.front_bytes = end + -end % _ALIGNMENT_BYTES
 
     def _template(self, statistics: Sequence[BandStatistics]) -> tuple[geotiff.TiledTiff, dict[str, bytes]]:
-        """Return the TIFF without its blocks, and what does not fit into it (.aux.xml, .tfw): content by file name."""
-        name = PurePath(self._output_spec.path).name
+        """Return the TIFF without its blocks, and what does not fit into it: content by suffix (.aux.xml, .tfw)."""
         with MemoryFolder() as folder:
-            dataset = create_dataset(f"{folder}/{name}", _sparse(self._output_spec), self._grid, self._layout)
+            dataset = create_dataset(
+                f"{folder}/{_NAME}", _sparse(self._output_spec), self._grid, self._layout
+            )
             describe(dataset, self._output_spec, self._layout, statistics)
             dataset.FlushCache()
             del dataset
-            others = [other for other in gdal.ReadDir(folder) if other not in (".", "..", name)]
-            side_files = {other: bytes(memory_file(f"{folder}/{other}")) for other in others}
-            return geotiff.parse_tiled_tiff(memory_file(f"{folder}/{name}")), side_files
+            others = [other for other in gdal.ReadDir(folder) if other not in (".", "..", _NAME)]
+            side_files = {_suffix(other): bytes(memory_file(f"{folder}/{other}")) for other in others}
+            return geotiff.parse_tiled_tiff(memory_file(f"{folder}/{_NAME}")), side_files
 
     def place_tile(self, tile: Tile, blocks: EncodedBlocks | StoredBlocks, position: int) -> None:
         """Note that a tile's blocks stand end to end at ``position``.
@@ -93,26 +95,35 @@ class BlockIndex:
                 f"tile {tile.index} of output {self._output_spec.path!r} has {blocks.nbytes:,} bytes, but its blocks "
                 f"need {needed:,}"
             )
-        offsets = _offsets(blocks, position)
-        window, start = tile.window, 0
-        for factor in self._in_tiles:
-            start += self._levels[factor].place(
+        window = tile.window
+        indexes = {
+            factor: self._levels[factor].index_of(
                 window.col // factor,
                 window.row // factor,
                 reduced_shape(window.height, window.width, factor),
-                offsets[start:],
-                blocks.byte_counts[start:],
             )
+            for factor in self._in_tiles
+        }
+        nblocks = sum(map(len, indexes.values()))
+        if nblocks != len(blocks.byte_counts):
+            raise RiosBatchError(
+                f"tile {tile.index} of output {self._output_spec.path!r} has {len(blocks.byte_counts)} blocks, but "
+                f"{window} are {nblocks} blocks"
+            )
+        offsets, start = _offsets(blocks, position), 0
+        for factor, index in indexes.items():
+            end = start + len(index)
+            self._levels[factor].place(index, offsets[start:end], blocks.byte_counts[start:end])
+            start = end
 
     def place_overview(self, part: OverviewPart, blocks: EncodedBlocks, position: int) -> None:
         """Note that the blocks of a part of an overview stand end to end at ``position``."""
-        offsets = _offsets(blocks, position)
-        self._levels[part.factor].place(
-            part.col, part.row, part.pixels.shape[1:], offsets, blocks.byte_counts
-        )
+        level = self._levels[part.factor]
+        index = level.index_of(part.col, part.row, part.pixels.shape[1:])
+        level.place(index, _offsets(blocks, position), blocks.byte_counts)
 
     def front(self, statistics: Sequence[BandStatistics]) -> tuple[bytes, dict[str, bytes]]:
-        """Return the file's first ``front_bytes`` bytes, and side files (.aux.xml, .tfw): content by file name.
+        """Return the file's first ``front_bytes`` bytes, and the content of side files by suffix (.aux.xml, .tfw).
 
         Parameters
         ----------
@@ -172,27 +183,31 @@ class _Level:
         self.byte_counts = np.zeros(nblocks, np.uint64)
         self.placed = np.zeros(nblocks, np.bool_)
 
+    def index_of(self, col: int, row: int, shape: tuple[int, ...]) -> NDArray[np.intp]:
+        """Return the numbers of the blocks of ``shape`` (rows, cols) pixels from a column and row on."""
+        rows, cols = shape
+        return self._layout.index_of(col, row, cols, rows)
+
     def place(
         self,
-        col: int,
-        row: int,
-        shape: tuple[int, ...],
+        index: NDArray[np.intp],
         offsets: NDArray[np.uint64],
         byte_counts: NDArray[np.uint64],
-    ) -> int:
-        """Note where the blocks of ``shape`` (rows, cols) pixels stand, the first of those given; return how many."""
-        rows, cols = shape
-        index = self._layout.index_of(col, row, cols, rows)
-        self.offsets[index] = offsets[: len(index)]
-        self.byte_counts[index] = byte_counts[: len(index)]
+    ) -> None:
+        """Note where the blocks of these numbers stand."""
+        self.offsets[index] = offsets
+        self.byte_counts[index] = byte_counts
         self.placed[index] = True
-        return len(index)
 
 
 def _offsets(blocks: EncodedBlocks | StoredBlocks, position: int) -> NDArray[np.uint64]:
     """Return where each of some blocks stands that stand end to end at ``position``; 0 for sparse ones."""
     counts = blocks.byte_counts
     return np.where(counts > 0, position + np.cumsum(counts) - counts, 0)
+
+
+def _suffix(side_file: str) -> str:
+    return side_file.removeprefix(_NAME) if side_file.startswith(_NAME) else PurePath(side_file).suffix
 
 
 def _sparse(output_spec: OutputSpec, **more: str) -> OutputSpec:

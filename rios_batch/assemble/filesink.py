@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from osgeo import gdal
 
 from rios_batch.assemble.beforeclose import call_before_close
+from rios_batch.assemble.staging import side_file_name
 from rios_batch.gdalapi import closing, output_errors_named
 from rios_batch.model.blobs import StoredBlocks
 
@@ -56,8 +57,9 @@ class FileSink:
         with output_errors_named(self._output_path):
             self._file.seek(0)
             self._file.write(front)
-            for name, content in side_files.items():
-                (self._staged.path.parent / name).write_bytes(content)
+            for suffix, content in side_files.items():
+                path = self._staged.path
+                path.with_name(side_file_name(path.name, suffix)).write_bytes(content)
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()

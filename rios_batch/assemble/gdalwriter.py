@@ -15,6 +15,7 @@ from rios_batch.assemble.bandinfo import describe
 from rios_batch.assemble.beforeclose import call_before_close
 from rios_batch.assemble.newdataset import create_dataset
 from rios_batch.encode.overviews import CoarseOverviews, decimate, methods_within_tiles
+from rios_batch.errors import RiosBatchError
 from rios_batch.gdalapi import closing, output_errors_named
 
 if TYPE_CHECKING:
@@ -79,10 +80,20 @@ class GdalWriter:
     def write(self, tile: Tile, tile_output: TileOutput) -> None:
         pixels = tile_output.payload
         assert isinstance(pixels, np.ndarray)
+        self._check_fills(tile, pixels)
         with output_errors_named(self._output_spec.path):
             self._dataset.WriteArray(pixels, tile.window.col, tile.window.row)
             if self._overviews is not None:
                 self._overviews.add(tile, pixels)
+
+    def _check_fills(self, tile: Tile, pixels: Array) -> None:
+        """Refuse an array that is smaller or larger than its tile: GDAL would write it all the same."""
+        wanted = (self._layout.nbands, tile.window.height, tile.window.width)
+        if pixels.shape != wanted or pixels.dtype.name != self._layout.dtype:
+            raise RiosBatchError(
+                f"tile {tile.index} of output {self._output_spec.path!r} is an array of {pixels.dtype.name} of shape "
+                f"{pixels.shape}, but it must be of {self._layout.dtype} and of shape {wanted}"
+            )
 
     def finish(self, statistics: Sequence[BandStatistics] = ()) -> None:
         with output_errors_named(self._output_spec.path):

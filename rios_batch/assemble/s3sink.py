@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from osgeo import gdal
 
 from rios_batch.assemble.parts import PartStream
-from rios_batch.assemble.staging import SIDE_FILE_SUFFIXES, StagingFolder
+from rios_batch.assemble.staging import SIDE_FILE_SUFFIXES, StagingFolder, side_file_name
 from rios_batch.aws.multipart import SMALLEST_PART_BYTES
 from rios_batch.aws.objects import Bucket
 from rios_batch.errors import OutputError, S3Error
@@ -58,6 +58,11 @@ class S3Target:
         """Return the output's path, as the script gave it."""
         return str(self.name)
 
+    @property
+    def file_name(self) -> str:
+        """Return what stands in the object's name behind the last slash."""
+        return self.name.key.rpartition("/")[2]
+
     def key_beside(self, name: str) -> str:
         """Return the key of a file next to the object."""
         folder, slash, _ = self.name.key.rpartition("/")
@@ -99,7 +104,7 @@ class StagedObject(StagingFolder):
         self._target = S3Target(path)
         self._target.abort()  # S3 takes an upload, that is all there was to find out
         with output_errors_named(path):
-            super().__init__(Path(self._target.name.key).name, Path(tempfile.gettempdir()))
+            super().__init__(self._target.file_name, Path(tempfile.gettempdir()))
 
     def commit(self) -> None:
         target = self._target
@@ -141,7 +146,8 @@ class S3Sink:
     def finish(self, front: bytes, side_files: Mapping[str, bytes]) -> None:
         with output_errors_named(self._target.path):
             self._parts.finish()
-            self._side_files = side_files
+            name = self._target.file_name
+            self._side_files = {side_file_name(name, suffix): data for suffix, data in side_files.items()}
             first = front + self._parts.lead
             if self._parts.is_all_lead:
                 self._whole = first

@@ -15,6 +15,9 @@ from rios_batch.gdalapi import output_errors_named
 SIDE_FILE_SUFFIXES = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
 
 
+_LONGEST_NAME_BYTES = 255  # of every file system in use
+
+
 class StagingFolder(ABC):
     """A hidden folder in which one file, and whatever GDAL puts next to it, is made; ``path`` is that file."""
 
@@ -42,9 +45,13 @@ class StagingFolder(ABC):
 class StagedFile(StagingFolder):
     """A file that is made beside its target, on the same file system, so that moving into place is a rename.
 
+    Through a symbolic link it is the linked file that is made anew; the link stays. Side files stand beside the linked
+    file and have its name.
+
     Raises
     ------
-    OutputError : the target's folder does not exist or cannot be written.
+    OutputError : the target's folder does not exist or cannot be written, or the target is no file that can be
+        replaced, or its name is too long.
     """
 
     def __init__(self, target: str) -> None:
@@ -52,24 +59,50 @@ class StagedFile(StagingFolder):
             raise OutputError(
                 f"output {target!r} is not a local file; for an object in S3 write s3://bucket/folder/file"
             )
-        self.target = Path(target)
-        if self.target.is_dir():
-            raise OutputError(f"output {target!r} is a folder; give a file name")
+        # Resolved at once: the user function may change the working directory.
+        self.target = Path(os.path.realpath(target))
+        self._link = Path(os.path.abspath(target))  # noqa: PTH100 - the link itself, not resolved
+        _check_length(self.target.name, target)
+        _check_can_be_replaced(self.target, target)
         try:
             super().__init__(self.target.name, self.target.parent)
         except OSError as error:
             raise OutputError(
                 f"output {target!r} cannot be written: {error.strerror} ({str(self.target.parent)!r})"
             ) from error
-        # The user function may change the working directory; and through a link it is the linked file that is written.
-        self.target = self.target.resolve()
-        self.path = self.path.with_name(self.target.name)
 
     def commit(self) -> None:
         """Move everything into place; older side files are removed."""
         with output_errors_named(str(self.target)):
             for suffix in SIDE_FILE_SUFFIXES:
-                Path(f"{self.target}{suffix}").unlink(missing_ok=True)
+                for old in {self.target, self._link}:
+                    Path(f"{old}{suffix}").unlink(missing_ok=True)
             for made in [*self.side_files(), self.path]:
                 made.replace(self.target.parent / made.name)
         self.abort()
+
+
+def side_file_name(name: str, suffix: str) -> str:
+    """Return the name of a file beside a file: GDAL's own suffixes are appended, others take the extension's place."""
+    return name + suffix if suffix in SIDE_FILE_SUFFIXES else Path(name).stem + suffix
+
+
+def _check_can_be_replaced(target: Path, given: str) -> None:
+    if target.is_symlink():  # what is left when all links are followed
+        raise OutputError(f"output {given!r} is a symbolic link that leads to itself; remove the link")
+    if target.is_dir():
+        raise OutputError(f"output {given!r} is a folder; give a file name")
+    if target.exists() and not target.is_file():
+        raise OutputError(
+            f"output {given!r} is a pipe, a device or a socket, which an output cannot be; give the name of a file"
+        )
+
+
+def _check_length(name: str, given: str) -> None:
+    """Refuse a name that leaves no room for those of side files, which would be noticed only at the end."""
+    longest_bytes = _LONGEST_NAME_BYTES - max(map(len, SIDE_FILE_SUFFIXES))
+    if (length_bytes := len(os.fsencode(name))) > longest_bytes:
+        raise OutputError(
+            f"output {given!r} has a name of {length_bytes} bytes; at most {longest_bytes} leave room for the names of "
+            "side files such as .aux.xml, so give a shorter name"
+        )

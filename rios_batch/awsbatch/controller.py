@@ -96,7 +96,7 @@ class RunController:
             LostMessages(queue, tiles, blob_store).look,
             functools.partial(self._dismiss_workers, tiles, poll),
         )
-        fetch_one = functools.partial(fetch, self._store.bucket, spec=self._spec, blob_store=blob_store)
+        fetch_one = functools.partial(fetch, self._store, spec=self._spec, blob_store=blob_store)
         self._results = in_order(tiles, fetch_one, poll.wait, poll.look)
 
         queue.send([encode_message(ComputeTile(index)) for index in missing])

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from rios_batch.model.spec import Array
 
-MAGIC = b"RBTILE02"
+MAGIC = b"RBTILE03"
 _LENGTHS = struct.Struct("<QQ")  # of the JSON text, and of the whole head
 PREAMBLE_BYTES = len(MAGIC) + _LENGTHS.size
 
@@ -69,15 +69,19 @@ class OutputPart:
 class TileHead:
     """What main reads of every tile.
 
-    ``other_args`` are the values of the attributes that the tile changed.
+    ``run_id`` is the run that the tile was computed for. ``other_args`` are the values of the attributes that the tile
+    changed.
     """
 
+    run_id: str
     record: TileRecord
     parts: tuple[OutputPart, ...]
     other_args: Mapping[str, Any]
 
 
-def encode_tile(record: TileRecord, outputs: Sequence[TileOutput], other_args: Mapping[str, Any]) -> bytes:
+def encode_tile(
+    run_id: str, record: TileRecord, outputs: Sequence[TileOutput], other_args: Mapping[str, Any]
+) -> bytes:
     """Return a tile's object.
 
     A changed attribute of otherArgs that is not data (see :mod:`rios_batch.awsbatch.jsonvalues`) is given as
@@ -109,6 +113,7 @@ def encode_tile(record: TileRecord, outputs: Sequence[TileOutput], other_args: M
         parts.append(part)
     text = json.dumps(
         {
+            "run": run_id,
             "record": asdict(record),
             "outputs": parts,
             "other_args": {name: _encoded_or_none(value, arrays) for name, value in other_args.items()},
@@ -157,7 +162,8 @@ def decode_head(data: bytes) -> TileHead:
             parts.append(OutputPart(layout, start, part["bytes"], counts, coarsest, statistics))
             start += part["bytes"]
         other_args = {name: decode_value(value, arrays) for name, value in content["other_args"].items()}
-        return TileHead(TileRecord(window=window, **fields), tuple(parts), other_args)
+        record = TileRecord(window=window, **fields)
+        return TileHead(content["run"], record, tuple(parts), other_args)
     except (KeyError, TypeError, ValueError, IndexError, zlib.error) as error:
         raise RecordError(f"a tile's record cannot be read: {error!r}") from error
 

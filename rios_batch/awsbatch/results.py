@@ -6,7 +6,7 @@ import builtins
 from typing import TYPE_CHECKING
 
 from rios_batch import errors
-from rios_batch.awsbatch.records import PREAMBLE_BYTES, decode_head, head_size
+from rios_batch.awsbatch.records import PREAMBLE_BYTES, RecordError, decode_head, head_size
 from rios_batch.compute.otherargs import pickle_or_none
 from rios_batch.errors import RiosBatchError, UserFunctionError
 from rios_batch.model.blobs import Blob, StoredBlocks
@@ -15,6 +15,7 @@ from rios_batch.model.tileresult import TileOutput, TileResult
 if TYPE_CHECKING:
     from rios_batch.aws.objects import Bucket, ObjectInfo
     from rios_batch.awsbatch.records import Failure, OutputPart, TileHead
+    from rios_batch.awsbatch.runstore import RunStore
     from rios_batch.model.blobs import BlobStore
     from rios_batch.model.spec import RunSpec
 
@@ -23,14 +24,24 @@ if TYPE_CHECKING:
 _FIRST_BYTES = 64 * 1024
 
 
-def fetch(bucket: Bucket, found: ObjectInfo, spec: RunSpec, blob_store: BlobStore) -> TileResult:
+def fetch(store: RunStore, found: ObjectInfo, spec: RunSpec, blob_store: BlobStore) -> TileResult:
     """Fetch a tile: the pixels of outputs that main writes, and of all others where they are.
 
     One request if main writes all of them or none.
+
+    Raises
+    ------
+    RecordError : the object is no tile's record, or that of another tile or of another run.
     """
+    bucket = store.bucket
     here = [not output.stays_in_s3 for output in spec.outputs]
     whole = bucket.get(found.key, etag=found.etag) if here and all(here) else None
     head = decode_head(_beginning(bucket, found) if whole is None else whole)
+    if (head.run_id, head.record.tile) != (store.run_id, store.tile_number(found)):
+        raise RecordError(
+            f"object s3://{bucket.name}/{found.key} holds tile {head.record.tile} of run {head.run_id}, which somebody "
+            "must have put there; delete the object and resume the run"
+        )
     outputs = []
     for output, part in zip(spec.outputs, head.parts, strict=True):
         if output.stays_in_s3:

@@ -164,7 +164,11 @@ class RunStore:
         """Yield the finished tiles from number ``first`` on, in order."""
         start_after = self._tile_key(first - 1) if first else ""
         for found in self.bucket.list_objects(f"{self._prefix}tiles/", start_after=start_after):
-            yield int(found.key[-_DIGITS:]), found
+            yield self.tile_number(found), found
+
+    def tile_number(self, found: ObjectInfo) -> int:
+        """Return the number of the tile that an object is meant to hold, by its name."""
+        return int(found.key[-_DIGITS:])
 
     def _tile_key(self, index: int) -> str:
         return f"{self._prefix}tiles/{index:0{_DIGITS}d}"

@@ -215,7 +215,8 @@ class Supervisor:
                 name: None if pickled is None else cloudpickle.loads(pickled)
                 for name, pickled in result.other_args.items()
             }
-            won = self._store.commit_tile(index, encode_tile(result.record, result.outputs, values))
+            data = encode_tile(self._store.run_id, result.record, result.outputs, values)
+            won = self._store.commit_tile(index, data)
         except S3DeniedError:
             raise
         except BaseException as error:  # noqa: BLE001 - main raises it, SystemExit included

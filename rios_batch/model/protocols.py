@@ -43,7 +43,7 @@ class ByteSink(Protocol):
         """Take the next bytes of the file."""
 
     def finish(self, front: bytes, side_files: Mapping[str, bytes]) -> None:
-        """Take the first bytes of the file, and the content of the files beside it, by their names."""
+        """Take the first bytes of the file, and the content of the files beside it by suffix (.aux.xml, .tfw)."""
 
     def commit(self) -> None:
         """Have the file appear at its path with its side files, in place of what was there."""

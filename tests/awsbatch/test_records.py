@@ -22,6 +22,7 @@ from rios_batch.model.tileresult import TileOutput, TileRecord
 
 Array = NDArray[Any]
 
+RUN_ID = "0123456789-20260101T120000-abcd"
 WINDOW = PixelWindow(32, 64, 16, 8)
 RECORD = TileRecord(7, WINDOW, "worker 2", 4, 0.5, 1.25, 0.125, 0.25, 42)
 BLOCKS = TileOutput(
@@ -31,10 +32,11 @@ PIXELS = TileOutput(Layout("float32", 3), np.arange(3 * 8 * 16, dtype=np.float32
 
 
 def test_head_and_pixels_come_back() -> None:
-    data = encode_tile(RECORD, [BLOCKS, PIXELS], {"count": 3, "histogram": np.arange(4)})
+    data = encode_tile(RUN_ID, RECORD, [BLOCKS, PIXELS], {"count": 3, "histogram": np.arange(4)})
 
     head = decode_head(data)
 
+    assert head.run_id == RUN_ID
     assert asdict(head.record) == asdict(RECORD)
     assert head.other_args["count"] == 3
     np.testing.assert_array_equal(head.other_args["histogram"], np.arange(4))
@@ -49,14 +51,14 @@ def test_head_and_pixels_come_back() -> None:
 
 
 def test_the_head_is_read_without_the_pixels() -> None:
-    data = encode_tile(RECORD, [BLOCKS], {})
+    data = encode_tile(RUN_ID, RECORD, [BLOCKS], {})
 
     assert decode_head(data[: head_size(data[:100])]).parts[0].size == 42
 
 
 @pytest.mark.parametrize("length", [0, 7, 23, 60])
 def test_what_is_cut_short_is_refused(length: int) -> None:
-    data = encode_tile(RECORD, [BLOCKS], {})
+    data = encode_tile(RUN_ID, RECORD, [BLOCKS], {})
 
     with pytest.raises(RecordError):
         decode_head(data[:length])
@@ -65,7 +67,7 @@ def test_what_is_cut_short_is_refused(length: int) -> None:
 def test_something_else_is_refused() -> None:
     with pytest.raises(RecordError, match="not a tile's record"):
         decode_head(b"II*\0" + bytes(100))
-    data = bytearray(encode_tile(RECORD, [BLOCKS], {}))
+    data = bytearray(encode_tile(RUN_ID, RECORD, [BLOCKS], {}))
     data[30:34] = b"\xff\xff\xff\xff"
     with pytest.raises(RecordError, match="cannot be read"):
         decode_head(bytes(data))
@@ -101,7 +103,7 @@ def statistics_of(pixels: Array) -> tuple[PartialStatistics, ...]:
 def test_statistics_come_back_to_the_last_bit(pixels: Array) -> None:
     sent = statistics_of(pixels)
 
-    data = encode_tile(RECORD, [replace(PIXELS, statistics=sent)], {})
+    data = encode_tile(RUN_ID, RECORD, [replace(PIXELS, statistics=sent)], {})
 
     part = decode_head(data[: head_size(data[:100])]).parts[0]
     (came, *_) = [part.output(data[part.start :], WINDOW).statistics]

@@ -153,7 +153,7 @@ def test_what_was_there_stays_until_commit_replaces_it(place: Place, nbytes: int
     place.put("out.bin", b"old")
     sink = place.open()
     sink.append(blocks_of(noise(nbytes)))
-    sink.finish(FRONT, {"out.tfw": b"new"})
+    sink.finish(FRONT, {".tfw": b"new"})
     seen = {name: data for name, data in place.contents().items() if not name.startswith(".")}
     assert seen == {"out.bin": b"old"}
 
@@ -170,7 +170,7 @@ def test_abort_at_any_stage_leaves_only_what_was_there(place: Place, stage: str,
     if stage != "opened":
         sink.append(blocks_of(noise(nbytes)))
     if stage == "finished":
-        sink.finish(FRONT, {"out.tfw": b"new"})
+        sink.finish(FRONT, {".tfw": b"new"})
 
     sink.abort()
     sink.abort()
@@ -183,7 +183,7 @@ def test_side_files_arrive_beside_the_file_in_place_of_older_ones(place: Place) 
     place.put("out.bin.aux.xml", b"old")
     sink = place.open()
     sink.append(blocks_of(b"data"))
-    sink.finish(FRONT, {"out.bin.aux.xml": b"new", "out.tfw": b"world"})
+    sink.finish(FRONT, {".aux.xml": b"new", ".tfw": b"world"})
 
     sink.commit()
 
