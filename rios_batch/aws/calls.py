@@ -147,7 +147,7 @@ CALLS: tuple[Call, ...] = (
     _s3("complete_multipart_upload", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "the output appears whole"),
     _s3("abort_multipart_upload", On.OUTPUT_OBJECTS, "AbortMultipartUpload", _MAINS, "a run that failed"),
     # One queue per run.
-    _sqs("create_queue", "CreateQueue", _MAINS, "one queue per attempt of a run"),
+    _sqs("create_queue", "CreateQueue", _MAINS, "one queue for each main that controls a run"),
     _sqs("delete_queue", "DeleteQueue", _MAINS, "the run is over"),
     _sqs("send_message_batch", "SendMessage", _MAINS, "one message per tile"),
     _sqs("receive_message", "ReceiveMessage", _ALL, "takes a lease on a tile"),

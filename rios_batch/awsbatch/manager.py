@@ -62,15 +62,15 @@ class AWSBatch(JobManager):
         ------
         JobMgrError : the stack cannot be used, or so many workers are more than it may have.
         """
-        exports = self._cloud.stack_outputs
-        most = min(LARGEST_ARRAY, exports.max_vcpus // exports.worker_vcpus) + 1
+        stack = self._cloud.stack_outputs
+        most = min(LARGEST_ARRAY, stack.max_vcpus // stack.worker_vcpus) + 1
         if self.numThreads > most:
             raise JobMgrError(
-                f"{self.numThreads - 1} Batch workers of {exports.worker_vcpus} vCPUs are asked for; stack "
-                f"{exports.stack_name} may have {exports.max_vcpus} vCPUs, and an array job {LARGEST_ARRAY:,} workers: "
+                f"{self.numThreads - 1} Batch workers of {stack.worker_vcpus} vCPUs are asked for; stack "
+                f"{stack.stack_name} may have {stack.max_vcpus} vCPUs, and an array job {LARGEST_ARRAY:,} workers: "
                 f"use at most setNumThreads({most}), or numComputeWorkers={most - 1}, or raise max_vcpus"
             )
-        return (self.numThreads - self.options.coordinate_only) * exports.worker_vcpus
+        return (self.numThreads - self.options.coordinate_only) * stack.worker_vcpus
 
     def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
         """Return a new run, or the one that is resumed, with its tile plan.
