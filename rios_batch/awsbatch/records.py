@@ -20,7 +20,7 @@ import numpy as np
 
 from rios_batch.awsbatch.jsonvalues import ArrayPile, decode_value, encode_value, read_arrays
 from rios_batch.errors import ParameterError, RiosBatchError
-from rios_batch.model.geotiff import EncodedBlocks
+from rios_batch.model.encodedblocks import EncodedBlocks
 from rios_batch.model.grid import PixelWindow
 from rios_batch.model.histogram import Histogram
 from rios_batch.model.spec import Layout

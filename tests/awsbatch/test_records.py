@@ -14,7 +14,7 @@ from rios_batch.awsbatch.records import (
     encode_tile,
     head_size,
 )
-from rios_batch.model.geotiff import EncodedBlocks
+from rios_batch.model.encodedblocks import EncodedBlocks
 from rios_batch.model.grid import PixelWindow
 from rios_batch.model.spec import Layout, StatisticsSpec
 from rios_batch.model.statistics import PartialStatistics, TileStatistics
