@@ -24,9 +24,10 @@ from rios_batch.aws.faults import explained
 from rios_batch.aws.objects import Bucket
 from rios_batch.aws.queue import WorkQueue
 from rios_batch.awsbatch.configuration import WorkerConfig, argument_parser
+from rios_batch.awsbatch.failurerecord import failure_of
 from rios_batch.awsbatch.runstore import RunStore
 from rios_batch.awsbatch.stagedinputs import paths_on_worker
-from rios_batch.awsbatch.supervisor import Patience, Supervisor, Terminated, failure_of
+from rios_batch.awsbatch.supervisor import Patience, Supervisor, Terminated
 from rios_batch.awsbatch.versions import mismatch, versions
 from rios_batch.errors import DeniedError, RiosBatchError, S3DeniedError, VersionMismatchError
 from rios_batch.gdalapi import gdal_exceptions

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rios_batch.awsbatch.records import Failure
+from rios_batch.awsbatch.failurerecord import Failure
 from rios_batch.awsbatch.versions import RUN_FORMAT
 from rios_batch.contract import RUNS_PREFIX
 from rios_batch.errors import JobMgrError, MissingObjectError, VersionMismatchError

@@ -20,10 +20,11 @@ import cloudpickle
 
 from rios_batch.aws.faults import QueueGoneError
 from rios_batch.aws.queue import LONGEST_WAIT_SECONDS
+from rios_batch.awsbatch.failurerecord import failure_of
 from rios_batch.awsbatch.leases import Leases
 from rios_batch.awsbatch.messages import ComputeTile, MergeBlobs, decode_message
 from rios_batch.awsbatch.processpool import ChildDiedError, NoProcessError, PoolDismissedError, ProcessPool
-from rios_batch.awsbatch.records import Failure, encode_tile
+from rios_batch.awsbatch.records import encode_tile
 from rios_batch.errors import (
     AWSUnavailableError,
     DeniedError,
@@ -32,7 +33,6 @@ from rios_batch.errors import (
     OutputError,
     S3DeniedError,
     S3Error,
-    UserFunctionError,
     WorkerLostError,
 )
 from rios_batch.jobmanagers.children import TileFailure
@@ -261,17 +261,3 @@ def merge_or_record(store: RunStore, number: int, worker: str, *, last_try: bool
         store.put_failure(failure_of(error, None, worker, stops_run=last_try))
         return last_try
     return True
-
-
-def failure_of(error: BaseException, tile: int | None, worker: str, *, stops_run: bool) -> Failure:
-    """Return the record of an exception."""
-    user_error = error if isinstance(error, UserFunctionError) else None
-    return Failure(
-        tile=tile,
-        kind=f"{type(error).__module__}.{type(error).__qualname__}",
-        message=str(error),
-        worker=worker,
-        stops_run=stops_run,
-        exception_type=user_error.exception_type if user_error else "",
-        traceback_text=user_error.traceback_text if user_error else "",
-    )

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rios_batch.awsbatch.failurerecord import Failure
 from rios_batch.awsbatch.records import (
-    Failure,
     RecordError,
     decode_head,
     encode_tile,
