@@ -21,9 +21,21 @@ _FIRST_BYTES = 64 * 1024
 
 
 def fetch(bucket: Bucket, found: ObjectInfo, spec: RunSpec, blob_store: BlobStore) -> TileResult:
-    """Fetch a tile: the pixels of outputs that main writes, and of all others where they are.
+    """Fetch a tile: the pixels of outputs that main writes, and of all other outputs where the pixels are.
 
-    One request if main writes all of them or none.
+    One request is enough if main writes all outputs or none.
+
+    Parameters
+    ----------
+    bucket : the exchange bucket.
+    found : the tile's object.
+    spec : the run.
+    blob_store : who can read and merge pixels that stay in S3.
+
+    Raises
+    ------
+    RecordError : the object is not a tile's, or is cut short.
+    S3Error : the object cannot be read, or is no longer the one that was found.
     """
     here = [not output.stays_in_s3 for output in spec.outputs]
     whole = bucket.get(found.key, etag=found.etag) if here and all(here) else None
@@ -56,5 +68,5 @@ def _left_there(bucket: Bucket, found: ObjectInfo, part: OutputPart, blob_store:
 
 
 def _pickled(head: TileHead) -> dict[str, bytes | None]:
-    """Return changed otherArgs in the form that local workers give; here the pickles are main's own."""
+    """Return changed otherArgs in the form that local workers give them. The pickles are main's own."""
     return {name: pickle_or_none(value) for name, value in head.other_args.items()}
