@@ -19,8 +19,8 @@ from rios_batch.encode.blocks import tile_sink
 from rios_batch.errors import RiosBatchError, UserFunctionError
 from rios_batch.gdalapi import ensure_exceptions, nodata_or_none
 from rios_batch.model.spec import Layout
-from rios_batch.model.statistics import TileStatistics
 from rios_batch.model.tileresult import TileRecord, TileResult
+from rios_batch.model.tilestatistics import TileStatistics
 from rios_batch.read.facts import open_raster
 from rios_batch.read.sources import BlockReader
 from rios_batch.readerinfo import ReaderInfo
