@@ -117,7 +117,7 @@ class RunController:
         jobs = WorkerJobs(self._cloud.batch, self._cloud.stack_outputs, f"rios-batch-{name}")
         queue = make_queue(self._cloud, name)
         self._undo.add("its queue", queue.delete)
-        queue.sizes()  # seen now whether it is allowed; it is needed only when something is wrong
+        queue.sizes()  # now, to see whether main may ask; needed only when something is wrong
         self._store.put_main(queue.url, jobs.name)
         poll = Poll()
         return _Parts(tiles, queue, jobs, S3BlobStore(self._store, queue, poll.wait), poll)
@@ -140,7 +140,7 @@ class RunController:
         return worker
 
     def _watch(self, parts: _Parts, local_worker: LocalWorker | None) -> None:
-        """Have main look at everything that may end the run or take it further."""
+        """Have main look at everything that may end the run or take the run further."""
         tiles, jobs, poll = parts.tiles, parts.jobs, parts.poll
         poll.add(tiles.look, parts.blob_store.look)
         poll.add(Failures(self._store, self._spec.plan, tiles, jobs).look)

@@ -124,9 +124,8 @@ class _Code:
         if not is_local(module.__name__, module):
             return
         yield inspect.getsource(module)
-        for name, value in sorted(
-            vars(module).items()
-        ):  # the user's modules that it imports, in part or whole
+        # The user's modules that the module imports, in part or whole.
+        for name, value in sorted(vars(module).items()):
             home = value if isinstance(value, types.ModuleType) else _home_of(value)
             if home is not None and home is not module and is_local(home.__name__, home):
                 yield name
