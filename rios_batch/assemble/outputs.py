@@ -48,8 +48,8 @@ class Outputs:
         OutputError : a folder or bucket cannot be written.
         """
         with self._cleanup:
-            for output in self._spec.outputs:
-                sink = open_sink(output, self._spec.grid, self._before_close(output.name))
+            for output_spec in self._spec.outputs:
+                sink = open_sink(output_spec, self._spec.grid, self._before_close(output_spec.name))
                 self._cleanup.callback(sink.abort)
                 self._sinks.append(sink)
             self._cleanup = self._cleanup.pop_all()
@@ -90,16 +90,16 @@ class Outputs:
 
 
 def _warn_of_missing_colours(spec: RunSpec, layouts: Sequence[Layout]) -> None:
-    for output, layout in zip(spec.outputs, layouts, strict=True):
-        if reason := why_no_colours(output, layout):
-            log.warning("%s gets no colour table: %s", output.path, reason)
+    for output_spec, layout in zip(spec.outputs, layouts, strict=True):
+        if reason := why_no_colours(output_spec, layout):
+            log.warning("%s gets no colour table: %s", output_spec.path, reason)
 
 
 def merge_tile_statistics(
     result: TileResult, so_far: list[list[PartialStatistics]]
 ) -> list[list[PartialStatistics]]:
     """Return the statistics of each output's bands after one more tile."""
-    found = [list(output.statistics) for output in result.outputs]
+    found = [list(tile_output.statistics) for tile_output in result.outputs]
     if not so_far:
         return found
     return [[merged(band) for band in zip(*bands, strict=True)] for bands in zip(so_far, found, strict=True)]

@@ -103,8 +103,8 @@ def encode_tile(record: TileRecord, outputs: Sequence[TileOutput], other_args: M
     arrays = ArrayPile()
     blobs: list[bytes | memoryview] = []
     parts: list[dict[str, Any]] = []
-    for output in outputs:
-        payload = output.payload
+    for tile_output in outputs:
+        payload = tile_output.payload
         if isinstance(payload, EncodedBlocks):
             blob: bytes | memoryview = payload.data.data
             counts = arrays.put(payload.byte_counts)
@@ -113,15 +113,15 @@ def encode_tile(record: TileRecord, outputs: Sequence[TileOutput], other_args: M
             blob, counts = zlib.compress(payload.tobytes(), level=1), None
         blobs.append(blob)
         part = {
-            "layout": asdict(output.layout),
+            "layout": asdict(tile_output.layout),
             "bytes": len(blob),
             "byte_counts": counts,
-            "statistics": [encode_statistics(band, arrays) for band in output.statistics],
+            "statistics": [encode_statistics(band, arrays) for band in tile_output.statistics],
         }
-        if output.coarsest is not None:
+        if tile_output.coarsest is not None:
             part["coarsest"] = {
-                "shape": output.coarsest.shape,
-                "zlib": arrays.put(_deflated(output.coarsest)),
+                "shape": tile_output.coarsest.shape,
+                "zlib": arrays.put(_deflated(tile_output.coarsest)),
             }
         parts.append(part)
     text = json.dumps(
