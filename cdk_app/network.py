@@ -32,7 +32,6 @@ class Network(Construct):
     Attributes
     ----------
     vpc, subnets, security_group : for compute environments.
-    public_addresses : whether jobs need a public address to reach AWS.
     """
 
     def __init__(
@@ -46,7 +45,6 @@ class Network(Construct):
         existing: ExistingVpc | None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.public_addresses = not private
         self.vpc: ec2.IVpc
         if existing is None:
             self.vpc = self._own_vpc(zones=zones, private=private, nat_gateways=nat_gateways)

@@ -1,6 +1,6 @@
 """``from rios_batch import batch`` makes the AWSBatch job manager known, as RIOS 1.4's ``rios.parallel.aws.batch`` did.
 
-Naming it with ``controls.setJobManagerType('AWSBatch')`` is enough; this module is for ported scripts.
+``controls.setJobManagerType('AWSBatch')`` is enough to use AWSBatch. This module is for ported scripts.
 """
 
 from rios_batch.awsbatch.manager import AWSBatch

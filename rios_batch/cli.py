@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status."""
+    """Run the command line and return the exit status.
+
+    Parameters
+    ----------
+    arguments : what follows the program's name; None for those of this process.
+    """
     parser = _parser()
     parsed = parser.parse_args(arguments)
     if parsed.command is None:

@@ -1,6 +1,6 @@
 """``python -m rios_batch.worker``: computes tiles of one run until none is left. Wiring only.
 
-AWS Batch starts it with its settings in the environment; main starts one beside itself the same way.
+AWS Batch starts the program with the worker's settings in the environment. Main starts one beside itself the same way.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from rios_batch.aws.faults import explained
 from rios_batch.aws.objects import Bucket
 from rios_batch.aws.queue import WorkQueue
 from rios_batch.awsbatch.configuration import WorkerConfig, argument_parser
+from rios_batch.awsbatch.failurerecord import failure_of
 from rios_batch.awsbatch.runstore import RunStore
 from rios_batch.awsbatch.stagedinputs import paths_on_worker
-from rios_batch.awsbatch.supervisor import Patience, Supervisor, Terminated, failure_of
+from rios_batch.awsbatch.supervisor import Patience, Supervisor, Terminated
 from rios_batch.awsbatch.versions import mismatch, versions
 from rios_batch.errors import DeniedError, RiosBatchError, S3DeniedError, VersionMismatchError
 from rios_batch.gdalapi import gdal_exceptions
@@ -41,14 +42,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rios_batch")
 
-# AWS Batch and ECS send SIGTERM and 30 seconds later SIGKILL; a Spot machine gets two minutes. An upload that is under
+# AWS Batch and ECS send SIGTERM and 30 seconds later SIGKILL. A Spot machine gets two minutes. An upload that is under
 # way may still end.
 _LAST_SECONDS = 4.0
 TERMINATED = 128 + signal.SIGTERM
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a worker and return its exit status."""
+    """Run a worker and return its exit status.
+
+    Parameters
+    ----------
+    arguments : what follows the program's name; None for those of this process.
+    """
     parsed = argument_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminate)
     logging.basicConfig(format="%(levelname)s %(message)s")
@@ -69,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _work(config: WorkerConfig, *, beside_main: bool) -> None:
     store = RunStore(Bucket(config.bucket, make_client("s3", region=config.region)), config.run_id)
     name = "main" if beside_main else f"worker {config.array_index + 1} (job {config.batch_job_id or 'none'})"
-    # For inputs; those of main are where they are.
+    # For inputs. The worker beside main reads main's inputs where they are.
     fetched = contextlib.nullcontext("") if beside_main else tempfile.TemporaryDirectory(prefix="rios_batch-")
     try:
         with explained(f"run {config.run_id}"), fetched as folder:
@@ -122,7 +128,7 @@ def _log_tile(record: TileRecord, seconds: float) -> None:
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # Should an upload hang: the lease lapses, and another worker has the tile.
+    # An upload may hang: then the lease lapses, and another worker gets the tile.
     timer = threading.Timer(_LAST_SECONDS, os._exit, (TERMINATED,))
     timer.daemon = True
     timer.start()
@@ -130,7 +136,7 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _end_with(main_pid: int) -> None:
-    """End this process when main is gone, however it went."""
+    """End this process when main is gone, however main ended."""
 
     def watch() -> None:
         while os.getppid() == main_pid:

@@ -1,4 +1,4 @@
-"""A store of blobs for tests, which merges here and now; ``tests/awsbatch/test_blob_stores.py`` holds it."""
+"""A blob store for tests, which merges here and now; ``tests/awsbatch/test_blob_stores.py`` tests the blob store."""
 
 from __future__ import annotations
 

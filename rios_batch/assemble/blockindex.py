@@ -16,6 +16,7 @@ from rios_batch.encode.overviews import reduced_shape
 from rios_batch.errors import OutputError, RiosBatchError
 from rios_batch.gdalapi import MemoryFolder, memory_file
 from rios_batch.model import geotiff
+from rios_batch.model.encodedblocks import BlockLayout
 from rios_batch.model.statitems import longest
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rios_batch.encode.overviews import OverviewPart
+    from rios_batch.encode.coarseoverviews import OverviewPart
     from rios_batch.model.blobs import StoredBlocks
-    from rios_batch.model.geotiff import EncodedBlocks
+    from rios_batch.model.encodedblocks import EncodedBlocks
     from rios_batch.model.grid import PixelGridDefn
     from rios_batch.model.spec import Layout, OutputSpec
     from rios_batch.model.statitems import BandStatistics
@@ -175,7 +176,7 @@ class _Level:
         rows, cols = reduced_shape(grid.nrows, grid.ncols, factor)
         side_x, side_y = template.block_size
         nplanes = layout.nbands if template.is_planar else 1
-        self._layout = geotiff.BlockLayout(side_x, side_y, -(-cols // side_x), -(-rows // side_y), nplanes)
+        self._layout = BlockLayout(side_x, side_y, -(-cols // side_x), -(-rows // side_y), nplanes)
         nblocks = self._layout.nblocks
         bands_per_block = layout.nbands // nplanes
         self.raw_bytes = nblocks * side_x * side_y * bands_per_block * np.dtype(layout.dtype).itemsize

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rios_batch.assemble.beforeclose import BeforeClose
     from rios_batch.assemble.staging import StagingFolder
-    from rios_batch.model.geotiff import EncodedBlocks
+    from rios_batch.model.encodedblocks import EncodedBlocks
 
 
 class FileSink:

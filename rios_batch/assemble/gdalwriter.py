@@ -14,7 +14,8 @@ from osgeo import gdal
 from rios_batch.assemble.bandinfo import describe
 from rios_batch.assemble.beforeclose import call_before_close
 from rios_batch.assemble.newdataset import create_dataset
-from rios_batch.encode.overviews import CoarseOverviews, decimate, methods_within_tiles
+from rios_batch.encode.coarseoverviews import CoarseOverviews
+from rios_batch.encode.overviews import decimate, methods_within_tiles
 from rios_batch.errors import RiosBatchError
 from rios_batch.gdalapi import closing, output_errors_named
 
@@ -184,7 +185,7 @@ class _OwnOverviews:
         dataset.BuildOverviews("NONE", list(pyramid.factors))
         shape = (layout.nbands, grid.nrows, grid.ncols)
         self._pixels = CoarseOverviews(
-            output_spec, pyramid.first_factor, pyramid.factors, shape, layout.dtype, folder
+            output_spec, pyramid, pyramid.first_factor, pyramid.factors, shape, layout.dtype, folder
         )
 
     def add(self, tile: Tile, pixels: Array) -> None:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from rios_batch.assemble.blockindex import BlockIndex
 from rios_batch.encode.blocks import encode_overview
-from rios_batch.encode.overviews import CoarseOverviews
+from rios_batch.encode.coarseoverviews import CoarseOverviews
 from rios_batch.gdalapi import output_errors_named
 from rios_batch.model.blobs import StoredBlocks
-from rios_batch.model.geotiff import EncodedBlocks
+from rios_batch.model.encodedblocks import EncodedBlocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,8 +113,9 @@ def _coarse_overviews(
     made_by_main: tuple[int, ...],
     scratch_folder: Path | None,
 ) -> CoarseOverviews | None:
-    if output_spec.pyramid is None or not made_by_main:
+    pyramid = output_spec.pyramid
+    if pyramid is None or not made_by_main:
         return None
-    factor = output_spec.pyramid.top_factor(output_spec.encoded_overviews)
+    factor = pyramid.top_factor(output_spec.encoded_overviews)
     shape = (layout.nbands, grid.nrows, grid.ncols)
-    return CoarseOverviews(output_spec, factor, made_by_main, shape, layout.dtype, scratch_folder)
+    return CoarseOverviews(output_spec, pyramid, factor, made_by_main, shape, layout.dtype, scratch_folder)

@@ -51,8 +51,8 @@ class Outputs:
         OutputError : a folder or bucket cannot be written.
         """
         with self._cleanup:
-            for output in self._spec.outputs:
-                sink = open_sink(output, self._spec.grid, self._before_close(output.name))
+            for output_spec in self._spec.outputs:
+                sink = open_sink(output_spec, self._spec.grid, self._before_close(output_spec.name))
                 self._cleanup.callback(sink.abort)
                 self._sinks.append(sink)
             self._cleanup = self._cleanup.pop_all()
@@ -109,7 +109,7 @@ def merge_tile_statistics(
     result: TileResult, so_far: list[list[PartialStatistics]]
 ) -> list[list[PartialStatistics]]:
     """Return the statistics of each output's bands after one more tile."""
-    found = [list(output.statistics) for output in result.outputs]
+    found = [list(tile_output.statistics) for tile_output in result.outputs]
     if not so_far:
         return found
     return [[merged(band) for band in zip(*bands, strict=True)] for bands in zip(so_far, found, strict=True)]

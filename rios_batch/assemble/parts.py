@@ -87,7 +87,7 @@ class PartStream:
         self._add(data)
 
     def add_blob(self, blob: Blob, blob_store: BlobStore) -> None:
-        """Take a blob as the next bytes; ``blob_store`` keeps it."""
+        """Take a blob of a blob store as the next bytes."""
         self._add(_StoredPiece(blob, blob_store))
 
     def _add(self, piece: _Piece) -> None:

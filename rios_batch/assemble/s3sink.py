@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rios_batch.aws.multipart import MultipartUpload
-    from rios_batch.model.geotiff import EncodedBlocks
+    from rios_batch.model.encodedblocks import EncodedBlocks
 
 log = logging.getLogger("rios_batch")
 

@@ -1,8 +1,8 @@
 """Every AWS call that the runtime makes: who makes it, on what, and which IAM actions it needs.
 
-The stack builds the policies of the worker, of main and of submitting users from this table: a call that is
-not here is denied, and a permission that no call here needs does not exist. The runtime's own clients refuse
-it as well (`rios_batch.aws.clients`). Standard library only.
+The stack builds the policies of the worker, of main and of submitting users from this table. AWS denies a call that is
+not in the table, and a permission that no call needs does not exist. The runtime's own clients refuse such a call as
+well (`rios_batch.aws.clients`). Standard library only.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class Call:
 
     Attributes
     ----------
-    service, operation : boto3's names, so that a recorded request can be looked up here.
-    on : what it acts upon.
-    actions : IAM actions it needs; empty where AWS asks for none.
-    roles : who makes it.
-    why : what the runtime wants with it.
+    service, operation : boto3's names, so that a recorded request can be looked up in the table.
+    on : what the call acts upon.
+    actions : IAM actions that the call needs; empty where AWS asks for none.
+    roles : who makes the call.
+    why : what the runtime wants with the call.
     """
 
     service: str
@@ -147,7 +147,7 @@ CALLS: tuple[Call, ...] = (
     _s3("complete_multipart_upload", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "the output appears whole"),
     _s3("abort_multipart_upload", On.OUTPUT_OBJECTS, "AbortMultipartUpload", _MAINS, "a run that failed"),
     # One queue per run.
-    _sqs("create_queue", "CreateQueue", _MAINS, "one queue per attempt of a run"),
+    _sqs("create_queue", "CreateQueue", _MAINS, "one queue for each main that controls a run"),
     _sqs("delete_queue", "DeleteQueue", _MAINS, "the run is over"),
     _sqs("send_message_batch", "SendMessage", _MAINS, "one message per tile"),
     _sqs("receive_message", "ReceiveMessage", _ALL, "takes a lease on a tile"),
@@ -179,7 +179,7 @@ CALLS: tuple[Call, ...] = (
 
 
 def actions(role: Role) -> dict[On, tuple[str, ...]]:
-    """IAM actions of a role, sorted, for each thing they act upon."""
+    """Return the IAM actions of a role, sorted, for each thing that the actions act upon."""
     found: dict[On, set[str]] = {}
     for call in CALLS:
         if role in call.roles and call.actions:

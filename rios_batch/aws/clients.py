@@ -1,7 +1,7 @@
 """boto3 clients that make no call which the table of calls does not have.
 
-The stack's policies are made from that table. Without this a new call would work for a developer, who may
-do anything, and be denied to users.
+The stack's policies are made from that table. With plain clients a new call would work for a developer, who may do
+anything, and be denied to users.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def make_client(service: str, *, region: str | None = None, **more: Any) -> Any:
 
     Parameters
     ----------
-    service : boto3's name of it.
-    region : its region; None takes that of the environment or the AWS profile.
+    service : boto3's name of the service.
+    region : AWS region; None takes that of the environment or the AWS profile.
     more : what else boto3 takes.
 
     Returns

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cloud:
-    """A stack that can be used, and clients in its region."""
+    """A stack that can be used, and clients in the stack's region.
+
+    Attributes
+    ----------
+    stack_outputs : the stack's outputs.
+    region : AWS region of the stack.
+    bucket : the exchange bucket.
+    sqs, batch : boto3's clients.
+    """
 
     stack_outputs: StackOutputs
     region: str
@@ -39,7 +47,7 @@ class Cloud:
 
         Raises
         ------
-        JobMgrError : region or credentials are missing, or something of the stack cannot be used; says what to do.
+        JobMgrError : region or credentials are missing, or something of the stack cannot be used.
         """
         stack_name = os.environ.get(ENV_STACK) or DEFAULT_STACK_NAME
         with explained(f"stack {stack_name}"):
@@ -67,7 +75,7 @@ class Cloud:
         return cloud
 
     def close(self) -> None:
-        """Close all connections; they open again when they are used."""
+        """Close all connections. A client that is used again opens new ones."""
         for client in (self.bucket.client, self.sqs, self.batch):
             client.close()
 
@@ -76,7 +84,7 @@ class Cloud:
 
         Raises
         ------
-        JobMgrError : it does not exist, or is disabled or invalid.
+        JobMgrError : the queue does not exist, or is disabled or invalid.
         """
         found = self.batch.describe_job_queues(jobQueues=[name])["jobQueues"]
         advice = "deploy the stack again"

@@ -218,11 +218,8 @@ def error_code(error: ClientError) -> str:
 def _refused(error: ClientError, subject: Subject) -> RiosBatchError:
     """Return the error for what AWS answered."""
     family, call, code = _FAMILIES[subject.service], xform_name(error.operation_name), error_code(error)
-    if (call, code) == (
-        "head_bucket",
-        "404",
-    ):  # the answer to HEAD has no body, so its code is the HTTP status
-        code = "NoSuchBucket"
+    if (call, code) == ("head_bucket", "404"):
+        code = "NoSuchBucket"  # the answer to HEAD has no body, so the code is the HTTP status
     message = error.response.get("Error", {}).get("Message", "").rstrip(".")
     other = _Fault(family.passing if _is_passing(error) else family.kind, family.other)
     fault = _TABLE.get((subject.service, code), other)

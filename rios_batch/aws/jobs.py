@@ -1,6 +1,6 @@
-"""The workers' Batch job: submitting it once, ending it, and asking what became of it.
+"""The workers' Batch job: submitting the job once, ending the job, and asking what became of the workers.
 
-Whether tiles are done is never read from Batch; it is only asked why workers wait or have died.
+Whether tiles are done is never read from Batch. Batch is only asked why workers wait or have died.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class JobReport:
 
     Attributes
     ----------
-    counts : number of workers in each of Batch's states; those with none are left out.
-    reason : why the job is in its state, in Batch's words; may be empty.
+    counts : number of workers in each of Batch's states. States without workers are left out.
+    reason : why the job is in its state, in Batch's words. May be empty.
     """
 
     counts: Mapping[str, int]
@@ -47,7 +47,7 @@ class JobReport:
 
     @property
     def all_running(self) -> bool:
-        """Say whether none is still to come."""
+        """Say whether no worker is still to come."""
         return not self.counts.keys() - {"RUNNING", "SUCCEEDED", "FAILED"}
 
     @property
@@ -60,11 +60,13 @@ class JobReport:
 
 
 class WorkerJobs:
-    """The workers that one main has beside its own: an array job, a plain job for one worker, nothing for none.
+    """The workers on Batch of one main: an array job, a plain job for one worker, no job for none.
 
     Parameters
     ----------
-    name : of the job; no other has it.
+    client : boto3's client of Batch.
+    stack_outputs : names of the job's queue, definition and log.
+    name : the job's name, which no other job has.
     """
 
     def __init__(self, client: BatchClient, stack_outputs: StackOutputs, name: str) -> None:
@@ -82,7 +84,12 @@ class WorkerJobs:
         return bool(self._job_id)
 
     def submit(self, count: int, environment: Mapping[str, str]) -> None:
-        """Submit ``count`` workers with one request."""
+        """Submit ``count`` workers with one request.
+
+        Raises
+        ------
+        AWSError : Batch refuses.
+        """
         request: SubmitJobRequestTypeDef = {
             "jobName": self.name,
             "jobQueue": self._stack_outputs.worker_queue,
@@ -99,9 +106,14 @@ class WorkerJobs:
             self._job_id = self._client.submit_job(**request)["jobId"]
 
     def terminate(self, reason: str) -> None:
-        """End all workers, whatever they do; harmless when they have ended.
+        """End all workers, whatever they do. Harmless when they have ended.
 
-        By name too: a request whose answer was lost, or that was interrupted, may have made a job all the same.
+        Jobs are looked for by name too: a request whose answer was lost, or that was interrupted, may have made a job
+        all the same.
+
+        Raises
+        ------
+        AWSError : Batch refuses.
         """
         with explained("the workers' job"):
             if self._job_id:
@@ -116,7 +128,12 @@ class WorkerJobs:
                     self._client.terminate_job(jobId=job["jobId"], reason=reason)
 
     def report(self) -> JobReport:
-        """Ask how the workers are."""
+        """Ask Batch how the workers are.
+
+        Raises
+        ------
+        AWSError : Batch refuses, or does not know the job.
+        """
         job = self._describe(self._job_id)
         summary = job.get("arrayProperties", {}).get("statusSummary", {})
         counts = {state: count for state, count in summary.items() if count} or {job["status"]: 1}
@@ -127,7 +144,12 @@ class WorkerJobs:
         return JobReport(counts, reason)
 
     def deaths(self) -> str:
-        """Say in Batch's words how workers ended that failed; empty if none did."""
+        """Say in Batch's words how a worker that failed has ended. The text is empty if no worker failed.
+
+        Raises
+        ------
+        AWSError : Batch refuses, or does not know the job.
+        """
         if not self.submitted:
             return ""
         job = self._first_child("FAILED") if self._count > 1 else self._describe(self._job_id)
@@ -142,7 +164,7 @@ class WorkerJobs:
         return f"Batch job {job['jobId']}: {'; '.join(filter(None, said)) or 'no reason given'}"
 
     def _first_child(self, status: Literal["RUNNABLE", "FAILED"]) -> JobDetailTypeDef | None:
-        """Return a child of the array in this state, if there is one: an array itself has no reasons."""
+        """Return a child of the array in this state, if there is one. An array itself has no reasons."""
         with explained("the workers' job"):
             found = self._client.list_jobs(arrayJobId=self._job_id, jobStatus=status, maxResults=1)
         if not found["jobSummaryList"]:
@@ -150,7 +172,7 @@ class WorkerJobs:
         return self._describe(found["jobSummaryList"][0]["jobId"])
 
     def _last_words(self, stream: str) -> str:
-        """Return the end of a log: a worker that may not even leave a record in S3 has said why there."""
+        """Return the end of a log. A worker that may not even leave a record in S3 has said why in its log."""
         try:
             with contextlib.closing(make_client("logs", region=self._client.meta.region_name)) as client:
                 reply = client.get_log_events(

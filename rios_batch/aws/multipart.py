@@ -21,9 +21,13 @@ SMALLEST_PART_BYTES, MOST_PARTS = 5 * MIB, 10_000
 
 
 class MultipartUpload:
-    """An object being put together from numbered parts; nothing is visible before `complete`.
+    """An object being put together from numbered parts. Nothing is visible before `complete`.
 
-    Parts may come in any order and from several threads; a part that is sent again replaces the earlier one.
+    Parts may come in any order and from several threads. A part that is sent again replaces the earlier one.
+
+    Raises
+    ------
+    S3Error : the upload cannot be begun.
     """
 
     def __init__(self, client: S3Client, bucket: str, key: str) -> None:
@@ -35,7 +39,12 @@ class MultipartUpload:
             self._id = client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
 
     def put_part(self, number: int, data: bytes | memoryview) -> None:
-        """Send bytes as part ``number``, from 1 to 10,000."""
+        """Send bytes as part ``number``, from 1 to 10,000.
+
+        Raises
+        ------
+        S3Error : S3 refuses.
+        """
         with self._explained():
             reply = self._client.upload_part(
                 Bucket=self._bucket,
@@ -47,9 +56,13 @@ class MultipartUpload:
         self._note(number, reply["ETag"], len(data))
 
     def copy_part(self, number: int, blob: Blob) -> None:
-        """Have S3 copy a blob as part ``number``, if it still is the version that the blob names.
+        """Have S3 copy a blob as part ``number``, if the object still is the version that the blob names.
 
         S3 copies a range only out of an object of more than 5 MiB.
+
+        Raises
+        ------
+        S3Error : S3 refuses, or the object is another version.
         """
         with self._explained(source=S3Name(blob.bucket, blob.key)):
             reply = self._client.upload_part_copy(
@@ -68,7 +81,7 @@ class MultipartUpload:
 
         Raises
         ------
-        S3Error : a part has another size than was asked for; the upload is then still to be aborted.
+        S3Error : S3 refuses, or a part has another size than was asked for. The upload is then still to be aborted.
         """
         self._check_sizes()
         with self._explained():
@@ -83,7 +96,12 @@ class MultipartUpload:
         self._over = True
 
     def abort(self) -> None:
-        """Remove all parts; harmless after `complete`."""
+        """Remove all parts. Harmless after `complete`.
+
+        Raises
+        ------
+        S3Error : S3 refuses.
+        """
         if self._over:
             return
         self._over = True

@@ -62,12 +62,12 @@ class Bucket:
             self.client.head_bucket(Bucket=self.name)
 
     def put(self, key: str, data: bytes | memoryview) -> str:
-        """Store an object, replacing an older one; return its ETag."""
+        """Store an object in place of an older one; return the new object's ETag."""
         with explained(Subject.of_s3(self.name, key)):
             return self.client.put_object(Bucket=self.name, Key=key, Body=bytes(data))["ETag"]
 
     def put_new(self, key: str, data: bytes | memoryview) -> str | None:
-        """Store an object if there is none of that key; return its ETag, or None if another one was first."""
+        """Store an object if there is none of that key; return the object's ETag, or None if there was one."""
         with explained(Subject.of_s3(self.name, key)):
             for tries in itertools.count(1):
                 try:
@@ -85,7 +85,7 @@ class Bucket:
         raise AssertionError  # the loop has no end of its own
 
     def get(self, key: str, *, start: int = 0, size: int | None = None, etag: str | None = None) -> bytes:
-        """Fetch an object, or ``size`` bytes of it from ``start``.
+        """Fetch an object, or ``size`` bytes from ``start``.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class Bucket:
         Raises
         ------
         MissingObjectError : there is no such object.
-        S3Error : it ends before ``start + size``, or it is another version by now.
+        S3Error : the object ends before ``start + size``, or is another version by now.
         """
         if size == 0:
             return b""  # a range cannot be empty
@@ -108,7 +108,7 @@ class Bucket:
                 try:
                     data = self.client.get_object(Bucket=self.name, Key=key, **more)["Body"].read()
                     break
-                # boto3 tries again until the answer begins, not when it breaks off.
+                # boto3 tries again until the answer begins, not when the answer breaks off.
                 except (ResponseStreamingError, IncompleteReadError, ReadTimeoutError):
                     if tries == _BODY_TRIES:
                         raise
@@ -177,11 +177,12 @@ class Bucket:
 
         Parameters
         ----------
-        stopped : asked during the upload; once it says True the upload is broken off.
+        metadata : kept with the object.
+        stopped : asked during the upload. Once the answer is True the upload is broken off.
 
         Raises
         ------
-        UploadStoppedError : it was broken off.
+        UploadStoppedError : the upload was broken off.
         OSError : the file cannot be read.
         """
         with explained(Subject.of_s3(self.name, key)):
@@ -190,7 +191,7 @@ class Bucket:
                 self.name,
                 key,
                 ExtraArgs={"Metadata": dict(metadata or {})},
-                # boto3 leaves the file open when this raises; a small one is sent before it matters.
+                # boto3 leaves the file open when the callback raises. A small file is sent whole.
                 Callback=(lambda _: _check_not(stopped))
                 if path.stat().st_size > _UPLOAD_PART_BYTES
                 else None,
@@ -205,7 +206,7 @@ class Bucket:
 
 
 class UploadStoppedError(RiosBatchError):
-    """An upload was broken off because it is no longer wanted."""
+    """An upload was broken off because nobody wants the object any more."""
 
 
 def _check_not(stopped: Callable[[], bool]) -> None:

@@ -60,7 +60,10 @@ class WorkQueue:
 
     @classmethod
     def create(cls, client: SQSClient, name: str, lease_seconds: int) -> WorkQueue:
-        """Make a queue; names of deleted queues are blocked for 60 seconds, so each main makes a new one."""
+        """Make a queue.
+
+        SQS blocks the names of deleted queues for 60 seconds, so each main makes a queue of a new name.
+        """
         reply = client.create_queue(
             QueueName=name,
             Attributes={
@@ -76,7 +79,9 @@ class WorkQueue:
         return cls(make_client("sqs", region=region), url, lease_seconds)
 
     def send(self, bodies: Sequence[str]) -> None:
-        """Put messages in, many requests at a time: a run may have thousands of tiles, and main be far away.
+        """Put messages into the queue, many requests at a time.
+
+        A run may have thousands of tiles, and main may be far away.
 
         Raises
         ------
@@ -102,7 +107,7 @@ class WorkQueue:
         raise AWSError(f"SQS did not take a message: {failed[0].get('Message', failed[0]['Code'])}")
 
     def receive(self, at_most: int, wait_seconds: int) -> list[Lease]:
-        """Lease some work, or none if there is none within the time.
+        """Lease some work, or none if no work comes within ``wait_seconds``.
 
         Raises
         ------
@@ -125,7 +130,12 @@ class WorkQueue:
         ]
 
     def renew(self, leases: Sequence[Lease]) -> None:
-        """Hold leases for another ``lease_seconds``; those that have lapsed already stay so."""
+        """Hold leases for another ``lease_seconds``. Leases that have lapsed stay lapsed.
+
+        Raises
+        ------
+        QueueGoneError : the run is over.
+        """
         for some in _batches(leases):
             entries = [
                 {"Id": str(i), "ReceiptHandle": lease.receipt, "VisibilityTimeout": self._lease_seconds}
@@ -142,7 +152,7 @@ class WorkQueue:
             )
 
     def finish(self, lease: Lease) -> None:
-        """Take the work out for good."""
+        """Take the work out of the queue for good."""
         with explained(self._subject, ignoring=_LAPSED | QUEUE_GONE):
             self._client.delete_message(QueueUrl=self.url, ReceiptHandle=lease.receipt)
 
@@ -162,7 +172,7 @@ class WorkQueue:
         return int(found["ApproximateNumberOfMessages"]), int(found["ApproximateNumberOfMessagesNotVisible"])
 
     def delete(self) -> None:
-        """Remove the queue, if it is still there; workers that ask it learn that the run is over."""
+        """Remove the queue, if the queue is still there. Workers that ask the queue learn that the run is over."""
         with explained(self._subject, ignoring=QUEUE_GONE):
             self._client.delete_queue(QueueUrl=self.url)
 

@@ -1,4 +1,4 @@
-"""Scripts that run as main in the stack's own image: sending them there, and following what they print."""
+"""Scripts that run as main in the stack's own image: sending a script there, and following what the script prints."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _ENDED = ("SUCCEEDED", "FAILED")
 
 @dataclass(frozen=True)
 class SentScript:
-    """A script in the exchange bucket, and what it needs beside it.
+    """A script in the exchange bucket, with the files that the script needs beside it.
 
     Attributes
     ----------
     location : ``s3://bucket/prefix/``.
-    sha256 : of the list of its files, which holds theirs. Workers may write into that bucket, and the script runs with
-        more rights than theirs.
+    sha256 : SHA-256 of the list of files, which holds the SHA-256 of each file. Workers may write into that bucket, and
+        the script runs with more rights than the workers.
     """
 
     location: str
@@ -47,7 +47,13 @@ class SentScript:
 
 
 def send_script(bucket: Bucket, files: Sequence[Path]) -> SentScript:
-    """Put a script and what it needs beside it into the exchange bucket."""
+    """Put a script, with the files that the script needs beside it, into the exchange bucket.
+
+    Raises
+    ------
+    OSError : a file cannot be read.
+    S3Error : a file cannot be uploaded.
+    """
     prefix = f"{SCRIPTS_PREFIX}{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}/"
     digests = {}
     for file in files:
@@ -60,11 +66,18 @@ def send_script(bucket: Bucket, files: Sequence[Path]) -> SentScript:
 
 
 def fetch_script(bucket: Bucket, prefix: str, sha256: str, folder: Path) -> None:
-    """Get what `send_script` put there.
+    """Fetch the files that `send_script` put into the exchange bucket.
+
+    Parameters
+    ----------
+    bucket : the exchange bucket.
+    prefix : the script's folder within the bucket, with a slash at the end.
+    sha256 : that of the `SentScript`.
+    folder : where the files go.
 
     Raises
     ------
-    JobMgrError : it is not there any more, or not what was sent.
+    JobMgrError : a file is not there any more, or is not the one that was sent.
     """
     try:
         listed = _checked(bucket.get(prefix + _LIST), sha256)
@@ -81,7 +94,15 @@ def _checked(data: bytes, sha256: str) -> bytes:
 
 
 def submit_script(cloud: Cloud, sent: SentScript, script: str, arguments: Sequence[str]) -> str:
-    """Submit a main job that runs a sent script; return its id."""
+    """Submit a main job that runs a sent script; return the job's id.
+
+    Parameters
+    ----------
+    cloud : the stack.
+    sent : the script in the exchange bucket.
+    script : the name of the script's file.
+    arguments : the script's own.
+    """
     stack_outputs = cloud.stack_outputs
     reply = cloud.batch.submit_job(
         jobName=f"rios-batch-main-{sent.location.strip('/').rpartition('/')[2]}",
@@ -95,14 +116,21 @@ def submit_script(cloud: Cloud, sent: SentScript, script: str, arguments: Sequen
 
 @dataclass
 class ScriptJob:
-    """A submitted main job."""
+    """A submitted main job.
+
+    Attributes
+    ----------
+    cloud : the stack.
+    job_id : Batch's id of the job.
+    exit_status : the script's exit status, once `follow` has ended.
+    """
 
     cloud: Cloud
     job_id: str
     exit_status: int = 1
 
     def describe(self) -> JobDetailTypeDef:
-        """Ask Batch for it.
+        """Return what Batch says of the job.
 
         Raises
         ------
@@ -116,11 +144,16 @@ class ScriptJob:
         return found[0]
 
     def terminate(self) -> None:
-        """End it; what it has begun on Batch it ends itself."""
+        """End the job. The script itself ends what it has begun on Batch."""
         self.cloud.batch.terminate_job(jobId=self.job_id, reason="ended by rios-batch terminate")
 
     def follow(self) -> Iterator[str]:
-        """Yield what happens and what the script prints, line by line, until its end; then `exit_status` is its own."""
+        """Yield what happens and what the script prints, line by line, until the script's end.
+
+        Raises
+        ------
+        JobMgrError : Batch no longer knows the job.
+        """
         log = _JobLog(self.cloud)
         said = ""
         while True:
@@ -142,7 +175,7 @@ class ScriptJob:
 
 
 class _JobLog:
-    """Reads a job's log stream on from where it was; a new attempt has a new stream."""
+    """Reads a job's log stream, each time from where the last reading ended. A new attempt has a new stream."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._client = make_client("logs", region=cloud.region)

@@ -1,4 +1,4 @@
-"""The blob store of a run: encoded blocks in S3, for those who write outputs there."""
+"""The blob store of a run: encoded blocks in S3, as the writers of outputs in S3 need them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class S3BlobStore:
 
     Parameters
     ----------
+    store : the run's objects.
+    queue : the run's queue.
     wait : lets a moment pass, in which `look` is called, or raises what has ended the run.
     """
 
@@ -36,15 +38,25 @@ class S3BlobStore:
 
     @property
     def pending(self) -> tuple[MergeBlobs, ...]:
-        """What workers have been asked for and have not done yet."""
+        """Return the merges that workers have been asked for and have not done yet."""
         return tuple(self._pending.values())
 
     def read(self, blob: Blob) -> bytes:
-        """Fetch a blob."""
+        """Fetch a blob.
+
+        Raises
+        ------
+        S3Error : the blob cannot be read.
+        """
         return self._store.bucket.read(blob)
 
     def merge(self, blobs: Sequence[Blob]) -> _PendingMerge:
-        """Ask for blobs to be put end to end."""
+        """Ask a worker to put blobs end to end.
+
+        Raises
+        ------
+        S3Error, AWSError : the question cannot be left in S3, or SQS refuses the message.
+        """
         message = MergeBlobs(self._asked)
         self._asked += 1
         self._store.put_merge(message.number, blobs)
@@ -53,7 +65,12 @@ class S3BlobStore:
         return _PendingMerge(self, message.number)
 
     def look(self) -> None:
-        """See what has been merged since the last look."""
+        """See what has been merged since the last look.
+
+        Raises
+        ------
+        S3Error : the merged blobs cannot be listed.
+        """
         found = self._store.merged() if self._pending else {}
         done = found.keys() & self._pending.keys()
         for number in done:
@@ -61,7 +78,12 @@ class S3BlobStore:
             del self._pending[number]
 
     def wait_for(self, number: int) -> Blob:
-        """Wait until a merged blob is there."""
+        """Wait until a merged blob is there.
+
+        Raises
+        ------
+        RiosBatchError : what ends the run.
+        """
         while number not in self._merged:
             self._wait()
         return self._merged[number]

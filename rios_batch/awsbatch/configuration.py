@@ -31,7 +31,7 @@ class WorkerConfig:
     bucket : exchange bucket.
     region : AWS region of bucket and queue.
     processes : tiles computed at a time; one per vCPU of the job. The container cannot see its own share of
-        the machine, so the stack says it.
+        the machine, so the stack says the number.
     run_id : which run; letters, digits, ``-`` and ``_``, at most 60.
     job_sha256 : SHA-256 of the pickled job, as 64 lower-case hexadecimal digits; checked before unpickling.
     queue_url : SQS queue of the run.
@@ -102,7 +102,7 @@ class WorkerConfig:
 
 
 class _EnvReader:
-    """Reads variables and collects what is wrong with them, so that one message can say it all."""
+    """Reads variables and collects what is wrong with them, so that one message can say everything."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
@@ -146,7 +146,7 @@ def _positive(text: str) -> int:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """Make the worker's command line; everything else is in the environment."""
+    """Make the worker's command line. Everything else is in the environment."""
     parser = argparse.ArgumentParser(
         prog=f"python -m {WORKER_MODULE}", description="Compute tiles of one run until none is left."
     )

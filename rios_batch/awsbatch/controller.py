@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rios_batch.aws.jobs import WorkerJobs
@@ -29,9 +30,22 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from rios_batch.aws.cloud import Cloud
+    from rios_batch.aws.queue import WorkQueue
+    from rios_batch.awsbatch.configuration import WorkerConfig
     from rios_batch.awsbatch.runstore import RunStore
     from rios_batch.model.spec import RunOptions, RunSpec
     from rios_batch.model.tileresult import TileResult
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What main looks at while a run goes on."""
+
+    tiles: FinishedTiles
+    queue: WorkQueue
+    jobs: WorkerJobs
+    blob_store: S3BlobStore
+    poll: Poll
 
 
 class RunController:
@@ -66,45 +80,18 @@ class RunController:
         RiosBatchError : AWS refuses, an input cannot be copied, or a worker has failed meanwhile.
         """
         end_last_main(self._cloud, self._store)
-        tiles = FinishedTiles(self._store, len(self._spec.plan))
-        tiles.look()
-        missing = tiles.missing()
-
-        name = f"{self._store.run_id}-{secrets.token_hex(2)}"
-        jobs = WorkerJobs(self._cloud.batch, self._cloud.stack_outputs, f"rios-batch-{name}")
-        queue = make_queue(self._cloud, name)
-        self._undo.add("its queue", queue.delete)
-        queue.sizes()  # seen now whether it is allowed; it is needed only when something is wrong
-        self._store.put_main(queue.url, jobs.name)
-
-        config = worker_config(self._cloud, self._store.run_id, job_sha256, queue)
-        own_share = 0 if self._options.coordinate_only else config.processes
-        useful = useful_workers(len(missing), own_share, self._cloud.stack_outputs.worker_vcpus)
-        on_batch = min(self._num_workers - 1, useful)
+        parts = self._make_parts()
+        missing = parts.tiles.missing()
+        config = worker_config(self._cloud, self._store.run_id, job_sha256, parts.queue)
+        on_batch = self._workers_on_batch(len(missing), config.processes)
         # Somebody must merge blobs, also where all tiles were finished before.
         main_has_worker = not self._options.coordinate_only or not on_batch
-
-        poll = Poll()
-        blob_store = S3BlobStore(self._store, queue, poll.wait)
-        poll.add(tiles.look, blob_store.look, Failures(self._store, self._spec.plan, tiles, jobs).look)
-        if main_has_worker:
-            worker = LocalWorker(config)
-            self._undo.add("main's own worker", worker.stop)
-            poll.add(worker.check)
-        poll.add(
-            Explainer(jobs, tiles, main_has_worker=main_has_worker).look,
-            LostMessages(queue, tiles, blob_store).look,
-            functools.partial(self._dismiss_workers, tiles, poll),
-        )
-        fetch_one = functools.partial(fetch, self._store, spec=self._spec, blob_store=blob_store)
-        self._results = in_order(tiles, fetch_one, poll.wait, poll.look)
-
-        queue.send([encode_message(ComputeTile(index)) for index in missing])
+        local_worker = self._start_local_worker(config) if main_has_worker else None
+        self._watch(parts, local_worker)
+        self._results = self._results_of(parts)
+        parts.queue.send([encode_message(ComputeTile(index)) for index in missing])
         if on_batch:
-            copy_inputs(self._spec, self._store, poll)
-        if on_batch and not poll.over:  # main's own worker may have been quicker than the copying
-            self._undo.add("its Batch job", lambda: end_jobs(jobs, queue, all_finished=tiles.complete))
-            jobs.submit(on_batch, config.run_env())
+            self._start_workers_on_batch(parts, on_batch, config)
 
     def results(self) -> Generator[TileResult, None, None]:
         """Yield the results of all tiles in order; none before `start`.
@@ -121,6 +108,60 @@ class RunController:
         What costs money ends first.
         """
         self._undo.run()
+
+    def _make_parts(self) -> _Parts:
+        """See which tiles are finished, make the queue, and leave word of what this main starts."""
+        tiles = FinishedTiles(self._store, len(self._spec.plan))
+        tiles.look()
+        name = f"{self._store.run_id}-{secrets.token_hex(2)}"
+        jobs = WorkerJobs(self._cloud.batch, self._cloud.stack_outputs, f"rios-batch-{name}")
+        queue = make_queue(self._cloud, name)
+        self._undo.add("its queue", queue.delete)
+        queue.sizes()  # now, to see whether main may ask; needed only when something is wrong
+        self._store.put_main(queue.url, jobs.name)
+        poll = Poll()
+        return _Parts(tiles, queue, jobs, S3BlobStore(self._store, queue, poll.wait), poll)
+
+    def _workers_on_batch(self, missing: int, processes: int) -> int:
+        """Return how many workers to submit.
+
+        Parameters
+        ----------
+        missing : tiles to compute.
+        processes : worker processes of a worker beside main.
+        """
+        own_share = 0 if self._options.coordinate_only else processes
+        useful = useful_workers(missing, own_share, self._cloud.stack_outputs.worker_vcpus)
+        return min(self._num_workers - 1, useful)
+
+    def _start_local_worker(self, config: WorkerConfig) -> LocalWorker:
+        worker = LocalWorker(config)
+        self._undo.add("main's own worker", worker.stop)
+        return worker
+
+    def _watch(self, parts: _Parts, local_worker: LocalWorker | None) -> None:
+        """Have main look at everything that may end the run or take the run further."""
+        tiles, jobs, poll = parts.tiles, parts.jobs, parts.poll
+        poll.add(tiles.look, parts.blob_store.look)
+        poll.add(Failures(self._store, self._spec.plan, tiles, jobs).look)
+        if local_worker is not None:
+            poll.add(local_worker.check)
+        poll.add(Explainer(jobs, tiles, main_has_worker=local_worker is not None).look)
+        poll.add(LostMessages(parts.queue, tiles, parts.blob_store).look)
+        poll.add(functools.partial(self._dismiss_workers, tiles, poll))
+
+    def _results_of(self, parts: _Parts) -> Iterator[TileResult]:
+        fetch_one = functools.partial(fetch, self._store, spec=self._spec, blob_store=parts.blob_store)
+        return in_order(parts.tiles, fetch_one, parts.poll.wait, parts.poll.look)
+
+    def _start_workers_on_batch(self, parts: _Parts, count: int, config: WorkerConfig) -> None:
+        copy_inputs(self._spec, self._store, parts.poll)
+        if parts.poll.over:  # main's own worker was quicker than the copying
+            return
+        self._undo.add(
+            "its Batch job", lambda: end_jobs(parts.jobs, parts.queue, all_finished=parts.tiles.complete)
+        )
+        parts.jobs.submit(count, config.run_env())
 
     def _dismiss_workers(self, tiles: FinishedTiles, poll: Poll) -> None:
         """Let everybody go as soon as nothing more can come: main may still be writing for long."""

@@ -34,7 +34,7 @@ class Explainer:
         self._said_that_workers_ended = False
 
     def look(self) -> None:
-        """Ask how the workers are, if it is time, and say what is new.
+        """Ask how the workers are, if EXPLAIN_SECONDS have passed, and say what is new.
 
         Raises
         ------
@@ -68,9 +68,10 @@ class Explainer:
 
 
 def how_workers_ended(jobs: WorkerJobs) -> str:
-    """Say in Batch's words how workers ended that failed; empty if none did.
+    """Say in Batch's words how a worker that failed has ended. The text is empty if no worker failed.
 
-    That Batch cannot be asked must not hide what the answer would explain, so it is said and not raised.
+    A Batch that cannot be asked must not hide what the answer would explain. So the text says that, and nothing is
+    raised.
     """
     try:
         return jobs.deaths()

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rios_batch.awsbatch.explaining import how_workers_ended
-from rios_batch.awsbatch.results import error_of
+from rios_batch.awsbatch.failurerecord import error_of
 from rios_batch.awsbatch.supervisor import MAX_FAILURES
 
 if TYPE_CHECKING:
     from rios_batch.aws.jobs import WorkerJobs
+    from rios_batch.awsbatch.failurerecord import Failure
     from rios_batch.awsbatch.finished import FinishedTiles
-    from rios_batch.awsbatch.records import Failure
     from rios_batch.awsbatch.runstore import RunStore
     from rios_batch.model.tiles import TilePlan
 

@@ -1,6 +1,6 @@
-"""Is this the run that was begun? Digests of everything that the pixels depend on, so that a resume can refuse.
+"""Digests of everything that the pixels of a run depend on, so that another run is not resumed as this one.
 
-The pickle itself cannot be compared: cloudpickle's bytes differ from one process to the next.
+The pickled job cannot be compared: cloudpickle's bytes differ from one process to the next.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ if TYPE_CHECKING:
 
 
 def fingerprints(spec: RunSpec, other_args: Any) -> dict[str, str]:
-    """Return a digest for each part of a run, by what a person would call the part."""
+    """Return a digest for each part of a run, by what a person would call the part.
+
+    Parameters
+    ----------
+    spec : the run.
+    other_args : the caller's object, or None.
+    """
     found = {
         "the version of rios_batch": __version__,
         "the function": function_digest(spec.function),
@@ -53,7 +59,7 @@ def check_same(begun: Mapping[str, str], now: Mapping[str, str], run_id: str) ->
 
     Raises
     ------
-    JobMgrError : names the parts that differ.
+    JobMgrError : some parts differ. The message names these parts.
     """
     changed = [part for part in {**begun, **now} if begun.get(part) != now.get(part)]
     if changed:
@@ -64,9 +70,9 @@ def check_same(begun: Mapping[str, str], now: Mapping[str, str], run_id: str) ->
 
 
 def function_digest(function: Any) -> str:
-    """Return a digest of a function's code and of what it uses of the user's own code, however nested.
+    """Return a digest of a function's code, and of the user's own code that the function uses, however nested.
 
-    Comments and line numbers do not count; installed packages count by name.
+    Comments and line numbers do not count. Installed packages count by name.
     """
     return _hex(*_Code().describe(function))
 
@@ -83,7 +89,9 @@ class _Code:
     """Describes values by texts that are the same in every process."""
 
     def __init__(self) -> None:
-        self._seen: dict[int, Any] = {}  # holds the values, or the id of one could become another's
+        self._seen: dict[
+            int, Any
+        ] = {}  # holds the values: the id of a value that is gone could become another's
 
     def describe(self, value: Any) -> Iterator[str | bytes]:
         if id(value) in self._seen and not isinstance(value, int | str | float):
@@ -116,9 +124,8 @@ class _Code:
         if not is_local(module.__name__, module):
             return
         yield inspect.getsource(module)
-        for name, value in sorted(
-            vars(module).items()
-        ):  # the user's modules that it imports, in part or whole
+        # The user's modules that the module imports, in part or whole.
+        for name, value in sorted(vars(module).items()):
             home = value if isinstance(value, types.ModuleType) else _home_of(value)
             if home is not None and home is not module and is_local(home.__name__, home):
                 yield name
@@ -209,6 +216,6 @@ def _plain(value: Any) -> str | bytes:
 
 
 def _names(code: types.CodeType) -> set[str]:
-    """Return the names that a function and those inside it look up."""
+    """Return the names that a function and the functions inside it look up."""
     inner = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
     return set(code.co_names).union(*map(_names, inner))

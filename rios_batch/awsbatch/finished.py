@@ -73,7 +73,7 @@ class FinishedTiles:
         return tiles
 
     def hand_over(self, index: int) -> None:
-        """Forget where a tile is: its result is handed over."""
+        """Forget where a tile is, because the tile's result is handed over."""
         del self._waiting[index]
 
 

@@ -1,7 +1,7 @@
 """Values of a script as JSON, with arrays beside the text: data in, data out, no code.
 
-What JSON lacks is written as an object with one key that begins with ``$``, so that every value comes back as what it
-was, NaN and tuples included.
+A value of a type that JSON lacks becomes an object with one key, which begins with ``$``. So every value comes back
+with its own type, NaN and tuples included.
 """
 
 from __future__ import annotations
@@ -39,7 +39,13 @@ _TO_COLLECTION: dict[str, type] = {f"${kind.__name__}": kind for kind in _COLLEC
 
 
 class ArrayPile:
-    """Arrays that go beside the JSON text: ``index`` into the text, ``data`` after it."""
+    """Arrays that go beside the JSON text.
+
+    Attributes
+    ----------
+    index : type and shape of each array, for the text.
+    data : bytes of each array, to go after the text.
+    """
 
     def __init__(self) -> None:
         self.index: list[dict[str, Any]] = []
@@ -53,7 +59,12 @@ class ArrayPile:
 
 
 def read_arrays(index: Sequence[dict[str, Any]], data: bytes | memoryview) -> list[Array]:
-    """Return the arrays of a pile as copies of their own.
+    """Return the arrays of a pile as copies.
+
+    Parameters
+    ----------
+    index : the pile's index, from the text.
+    data : the pile's data, end to end.
 
     Raises
     ------
@@ -74,7 +85,7 @@ def encode_value(value: Any, arrays: ArrayPile, name: str) -> Any:
 
     Raises
     ------
-    ParameterError : the value, or one inside it, is of another type; says which, by ``name``.
+    ParameterError : the value, or a value inside it, is of another type. The message says which one, by ``name``.
     """
     kind = type(value)
     if kind in _AS_THEY_ARE:
@@ -105,7 +116,7 @@ def decode_value(value: Any, arrays: Sequence[Array]) -> Any:
 
     Raises
     ------
-    ValueError : it is nothing that `encode_value` makes.
+    ValueError : the value is nothing that `encode_value` makes.
     """
     if not isinstance(value, dict):
         return value

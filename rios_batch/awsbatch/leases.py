@@ -18,12 +18,20 @@ _RENEWALS_PER_LEASE = 3  # so that one that fails, or a machine that stutters, l
 
 
 class Leases:
-    """Takes leases, and renews them from a thread of its own until they are given back or their work is finished."""
+    """Takes leases, and renews each lease until the lease is given back or its work is finished.
+
+    A thread of its own renews the leases while the context is entered.
+
+    Parameters
+    ----------
+    queue : the run's queue.
+    lease_seconds : how long a lease holds unless renewed.
+    """
 
     def __init__(self, queue: WorkQueue, lease_seconds: int) -> None:
         self._queue, self._seconds = queue, lease_seconds / _RENEWALS_PER_LEASE
         self._held: set[Lease] = set()
-        # Held while renewals are sent: one that arrives after a lease was given back would take it again.
+        # Held while renewals are sent: a renewal that arrives after a lease was given back would take the lease again.
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="rios_batch leases", daemon=True)
@@ -37,11 +45,12 @@ class Leases:
         self._thread.join()
 
     def take(self, at_most: int, wait_seconds: int) -> list[Lease]:
-        """Lease some work, or none if there is none within the time.
+        """Lease some work, or none if no work comes within ``wait_seconds``.
 
         Raises
         ------
         QueueGoneError : the run is over.
+        AWSError : SQS refuses.
         """
         leases = self._queue.receive(at_most, wait_seconds)
         with self._lock:
@@ -49,17 +58,27 @@ class Leases:
         return leases
 
     def give_back(self, lease: Lease, delay_seconds: int = 0) -> None:
-        """Let others have the work, at once or after a delay."""
+        """Let others have the work, at once or after a delay.
+
+        Raises
+        ------
+        AWSError : SQS refuses.
+        """
         self.let_lapse(lease)
         self._queue.give_back(lease, delay_seconds)
 
     def finish(self, lease: Lease) -> None:
-        """Take the work out of the queue for good."""
+        """Take the work out of the queue for good.
+
+        Raises
+        ------
+        AWSError : SQS refuses.
+        """
         self.let_lapse(lease)
         self._queue.finish(lease)
 
     def let_lapse(self, lease: Lease) -> None:
-        """Stop renewing a lease; harmless if the lease is not held."""
+        """Stop renewing a lease. Harmless if the lease is not held."""
         with self._lock:
             self._held.discard(lease)
 

@@ -20,7 +20,16 @@ _STOP_SECONDS = 6.0  # told to end, a worker takes less than five
 
 
 class LocalWorker:
-    """A worker on main's own machine that lives as long as main."""
+    """A worker on main's own machine. The worker lives as long as main.
+
+    Parameters
+    ----------
+    config : what the worker is told.
+
+    Raises
+    ------
+    OSError : the worker's process cannot be started.
+    """
 
     def __init__(self, config: WorkerConfig) -> None:
         self._config = config
@@ -55,7 +64,7 @@ class LocalWorker:
         self._process = self._start()
 
     def stop(self) -> None:
-        """End the worker; what it had leased goes back to the queue."""
+        """End the worker. The worker gives its leases back to the queue."""
         self._process.terminate()
         try:
             self._process.wait(_STOP_SECONDS)

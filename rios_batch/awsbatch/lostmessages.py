@@ -1,4 +1,4 @@
-"""Messages that got lost: SQS may lose one, and a worker be wrong."""
+"""Messages that got lost: SQS may lose a message, and a worker may finish the wrong one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ STALL_SECONDS = 90.0
 
 
 class LostMessages:
-    """Puts work into the queue again that is missing while nobody has it."""
+    """Puts missing work into the queue again, if nobody has the work.
+
+    Parameters
+    ----------
+    queue : the run's queue.
+    tiles : which tiles are finished.
+    blob_store : which merges are done.
+    """
 
     def __init__(self, queue: WorkQueue, tiles: FinishedTiles, blob_store: S3BlobStore) -> None:
         self._queue, self._tiles, self._blob_store = queue, tiles, blob_store

@@ -1,8 +1,8 @@
 # ruff: noqa: N815 - RIOS's names
-"""Tiles on AWS Batch: main hands them out through a queue, and takes what the workers leave in S3.
+"""Tiles on AWS Batch: main hands tiles out through a queue, and takes what the workers leave in S3.
 
-Main is only a coordinator. Its own share of the work is done by a worker beside it, a process of the same program that
-Batch starts elsewhere; so a run finishes with or without Batch, which only makes it faster.
+Main is only a coordinator. A worker beside main does main's own share of the work: a process of the same program that
+Batch starts elsewhere. So a run finishes with or without Batch. Batch makes the run faster.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ENV_RESUME = "RIOS_AWSBATCH_RESUME"
 
 
 class AWSBatch(JobManager):
-    """``numThreads`` workers: one beside main, all others as one AWS Batch job."""
+    """Has ``numThreads`` workers: one beside main, all others as one AWS Batch job."""
 
     jobMgrType = "AWSBatch"
 
@@ -62,22 +62,23 @@ class AWSBatch(JobManager):
         ------
         JobMgrError : the stack cannot be used, or so many workers are more than it may have.
         """
-        exports = self._cloud.stack_outputs
-        most = min(LARGEST_ARRAY, exports.max_vcpus // exports.worker_vcpus) + 1
+        stack = self._cloud.stack_outputs
+        most = min(LARGEST_ARRAY, stack.max_vcpus // stack.worker_vcpus) + 1
         if self.numThreads > most:
             raise JobMgrError(
-                f"{self.numThreads - 1} Batch workers of {exports.worker_vcpus} vCPUs are asked for; stack "
-                f"{exports.stack_name} may have {exports.max_vcpus} vCPUs, and an array job {LARGEST_ARRAY:,} workers: "
+                f"{self.numThreads - 1} Batch workers of {stack.worker_vcpus} vCPUs are asked for; stack "
+                f"{stack.stack_name} may have {stack.max_vcpus} vCPUs, and an array job {LARGEST_ARRAY:,} workers: "
                 f"use at most setNumThreads({most}), or numComputeWorkers={most - 1}, or raise max_vcpus"
             )
-        return (self.numThreads - self.options.coordinate_only) * exports.worker_vcpus
+        return (self.numThreads - self.options.coordinate_only) * stack.worker_vcpus
 
     def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
-        """Return a new run, or the one that is resumed, with its tile plan.
+        """Return a new run, or the run that is resumed, with the tile plan of the run that was begun.
 
         Raises
         ------
         JobMgrError : the run to resume does not exist, or something has changed since.
+        VersionMismatchError : the run to resume was begun with other versions.
         PicklingFailedError : function or otherArgs cannot be sent to workers.
         """
         found = fingerprints(spec, other_args)
@@ -186,12 +187,12 @@ class _BatchRun(GeneratorRun):
 
 
 def new_run_id(spec: RunSpec) -> str:
-    """Return an id that no other run has; it begins with what tells the outputs and the time."""
+    """Return an id that no other run has. The id begins with a digest of the outputs' names and with the time."""
     return f"{_outputs_digest(spec)}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
 
 
 def _outputs_digest(spec: RunSpec) -> str:
-    """Return what tells runs with these outputs from all others."""
+    """Return a digest that tells runs with these outputs from all others."""
     names = [
         output.path if output.path.startswith(SCHEME) else os.path.abspath(output.path)  # noqa: PTH100 - not resolved
         for output in spec.outputs

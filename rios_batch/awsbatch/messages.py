@@ -10,7 +10,7 @@ from rios_batch.errors import RiosBatchError
 
 @dataclass(frozen=True)
 class ComputeTile:
-    """Compute a tile and leave its record; ``again`` if the tile was asked for before."""
+    """Compute a tile and leave the tile's record. ``again`` says that the tile was asked for before."""
 
     tile: int
     again: bool = False
@@ -18,9 +18,9 @@ class ComputeTile:
 
 @dataclass(frozen=True)
 class MergeBlobs:
-    """Put blobs end to end into one object: what is too small to be a part of a multipart upload.
+    """Put blobs end to end into one object: each is too small to be a part of a multipart upload.
 
-    Which blobs is written in S3 (`rios_batch.awsbatch.runstore.RunStore.put_merge`): there may be thousands.
+    The list of blobs lies in S3 (`rios_batch.awsbatch.runstore.RunStore.put_merge`): there may be thousands.
     """
 
     number: int

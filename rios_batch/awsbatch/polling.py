@@ -1,4 +1,4 @@
-"""Main's waiting: wherever main waits it also looks, so that a failure is seen everywhere."""
+"""Main's waiting: wherever main waits, main also looks, so a failure is seen everywhere."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class Poll:
         self.look()
 
     def look(self) -> None:
-        """Look, if it is time.
+        """Look, if POLL_SECONDS have passed since the last look.
 
         Raises
         ------
-        RiosBatchError : what ends the run; that AWS is out of reach does so only after AWS_PATIENCE_SECONDS.
+        RiosBatchError : what ends the run. AWS out of reach ends the run only after AWS_PATIENCE_SECONDS.
         """
         now = time.monotonic()
         if now < self._next_at or self.over:

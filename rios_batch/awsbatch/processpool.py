@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rios_batch.model.tileresult import TileResult
     from rios_batch.model.tiles import Tile
 
-# A process of its own forks the worker processes: this one has threads, whose locks a fork would copy as they are.
+# A fork server forks the worker processes: this process has threads, whose locks a fork would copy as they are.
 _CONTEXT = get_context("forkserver")
 
 
@@ -23,7 +23,7 @@ class PoolDismissedError(Exception):
 
 
 class ChildDiedError(Exception):
-    """The tile ended its process; the message says by what. Another process has taken the place."""
+    """The tile ended its process. The message says by what. Another process has taken the place."""
 
 
 class NoProcessError(Exception):
@@ -46,7 +46,12 @@ class ProcessPool:
         self._dismissed = False
 
     def start(self) -> None:
-        """Start all processes."""
+        """Start all processes.
+
+        Raises
+        ------
+        OSError, EOFError : a process cannot be started.
+        """
         for _ in range(self._order.num_workers):
             self._add()
 
@@ -81,7 +86,7 @@ class ProcessPool:
         raise ChildDiedError(cause)
 
     def dismiss(self) -> None:
-        """End all processes, whatever they do; those who wait for one get PoolDismissedError."""
+        """End all processes, whatever they do. Threads in `compute` get PoolDismissedError."""
         with self._lock:
             self._dismissed = True
             for child in self._children:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import builtins
 from typing import TYPE_CHECKING
 
-from rios_batch import errors
 from rios_batch.awsbatch.records import PREAMBLE_BYTES, RecordError, decode_head, head_size
 from rios_batch.compute.otherargs import pickle_or_none
-from rios_batch.errors import RiosBatchError, UserFunctionError
 from rios_batch.model.blobs import Blob, StoredBlocks
 from rios_batch.model.tileresult import TileOutput, TileResult
 
 if TYPE_CHECKING:
     from rios_batch.aws.objects import Bucket, ObjectInfo
-    from rios_batch.awsbatch.records import Failure, OutputPart, TileHead
+    from rios_batch.awsbatch.records import OutputPart, TileHead
     from rios_batch.awsbatch.runstore import RunStore
     from rios_batch.model.blobs import BlobStore
     from rios_batch.model.spec import RunSpec
@@ -25,13 +22,21 @@ _FIRST_BYTES = 64 * 1024
 
 
 def fetch(store: RunStore, found: ObjectInfo, spec: RunSpec, blob_store: BlobStore) -> TileResult:
-    """Fetch a tile: the pixels of outputs that main writes, and of all others where they are.
+    """Fetch a tile: the pixels of outputs that main writes, and of all other outputs where the pixels are.
 
-    One request if main writes all of them or none.
+    One request is enough if main writes all outputs or none.
+
+    Parameters
+    ----------
+    store : the run's objects.
+    found : the tile's object.
+    spec : the run.
+    blob_store : who can read and merge pixels that stay in S3.
 
     Raises
     ------
-    RecordError : the object is no tile's record, or that of another tile or of another run.
+    RecordError : the object is not a tile's, is cut short, or is that of another tile or of another run.
+    S3Error : the object cannot be read, or is no longer the one that was found.
     """
     bucket = store.bucket
     here = [not output.stays_in_s3 for output in spec.outputs]
@@ -70,21 +75,5 @@ def _left_there(bucket: Bucket, found: ObjectInfo, part: OutputPart, blob_store:
 
 
 def _pickled(head: TileHead) -> dict[str, bytes | None]:
-    """Return changed otherArgs in the form that local workers give; here the pickles are main's own."""
+    """Return changed otherArgs in the form that local workers give them. The pickles are main's own."""
     return {name: pickle_or_none(value) for name, value in head.other_args.items()}
-
-
-def error_of(failure: Failure) -> BaseException:
-    """Return the exception that a failure's record describes, as a local worker would have raised it."""
-    module, _, name = failure.kind.rpartition(".")
-    if name == UserFunctionError.__name__:
-        error = UserFunctionError(
-            failure.message, exception_type=failure.exception_type, traceback_text=failure.traceback_text
-        )
-        error.add_note(f"The traceback in the worker was:\n{failure.traceback_text}")
-        return error
-    home = {errors.__name__: errors, builtins.__name__: builtins}.get(module)
-    kind = getattr(home, name, None)
-    if isinstance(kind, type) and issubclass(kind, RiosBatchError | SystemExit | KeyboardInterrupt):
-        return kind(failure.message)
-    return RiosBatchError(f"{name}: {failure.message} (on {failure.worker})")

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rios_batch.awsbatch.records import Failure
+from rios_batch.awsbatch.failurerecord import Failure
 from rios_batch.awsbatch.versions import RUN_FORMAT
 from rios_batch.contract import RUNS_PREFIX
 from rios_batch.errors import JobMgrError, MissingObjectError, VersionMismatchError
@@ -38,9 +38,12 @@ _FETCHES = 8  # at a time
 
 @dataclass(frozen=True)
 class InputCopy:
-    """A local input's copy in S3: its GDAL name.
+    """A local input's copy in S3.
 
-    ``fetch`` has keys and sizes in bytes of the files that a worker must fetch, since GDAL cannot read them from S3.
+    Attributes
+    ----------
+    name : the copy's GDAL name.
+    fetch : keys and sizes in bytes of the files that a worker must fetch, since GDAL cannot read them from S3.
     """
 
     name: str
@@ -108,7 +111,7 @@ class RunStore:
         return found
 
     def put_job(self, pickled: bytes) -> str:
-        """Store the pickled job; return its SHA-256."""
+        """Store the pickled job; return the pickle's SHA-256."""
         self.bucket.put(f"{self._prefix}job.pkl", pickled)
         return hashlib.sha256(pickled).hexdigest()
 
@@ -117,7 +120,7 @@ class RunStore:
 
         Raises
         ------
-        JobMgrError : it is not the one that main submitted; it must not be unpickled.
+        JobMgrError : the object is not the job that main submitted, and must not be unpickled.
         """
         pickled = self.bucket.get(f"{self._prefix}job.pkl")
         found = hashlib.sha256(pickled).hexdigest()
@@ -132,7 +135,7 @@ class RunStore:
         self._put_json("inputs.json", {path: asdict(copy) for path, copy in copies.items()})
 
     def staged_inputs(self) -> dict[str, InputCopy]:
-        """Return what `put_staged_inputs` has stored; main stages inputs before it submits workers."""
+        """Return what `put_staged_inputs` has stored. Main stages inputs before main submits workers."""
         described = json.loads(self.bucket.get(f"{self._prefix}inputs.json"))
         return {path: InputCopy(**copy) for path, copy in described.items()}
 
@@ -230,7 +233,10 @@ class RunStore:
 
 
 def newest_run(bucket: Bucket, beginning: str) -> str | None:
-    """Return the id of the newest run whose id begins so; ids go on with the time of the run's beginning."""
+    """Return the id of the newest run whose id begins with ``beginning``, or None if there is no such run.
+
+    Ids go on with the time when the run began.
+    """
     keys = (found.key for found in bucket.list_objects(f"{RUNS_PREFIX}{beginning}"))
     ids = {match[1] for key in keys if (match := re.fullmatch(rf"{RUNS_PREFIX}([^/]+)/run\.json", key))}
     return max(ids, default=None)

@@ -1,4 +1,4 @@
-"""Copying a job's local inputs to S3, and from there to workers on other machines where GDAL needs a file."""
+"""Copying a run's local inputs to S3, and from there to workers on other machines where GDAL needs a file."""
 
 from __future__ import annotations
 
@@ -33,9 +33,15 @@ _HASH = "sha256"  # the name under which an object's metadata keeps it
 
 @dataclass(frozen=True)
 class _Dataset:
-    """A local input: the part of its GDAL name that is a file, as an absolute path too, and all files it needs.
+    """A local input.
 
-    ``needs_files`` says that GDAL reads it from files only.
+    Attributes
+    ----------
+    path : the input's GDAL name.
+    file : the part of the GDAL name that is a file or folder.
+    main : the same file as an absolute path.
+    files : all files that the input consists of.
+    needs_files : GDAL reads the input from files only.
     """
 
     path: str
@@ -51,10 +57,12 @@ def copy_local_inputs(
     """Copy every local input to S3 with all the files it consists of, each once.
 
     What is there already with the same content is not sent again. Files keep their places relative to each
-    other, so that one finds the others by relative names, as a VRT does.
+    other, so that a VRT finds its sources by relative names.
 
     Parameters
     ----------
+    spec : the run.
+    bucket : the exchange bucket.
     prefix : the folder within the bucket, without a slash at its end.
     stopped : asked now and then; once it says True the uploads are broken off.
 
@@ -65,6 +73,7 @@ def copy_local_inputs(
     Raises
     ------
     ParameterError : an input cannot be copied: a VRT with absolute names, something in this process's memory.
+    ImageOpenError : GDAL cannot open an input.
     S3Error : a file cannot be uploaded.
     """
     inputs = {file.path: file for input_spec in spec.inputs for file in input_spec.files}
@@ -91,7 +100,13 @@ def copy_local_inputs(
 
 
 def paths_on_worker(copies: Mapping[str, InputCopy], bucket: Bucket, folder: Path) -> dict[str, str]:
-    """Return the names under which GDAL opens the copies, after fetching into a folder what it cannot read from S3.
+    """Return the names under which GDAL opens the copies, after fetching what GDAL cannot read from S3.
+
+    Parameters
+    ----------
+    copies : the copy of each local ``InputFile.path``.
+    bucket : the exchange bucket.
+    folder : where fetched files go.
 
     Raises
     ------
@@ -121,7 +136,13 @@ def _upload(path: Path, bucket: Bucket, key: str, stopped: Callable[[], bool]) -
 
 
 def _local_dataset(file: InputFile) -> _Dataset | None:
-    """Find an input's files; None if a worker can open it as it is, wherever it runs."""
+    """Find an input's files. None means that every worker can open the input by its own name.
+
+    Raises
+    ------
+    ParameterError : the input cannot be copied.
+    ImageOpenError : GDAL cannot open the input.
+    """
     path = file.path
     if is_remote(path) and not path.startswith("<"):
         return None
@@ -187,7 +208,7 @@ def _file_in(name: str, files: set[str]) -> str | None:
 
     Parameters
     ----------
-    files : what GDAL says that the subdataset consists of, with the names as they stand there; or nothing.
+    files : what GDAL says that the subdataset consists of, with GDAL's names; may be empty.
     """
     parts = re.findall(r'"([^"]+)"', name) or name.split(":")[1:]
     candidates = [file for file in files if file in name] + [part for part in parts if Path(part).exists()]

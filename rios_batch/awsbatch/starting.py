@@ -46,7 +46,7 @@ def make_queue(cloud: Cloud, name: str) -> WorkQueue:
 
 
 def worker_config(cloud: Cloud, run_id: str, job_sha256: str, queue: WorkQueue) -> WorkerConfig:
-    """Return what a worker beside main is told; workers on Batch have some of it from the stack."""
+    """Return what a worker beside main is told. The stack tells workers on Batch some of the same."""
     return WorkerConfig(
         bucket=cloud.stack_outputs.bucket,
         region=cloud.region,

@@ -22,11 +22,11 @@ class UndoStack:
         self._steps: list[tuple[str, Callable[[], None]]] = []
 
     def add(self, what: str, end: Callable[[], None]) -> None:
-        """Remember how to end something; ``what`` names it in a warning."""
+        """Remember how to end something. ``what`` is the thing's name in a warning."""
         self._steps.append((what, end))
 
     def run(self) -> None:
-        """End everything; harmless when called again.
+        """End everything. Harmless when called again.
 
         An impatient second Ctrl-C does not keep the rest from being ended.
         """

@@ -1,8 +1,8 @@
 """What a worker does: lease work from the run's queue, have worker processes do it, and leave the results in S3.
 
-The supervisor computes nothing itself, so it renews leases and answers signals whatever the user function does, and
-sees it when a worker process is killed. There are two slots (threads) for each worker process: while one slot's tile is
-computed, the other slot has the next lease ready, or uploads the last result.
+The supervisor computes nothing itself. So the supervisor renews leases and answers signals whatever the user function
+does, and notices a worker process that is killed. There are two slots (threads) for each worker process: while one
+slot's tile is computed, the other slot has the next lease ready, or uploads the last result.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ import cloudpickle
 
 from rios_batch.aws.faults import QueueGoneError
 from rios_batch.aws.queue import LONGEST_WAIT_SECONDS
+from rios_batch.awsbatch.failurerecord import failure_of
 from rios_batch.awsbatch.leases import Leases
 from rios_batch.awsbatch.messages import ComputeTile, MergeBlobs, decode_message
 from rios_batch.awsbatch.processpool import ChildDiedError, NoProcessError, PoolDismissedError, ProcessPool
-from rios_batch.awsbatch.records import Failure, encode_tile
+from rios_batch.awsbatch.records import encode_tile
 from rios_batch.errors import (
     AWSUnavailableError,
     DeniedError,
@@ -32,7 +33,6 @@ from rios_batch.errors import (
     OutputError,
     S3DeniedError,
     S3Error,
-    UserFunctionError,
     WorkerLostError,
 )
 from rios_batch.jobmanagers.children import TileFailure
@@ -66,14 +66,14 @@ class Terminated(BaseException):
 
 
 class Patience(Enum):
-    """When a worker leaves that finds nothing to do. Idle machines cost money, but leased work may come back."""
+    """When a worker that finds nothing to do leaves. Idle machines cost money, but leased work may come back."""
 
     BRIEF = auto()
-    """After a minute: most workers."""
+    """After a minute. Most workers."""
     LAST = auto()
-    """When nothing is leased any more: one worker of the job, so that others' lost work is done without main."""
+    """When nothing is leased any more. One worker of the job, so that others' lost work is done without main."""
     ENDLESS = auto()
-    """When the queue is gone: the worker beside main."""
+    """When the queue is gone. The worker beside main."""
 
 
 # Empty looks at the queue, of LONGEST_WAIT_SECONDS each; two because SQS counts only about right.
@@ -81,7 +81,7 @@ _EMPTY_LOOKS = {Patience.BRIEF: 3, Patience.LAST: 2}
 
 
 class Supervisor:
-    """Leads a worker from its start to its end.
+    """Leads a worker from the worker's start to its end.
 
     Parameters
     ----------
@@ -116,11 +116,13 @@ class Supervisor:
         self._denied: Exception | None = None
 
     def work(self) -> None:
-        """Work until nothing is left; on any exception (Terminated) give the leases back first.
+        """Work until nothing is left. On any exception the leases are given back first.
 
         Raises
         ------
-        DeniedError, S3DeniedError : the worker may not do what it has to.
+        Terminated : the worker was asked to end.
+        DeniedError, S3DeniedError : AWS forbids what a worker does.
+        AWSUnavailableError : AWS has been out of reach for AWS_PATIENCE_SECONDS.
         """
         self._pool.start()
         with self._leases, ThreadPoolExecutor(self._slots, "rios_batch slot") as executor:
@@ -152,7 +154,12 @@ class Supervisor:
                 self._free.release()
 
     def _wait_for_slots(self) -> int:
-        """Wait until a slot is free; take all that are, and return their number."""
+        """Wait until a slot is free, take all free slots, and return their number.
+
+        Raises
+        ------
+        DeniedError, S3DeniedError : AWS has forbidden what a slot did.
+        """
         self._free.acquire()
         if self._denied is not None:
             raise self._denied
@@ -253,7 +260,19 @@ _ADVICE = "most likely memory ran out: use a smaller window or tile (setTileSize
 
 
 def merge_or_record(store: RunStore, number: int, worker: str, *, last_try: bool) -> bool:
-    """Do a merge, or leave a record of why it cannot be done; False if it should be tried again."""
+    """Do a merge, or leave a record of why the merge cannot be done; return False if the merge is to be tried again.
+
+    Parameters
+    ----------
+    store : the run's objects.
+    number : of the merge.
+    worker : who leaves the record.
+    last_try : a failure stops the run.
+
+    Raises
+    ------
+    S3DeniedError : S3 forbids what a worker does.
+    """
     try:
         store.merge(number)
     except S3DeniedError:
@@ -262,17 +281,3 @@ def merge_or_record(store: RunStore, number: int, worker: str, *, last_try: bool
         store.put_failure(failure_of(error, None, worker, stops_run=last_try))
         return last_try
     return True
-
-
-def failure_of(error: BaseException, tile: int | None, worker: str, *, stops_run: bool) -> Failure:
-    """Return the record of an exception."""
-    user_error = error if isinstance(error, UserFunctionError) else None
-    return Failure(
-        tile=tile,
-        kind=f"{type(error).__module__}.{type(error).__qualname__}",
-        message=str(error),
-        worker=worker,
-        stops_run=stops_run,
-        exception_type=user_error.exception_type if user_error else "",
-        traceback_text=user_error.traceback_text if user_error else "",
-    )

@@ -19,8 +19,8 @@ from rios_batch.encode.blocks import tile_sink
 from rios_batch.errors import RiosBatchError, UserFunctionError
 from rios_batch.gdalapi import ensure_exceptions, exceptions_switched, nodata_or_none
 from rios_batch.model.spec import Layout
-from rios_batch.model.statistics import TileStatistics
 from rios_batch.model.tileresult import TileRecord, TileResult
+from rios_batch.model.tilestatistics import TileStatistics
 from rios_batch.read.facts import open_raster
 from rios_batch.read.sources import BlockReader
 from rios_batch.readerinfo import ReaderInfo
@@ -177,7 +177,7 @@ class TileRunner:
             function_s=seconds.function,
             encoding_s=seconds.encoding,
             statistics_s=seconds.statistics,
-            bytes_out=sum(output.nbytes for output in outputs),
+            bytes_out=sum(tile_output.nbytes for tile_output in outputs),
         )
 
 
@@ -211,9 +211,9 @@ class _TileWriter:
 
     def _start(self, layouts: list[Layout]) -> None:
         self._layouts = layouts
-        for output, layout in zip(self._outputs, layouts, strict=True):
-            self._sinks.append(tile_sink(output, layout, self._window))
-            self._statistics.append(_tile_statistics(output, layout))
+        for output_spec, layout in zip(self._outputs, layouts, strict=True):
+            self._sinks.append(tile_sink(output_spec, layout, self._window))
+            self._statistics.append(_tile_statistics(output_spec, layout))
 
     def finish(self) -> tuple[TileOutput, ...]:
         """Return the tile's part of each output."""
@@ -230,10 +230,11 @@ class _TileWriter:
                 cleanup.callback(sink.abort)
 
 
-def _tile_statistics(output: OutputSpec, layout: Layout) -> TileStatistics | None:
-    if output.statistics is None:
+def _tile_statistics(output_spec: OutputSpec, layout: Layout) -> TileStatistics | None:
+    if output_spec.statistics is None:
         return None
-    return TileStatistics(output.statistics, layout, nodata_or_none(output.nodata, layout.dtype))
+    nodata = nodata_or_none(output_spec.nodata, layout.dtype)
+    return TileStatistics(output_spec.statistics, layout, nodata)
 
 
 def _open_with_exceptions(file: InputFile) -> Any:

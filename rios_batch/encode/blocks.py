@@ -18,13 +18,13 @@ from rios_batch.gdalapi import (
     output_errors_named,
     set_nodata,
 )
-from rios_batch.model.geotiff import joined, take_blocks
+from rios_batch.model.encodedblocks import joined, take_blocks
 from rios_batch.model.pyramid import OVERVIEW_BLOCK_PX
 from rios_batch.model.spec import Layout
 from rios_batch.model.tileresult import TileOutput
 
 if TYPE_CHECKING:
-    from rios_batch.model.geotiff import EncodedBlocks
+    from rios_batch.model.encodedblocks import EncodedBlocks
     from rios_batch.model.grid import PixelWindow
     from rios_batch.model.spec import Array, OutputSpec
 
@@ -65,8 +65,7 @@ class BlockEncoder:
         self._collected = None if output_spec.blocks_are_whole else ArrayCollector(layout, window)
         self._overviews = None
         if output_spec.pyramid is not None:
-            factors = output_spec.encoded_overviews or (output_spec.pyramid.first_factor,)
-            self._overviews = TileOverviews(output_spec, factors, layout, window)
+            self._overviews = TileOverviews(output_spec, output_spec.pyramid, layout, window)
         self._tiff = SmallTiff(output_spec, layout, window.height, window.width)
 
     def write(self, block: Array, col: int, row: int) -> None:
@@ -86,15 +85,9 @@ class BlockEncoder:
         if self._overviews is None:
             return TileOutput(self._layout, full)
         with output_errors_named(self._output_spec.path):
-            arrays = self._overviews.finish()
-        overviews = [
-            encode_overview(self._output_spec, array)
-            for array in arrays[: len(self._output_spec.encoded_overviews)]
-        ]
-        blocks = joined([*reversed(overviews), full])
-        assert self._output_spec.pyramid is not None
-        main_makes_more = len(overviews) < len(self._output_spec.pyramid.factors)
-        return TileOutput(self._layout, blocks, coarsest=arrays[-1] if main_makes_more else None)
+            arrays, coarsest = self._overviews.finish()
+        overviews = [encode_overview(self._output_spec, array) for array in arrays]
+        return TileOutput(self._layout, joined([*reversed(overviews), full]), coarsest=coarsest)
 
     def abort(self) -> None:
         self._tiff.abort()

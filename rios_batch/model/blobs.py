@@ -27,7 +27,7 @@ class PendingBlob(Protocol):
     """A blob that is being made."""
 
     def result(self) -> Blob:
-        """Wait until it is there."""
+        """Wait until the blob is there."""
 
 
 class BlobStore(Protocol):
@@ -42,9 +42,13 @@ class BlobStore(Protocol):
 
 @dataclass(frozen=True)
 class StoredBlocks:
-    """Encoded blocks that a worker left in S3; ``byte_counts`` has one value for each block, in TIFF order.
+    """Encoded blocks that a worker left in S3.
 
-    ``blob_store`` reads and merges blobs; it lives as long as the run.
+    Attributes
+    ----------
+    blob : the blocks' bytes, end to end.
+    byte_counts : one value for each block, in TIFF order.
+    blob_store : reads and merges blobs. The blob store lives as long as the run.
     """
 
     blob: Blob

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rios_batch.model.blobs import StoredBlocks
-    from rios_batch.model.geotiff import EncodedBlocks
+    from rios_batch.model.encodedblocks import EncodedBlocks
     from rios_batch.model.statitems import BandStatistics
     from rios_batch.model.tileresult import TileOutput
     from rios_batch.model.tiles import Tile

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rios_batch.model.blobs import StoredBlocks
-    from rios_batch.model.geotiff import EncodedBlocks
+    from rios_batch.model.encodedblocks import EncodedBlocks
     from rios_batch.model.grid import PixelWindow
     from rios_batch.model.spec import Array, Layout
     from rios_batch.model.statistics import PartialStatistics

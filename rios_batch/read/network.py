@@ -38,7 +38,7 @@ _SETTINGS = {
     "CPL_VSIL_CURL_CHUNK_SIZE": str(128 * 2**10),
     # GDAL's 16 MiB are 128 such chunks; with many inputs and bands a chunk would be gone before its neighbour is read.
     "CPL_VSIL_CURL_CACHE_SIZE": str(64 * 2**20),
-    # S3 answers 503 while it spreads a busy prefix over more servers. The delay doubles with every attempt.
+    # S3 answers 503 while it spreads a busy prefix over more servers. The delay doubles with every try.
     "GDAL_HTTP_MAX_RETRY": "8",
     "GDAL_HTTP_RETRY_DELAY": "0.5",
     # A connection that goes silent would hold a tile for ever; its lease is renewed meanwhile.

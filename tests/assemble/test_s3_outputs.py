@@ -21,7 +21,7 @@ from rios_batch.encode.blocks import tile_sink
 from rios_batch.errors import OutputError, ParameterError, RiosBatchError
 from rios_batch.model.blobs import Blob, StoredBlocks
 from rios_batch.model.creationoptions import CreationOptions
-from rios_batch.model.geotiff import EncodedBlocks
+from rios_batch.model.encodedblocks import EncodedBlocks
 from rios_batch.model.grid import PixelGridDefn
 from rios_batch.model.pyramid import Pyramid
 from rios_batch.model.spec import Layout, OutputSpec

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from rios_batch.model.geotiff import EncodedBlocks
+    from rios_batch.model.encodedblocks import EncodedBlocks
     from tests.support import Array
 
     Write = Callable[..., Path]

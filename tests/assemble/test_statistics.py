@@ -18,8 +18,8 @@ from rios_batch.gdalapi import MemoryFolder, gdal_exceptions, gdal_type, memory_
 from rios_batch.model.creationoptions import CreationOptions
 from rios_batch.model.grid import PixelWindow
 from rios_batch.model.spec import Layout, OutputSpec, StatisticsSpec
-from rios_batch.model.statistics import TileStatistics
 from rios_batch.model.statitems import finished, longest
+from rios_batch.model.tilestatistics import TileStatistics
 from tests.support import make_raster
 
 if TYPE_CHECKING:

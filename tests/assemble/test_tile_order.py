@@ -9,15 +9,30 @@ from hypothesis import strategies as st
 
 from rios_batch.assemble.order import in_tile_order
 from rios_batch.errors import JobMgrError
+from rios_batch.model.grid import PixelWindow
+
+
+def run_of(ntiles: int) -> Any:
+    """Return what the order needs of a spec: ``ntiles`` tiles in a row, and no outputs."""
+    tiles = [SimpleNamespace(window=PixelWindow(index, 0, 1, 1)) for index in range(ntiles)]
+    return SimpleNamespace(plan=Plan(tiles), outputs=())
+
+
+class Plan(list[Any]):
+    def tile(self, index: int) -> Any:
+        return self[index]
 
 
 def results(indices: list[int]) -> list[Any]:
-    return [SimpleNamespace(record=SimpleNamespace(tile=index)) for index in indices]
+    return [
+        SimpleNamespace(record=SimpleNamespace(tile=index, window=PixelWindow(index, 0, 1, 1)), outputs=())
+        for index in indices
+    ]
 
 
 @given(st.permutations(range(6)))
 def test_results_come_in_order_of_their_tiles(indices: list[int]) -> None:
-    ordered = in_tile_order(results(indices), 6)
+    ordered = in_tile_order(results(indices), run_of(6))
 
     assert [result.record.tile for result in ordered] == [0, 1, 2, 3, 4, 5]
 
@@ -27,10 +42,10 @@ def test_a_tile_without_a_result_is_refused(missing: int) -> None:
     indices = [index for index in range(4) if index != missing]
 
     with pytest.raises(JobMgrError, match=f"without a result of tile {missing}, of 4 tiles"):
-        list(in_tile_order(results(indices), 4))
+        list(in_tile_order(results(indices), run_of(4)))
 
 
 @pytest.mark.parametrize("indices", [[0, 0, 1], [1, 1, 0]], ids=["after its turn", "before its turn"])
 def test_a_tile_with_two_results_is_refused(indices: list[int]) -> None:
     with pytest.raises(JobMgrError, match=f"gave tile {indices[0]} twice"):
-        list(in_tile_order(results(indices), 2))
+        list(in_tile_order(results(indices), run_of(2)))

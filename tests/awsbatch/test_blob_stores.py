@@ -13,8 +13,8 @@ from rios_batch.aws.clients import make_client
 from rios_batch.aws.faults import QueueGoneError
 from rios_batch.aws.queue import WorkQueue
 from rios_batch.awsbatch.blobstore import S3BlobStore
+from rios_batch.awsbatch.failurerecord import error_of
 from rios_batch.awsbatch.messages import MergeBlobs, decode_message
-from rios_batch.awsbatch.results import error_of
 from rios_batch.awsbatch.runstore import RunStore
 from rios_batch.awsbatch.supervisor import merge_or_record
 from rios_batch.errors import RiosBatchError

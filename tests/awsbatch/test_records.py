@@ -1,24 +1,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rios_batch.awsbatch.failurerecord import Failure
 from rios_batch.awsbatch.records import (
-    Failure,
     RecordError,
     decode_head,
     encode_tile,
     head_size,
 )
-from rios_batch.model.geotiff import EncodedBlocks
+from rios_batch.model.encodedblocks import EncodedBlocks
 from rios_batch.model.grid import PixelWindow
 from rios_batch.model.spec import Layout, StatisticsSpec
-from rios_batch.model.statistics import PartialStatistics, TileStatistics
 from rios_batch.model.tileresult import TileOutput, TileRecord
+from rios_batch.model.tilestatistics import TileStatistics
+
+if TYPE_CHECKING:
+    from rios_batch.model.statistics import PartialStatistics
 
 Array = NDArray[Any]
 

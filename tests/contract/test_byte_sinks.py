@@ -15,7 +15,7 @@ from rios_batch.aws.multipart import MIB
 from rios_batch.errors import OutputError
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.model.blobs import StoredBlocks
-from rios_batch.model.geotiff import EncodedBlocks
+from rios_batch.model.encodedblocks import EncodedBlocks
 from tests.blob_store import BucketBlobStore
 from tests.s3server import DENIED, ON_LOOPBACK, unfinished_uploads
 from tests.support import files_below

@@ -12,7 +12,7 @@ from rios_batch import applier
 from rios_batch.compute.tile import TileRunner
 from rios_batch.errors import JobMgrError, RiosBatchError
 from rios_batch.jobmanagers import GeneratorRun, JobManager
-from rios_batch.model.geotiff import EncodedBlocks
+from rios_batch.model.encodedblocks import EncodedBlocks
 from tests.support import files_below, make_raster
 
 if TYPE_CHECKING:

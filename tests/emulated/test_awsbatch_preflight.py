@@ -88,14 +88,14 @@ def test_workers_of_other_versions_end_the_run_with_the_cure(
 
 # -- runs of another format
 
-# As rios_batch 0.1.0 wrote them before runs had a format.
+# As rios_batch 0.1.0 described a run, before runs had a format.
 OLD_RUN = (
     b'{"versions": {"Python": "3.11.2", "rios_batch": "0.1.0", "cloudpickle": "3.1.3", "numpy": "2.3.5", '
     b'"GDAL": "3.6.2"}, "plan": {"blocks": {"width": 160, "height": 96, "block_width": 32, "block_height": 32}, '
     b'"tile_blocks": [1, 1]}, "fingerprints": {"the function": "0"}, "cloud_options": {}}'
 )
-OLD_JOB = pickle.dumps({"job": b"a pickled TileJob", "other_args": b"a pickled None"})
-OLD_ATTEMPT = b'{"queue_url": "https://sqs.us-west-2.amazonaws.com/1/q", "job_name": "rios-batch-x-1a2b"}'
+OLD_JOB = pickle.dumps({"job": b"pickled otherwise", "other_args": b"a pickled None"})
+OLD_MAIN = b'{"queue_url": "https://sqs.us-west-2.amazonaws.com/1/q", "job_name": "rios-batch-x-1a2b"}'
 
 
 @pytest.mark.parametrize("newest", [False, True], ids=["named", "the newest"])
@@ -111,7 +111,7 @@ def test_a_run_of_another_format_is_not_resumed(
     objects = {
         "run.json": description,
         "job.pkl": OLD_JOB,
-        "attempt.json": OLD_ATTEMPT,
+        "main.json": OLD_MAIN,
         "tiles/0000000": b"x",
     }
     for name, data in objects.items():

@@ -1,4 +1,4 @@
-"""The server's process: moto with all patches behind the front door.
+"""The server's process: moto with all patches behind the middleware.
 
 python -m tests.emulation.server --port 5000
 """
@@ -39,7 +39,7 @@ class _Handler(MotoRequestHandler):
     disable_nagle_algorithm = True
 
     def log_request(self, *_: Any) -> None:
-        """Say nothing: the front door records every request."""
+        """Say nothing: the middleware records every request."""
 
 
 class _Dispatcher(DomainDispatcherApplication):

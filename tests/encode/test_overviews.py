@@ -18,7 +18,8 @@ from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
 
 from rios_batch import applier
 from rios_batch.awsbatch.fingerprint import fingerprints
-from rios_batch.encode.overviews import CoarseOverviews, decimate
+from rios_batch.encode.coarseoverviews import CoarseOverviews
+from rios_batch.encode.overviews import decimate
 from rios_batch.errors import OutputError, ParameterError
 from rios_batch.model.creationoptions import CreationOptions
 from rios_batch.model.pyramid import METHODS_WITHIN_TILES, Pyramid
@@ -324,7 +325,9 @@ def test_without_room_for_the_overviews_it_is_said_where(
     )  # fmt: skip
 
     with pytest.raises((OSError, OutputError), match=message):
-        CoarseOverviews(output, 4, (4, 8), (2, 28, 26), "uint32", tmp_path if folder else None)
+        CoarseOverviews(
+            output, Pyramid((4, 8), "NEAREST"), 4, (4, 8), (2, 28, 26), "uint32", tmp_path if folder else None
+        )
 
 
 # -- the plan

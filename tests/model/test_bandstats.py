@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from rios_batch.model.grid import PixelWindow
 from rios_batch.model.histogram import FLOAT_SPAN, MOST_INTEGER_BINS, float_key
 from rios_batch.model.spec import Layout, StatisticsSpec
-from rios_batch.model.statistics import PartialStatistics, TileStatistics, merged
+from rios_batch.model.statistics import PartialStatistics, merged
+from rios_batch.model.tilestatistics import TileStatistics
 
 Array = NDArray[Any]
 

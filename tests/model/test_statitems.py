@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from rios_batch.model.creationoptions import CreationOptions
 from rios_batch.model.grid import PixelWindow
 from rios_batch.model.spec import Layout, OutputSpec, StatisticsSpec
-from rios_batch.model.statistics import TileStatistics
 from rios_batch.model.statitems import finished, longest
+from rios_batch.model.tilestatistics import TileStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,133 @@
+"""Making coarse overviews in main, of the reduced pixels that tiles hand over."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rios_batch.encode.overviews import decimate, reduced_shape
+from rios_batch.errors import OutputError
+from rios_batch.model.pyramid import OVERVIEW_BLOCK_PX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rios_batch.model.pyramid import Pyramid
+    from rios_batch.model.spec import Array, OutputSpec
+    from rios_batch.model.tiles import Tile
+
+# Pixels of all bands that are reduced or encoded at a time, if that is a whole TIFF block.
+_PART_PX = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class OverviewPart:
+    """Pixels of an overview, of shape (bands, rows, cols), from the beginning of a TIFF block on."""
+
+    factor: int
+    col: int
+    row: int
+    pixels: Array
+
+
+class CoarseOverviews:
+    """Puts together the reduced pixels that tiles hand over, and makes coarser overviews of these pixels.
+
+    The pixels lie in files without a name: 1/256 of all pixels if tiles are large enough to have overviews of their
+    own, 1/16 or even more of a small raster.
+
+    Parameters
+    ----------
+    pyramid : the overviews of the output.
+    factor : how many times smaller the pixels are that are handed over.
+    factors : the overviews to be made; ``factor`` may be the first of them.
+    shape : bands, rows and columns of the output.
+    dtype : numpy's name of the output's type.
+    folder : where the files are; None for the system's folder for temporary files.
+
+    Raises
+    ------
+    OSError : there is no room for the pixels in ``folder``.
+    OutputError : there is no room for the pixels in the system's folder for temporary files.
+    """
+
+    def __init__(
+        self,
+        output_spec: OutputSpec,
+        pyramid: Pyramid,
+        factor: int,
+        factors: tuple[int, ...],
+        shape: tuple[int, int, int],
+        dtype: str,
+        folder: Path | None,
+    ) -> None:
+        self._output_spec, self._method = output_spec, pyramid.method
+        self._factor, self._factors = factor, factors
+        self._shape, self._dtype, self._folder = shape, np.dtype(dtype), folder
+        self._pixels = self._scratch(factor)
+
+    def add(self, tile: Tile, pixels: Array) -> None:
+        """Take a tile's pixels, reduced by ``factor``."""
+        row, col = tile.window.row // self._factor, tile.window.col // self._factor
+        self._pixels[:, row : row + pixels.shape[1], col : col + pixels.shape[2]] = pixels
+
+    def overviews(self) -> Iterator[OverviewPart]:
+        """Yield all parts of the overviews, the coarsest first."""
+        made, finer, pixels = {}, self._factor, self._pixels
+        for factor in self._factors:
+            step, finer = factor // finer, factor
+            if step > 1:
+                pixels = self._decimated(pixels, step, factor)
+            made[factor] = pixels
+        for factor in reversed(self._factors):
+            for rows, cols in _parts(made[factor].shape, OVERVIEW_BLOCK_PX):
+                yield OverviewPart(factor, cols.start, rows.start, made[factor][:, rows, cols])
+
+    def _decimated(self, pixels: Array, step: int, factor: int) -> Array:
+        reduced = self._scratch(factor)
+        for rows, cols in _parts(pixels.shape, step):
+            part = decimate(pixels[:, rows, cols], step, self._method, self._output_spec.nodata)
+            row, col = rows.start // step, cols.start // step
+            reduced[:, row : row + part.shape[1], col : col + part.shape[2]] = part
+        return reduced
+
+    def _scratch(self, factor: int) -> Array:
+        nbands, nrows, ncols = self._shape
+        shape = (nbands, *reduced_shape(nrows, ncols, factor))
+        nbytes = math.prod(shape) * self._dtype.itemsize
+        try:
+            with tempfile.TemporaryFile(prefix="rios_batch-", dir=self._folder) as file:
+                _set_aside(file.fileno(), nbytes)
+                return np.memmap(file, self._dtype, "r+", shape=shape)
+        except OSError as error:
+            if self._folder is not None:
+                raise  # it is the output's own disk
+            room = f"{nbytes:,} bytes in {tempfile.gettempdir()!r}"
+            raise OutputError(
+                f"the overviews of output {self._output_spec.path!r} need {room}: {error.strerror}; set TMPDIR to a "
+                "folder with more room, or use setOmitPyramids(True)"
+            ) from error
+
+
+def _set_aside(descriptor: int, nbytes: int) -> None:
+    """Make a file so long, with room on the disk: without, a full disk would end the process by a signal later."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, nbytes)
+    else:  # macOS
+        os.truncate(descriptor, nbytes)
+
+
+def _parts(shape: tuple[int, ...], multiple: int) -> Iterator[tuple[slice, slice]]:
+    """Cut (bands, rows, cols) into parts of so many pixels that begin at multiples of some rows and columns."""
+    nbands, nrows, ncols = shape
+    width = max(_PART_PX // (nbands * multiple) // multiple, 1) * multiple
+    height = max(_PART_PX // (nbands * min(width, ncols)) // multiple, 1) * multiple
+    for row in range(0, nrows, height):
+        for col in range(0, ncols, width):
+            yield slice(row, min(row + height, nrows)), slice(col, min(col + width, ncols))
