@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rios_batch.assemble.order import in_tile_order
 
+from rios_batch.assemble.order import in_tile_order
 from rios_batch.errors import JobMgrError
 
 
