@@ -34,6 +34,7 @@ from rios_batch.errors import (
     S3Error,
     UserFunctionError,
     WorkerLostError,
+    text_of,
 )
 from rios_batch.jobmanagers.children import TileFailure
 
@@ -269,7 +270,7 @@ def failure_of(error: BaseException, tile: int | None, worker: str, *, stops_run
     return Failure(
         tile=tile,
         kind=f"{type(error).__module__}.{type(error).__qualname__}",
-        message=str(error),
+        message=text_of(error),
         worker=worker,
         stops_run=stops_run,
         exception_type=user_error.exception_type if user_error else "",
