@@ -234,3 +234,11 @@ class WorkerConfigError(ParameterError):
 
 class RiosBatchWarning(UserWarning):
     """Category of the warnings that rios_batch gives."""
+
+
+def text_of(error: BaseException) -> str:
+    """Return an exception's text; a user's class may fail to make one."""
+    try:
+        return str(error)
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the exception itself is what matters
+        return f"(its text cannot be made: {type(failure).__name__})"

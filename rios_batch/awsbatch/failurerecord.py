@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 from rios_batch import errors
 from rios_batch.awsbatch.records import RecordError
-from rios_batch.errors import RiosBatchError, UserFunctionError
+from rios_batch.errors import RiosBatchError, UserFunctionError, text_of
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def failure_of(error: BaseException, tile: int | None, worker: str, *, stops_run
     return Failure(
         tile=tile,
         kind=f"{type(error).__module__}.{type(error).__qualname__}",
-        message=str(error),
+        message=text_of(error),
         worker=worker,
         stops_run=stops_run,
         exception_type=user_error.exception_type if user_error else "",

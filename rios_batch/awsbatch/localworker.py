@@ -41,7 +41,8 @@ class LocalWorker:
         package_folder = str(Path(rios_batch.__file__).parents[1])
         python_path = os.pathsep.join(filter(None, [package_folder, os.environ.get("PYTHONPATH", "")]))
         return subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", WORKER_MODULE, "--with-main", str(os.getpid())],
+            # -P: a queue.py in main's working directory is not the standard library's, and may be anybody's.
+            [sys.executable, "-P", "-m", WORKER_MODULE, "--with-main", str(os.getpid())],
             env={**os.environ, **self._config.to_env(), "PYTHONPATH": python_path},
             start_new_session=True,  # Ctrl-C is for main, which then ends it
         )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rios_batch.associations import BlockAssociations
 from rios_batch.compute.checks import check_layouts, collect_outputs
 from rios_batch.encode.blocks import tile_sink
-from rios_batch.errors import RiosBatchError, UserFunctionError
+from rios_batch.errors import RiosBatchError, UserFunctionError, text_of
 from rios_batch.gdalapi import ensure_exceptions, exceptions_switched, nodata_or_none
 from rios_batch.model.spec import Layout
 from rios_batch.model.tileresult import TileRecord, TileResult
@@ -160,7 +160,7 @@ class TileRunner:
         name = getattr(self._spec.function, "__name__", repr(self._spec.function))
         files = ", ".join(self._spec.input_names) or "none"
         message = (
-            f"{name} raised {type(error).__name__}: {error}\n"
+            f"{name} raised {type(error).__name__}: {text_of(error)}\n"
             f"in {block}, of tile {block.tile.index}, run by {self._worker}\n"
             f"input files: {files}"
         )

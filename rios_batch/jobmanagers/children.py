@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass, field, replace
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 import cloudpickle
 
 from rios_batch.compute.otherargs import ChangeDetector, pickle_or_none
 from rios_batch.compute.tile import TileRunner, process_name
-from rios_batch.errors import RiosBatchError, UnloadableJobError, UserFunctionError
+from rios_batch.errors import OutputError, RiosBatchError, UnloadableJobError, UserFunctionError, text_of
 from rios_batch.gdalapi import ensure_exceptions, limit_gdal_resources
 from rios_batch.jobmanagers import shared_memory_pipe
 from rios_batch.read.network import apply_cloud_options
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from rios_batch.model.tiles import Tile
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+_UNKNOWN_STATUS = 255
+_LOOK_SECONDS = 0.005
 _STOP_SECONDS = 5.0  # a worker that is inside a system call gets this long before it is killed
 
 
@@ -69,7 +74,9 @@ class TileFailure:
 
     @classmethod
     def of(cls, error: BaseException) -> TileFailure:
-        return cls(_travelling(error), _travelling(error.__cause__), f"{type(error).__name__}: {error}")
+        return cls(
+            _travelling(error), _travelling(error.__cause__), f"{type(error).__name__}: {text_of(error)}"
+        )
 
     def unwrap(self) -> TileResult:
         """Raise the exception again."""
@@ -129,13 +136,15 @@ class Child:
         try:
             reply: TileResult | TileFailure = shared_memory_pipe.receive(self.connection)
         except (EOFError, OSError):
-            self._process.join()
+            self._end()  # a function may have closed the pipe, and its process go on
             return None
         return reply
 
     def cause_of_death(self) -> str:
-        code = self._process.exitcode or 0
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        code = self._process.exitcode
+        if code is None:
+            return "an unknown cause (the script ignores SIGCHLD, or waits for all child processes)"
+        return _signal_name(-code) if code < 0 else f"exit code {code}"
 
     def terminate(self) -> None:
         """Ask it to end; ``receive`` in another thread then returns None."""
@@ -144,11 +153,45 @@ class Child:
     def join(self) -> None:
         """Wait for its end, or bring it about."""
         self.connection.close()
-        self._process.join(_STOP_SECONDS)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        self._end()
+        if self._process.exitcode is None:
+            # The script has taken the exit status. multiprocessing would never close the process, and signal its
+            # number at main's end, which may be another process's by then.
+            self._process._popen.returncode = _UNKNOWN_STATUS  # type: ignore[attr-defined] # noqa: SLF001
         self._process.close()  # its descriptors, too
+
+    def _end(self) -> None:
+        """Wait for the process's end, or bring it about."""
+        if not self._ends_within(_STOP_SECONDS):
+            self._process.kill()
+            self._ends_within(math.inf)
+
+    def _ends_within(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        wait(
+            [self._process.sentinel], min(seconds, _STOP_SECONDS)
+        )  # a function may have closed the sentinel, too
+        while not self._has_ended():
+            if time.monotonic() > until:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return True
+
+    def _has_ended(self) -> bool:
+        if self._process.exitcode is not None:
+            return True
+        try:
+            os.kill(self._process.pid or 0, 0)
+        except ProcessLookupError:  # the script has taken the exit status
+            return True
+        return False
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals have none
+        return f"signal {number}"
 
 
 def _serve(connection: Connection, inherited: Sequence[Connection], order: WorkOrder) -> None:
@@ -173,9 +216,18 @@ def _serve(connection: Connection, inherited: Sequence[Connection], order: WorkO
         runner = TileRunner(spec, order.worker_name, stopped=lambda: os.getppid() != main)
         while True:
             reply = _run(runner, detector, connection.recv())
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()  # the worker ends by a signal, which would lose what the function printed
-            shared_memory_pipe.send(connection, reply)
+            shared_memory_pipe.send(connection, _flushed() or reply)
+
+
+def _flushed() -> TileFailure | None:
+    """Show what the function printed: the worker ends by a signal, which would lose it."""
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:  # daemons have none
+                stream.flush()
+    except OSError as error:
+        return TileFailure.of(OutputError(f"what the function printed cannot be written: {error}"))
+    return None
 
 
 def _refuse_tiles(connection: Connection, error: Exception) -> None:

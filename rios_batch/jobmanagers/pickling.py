@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import site
 import sys
 import sysconfig
+import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +17,8 @@ import cloudpickle
 
 from rios_batch.compute.otherargs import attributes_of, pickle_or_none
 from rios_batch.errors import PicklingFailedError
-from rios_batch.jobmanagers.sourcelines import dumps
+from rios_batch.jobmanagers.culprits import culprit_of
+from rios_batch.jobmanagers.sourcelines import SourcePickler, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,24 +34,48 @@ def dump_spec(spec: RunSpec, *, same_machine: bool = False) -> bytes:
 
     Parameters
     ----------
-    same_machine : where a module cannot travel by value, for it holds a lock, say, its name may be enough.
+    same_machine : a module that holds a lock, and nothing else that cannot be pickled, may travel by name: a lock of
+        its own is what each process needs. An open file or dataset would be shared by forked processes.
 
     Raises
     ------
-    PicklingFailedError : the user function, or something it refers to, cannot be pickled.
+    PicklingFailedError : the user function, or something it uses, cannot be pickled; names it.
     """
     try:
         with _local_modules_by_value():
             return dumps(spec)
     except Exception as error:
-        if same_machine:
+        with _local_modules_by_value():
+            only_locks = _can_travel(spec, _LocksTravel)
+            culprit = culprit_of(
+                spec.function, partial(_can_travel, kind=SourcePickler if only_locks else _LocksTravel)
+            )
+        if same_machine and only_locks:
             with contextlib.suppress(Exception):
                 return dumps(spec)
         name = getattr(spec.function, "__qualname__", repr(spec.function))
         raise PicklingFailedError(
-            f"the function {name} cannot be sent to another process: {error}; "
+            f"the function {name} cannot be sent to another process: {error}{culprit and f' ({culprit})'}; "
             "open files, datasets and locks inside the function, or use setJobManagerType('threads')"
         ) from error
+
+
+class _LocksTravel(SourcePickler):
+    """Finds out whether a value could be pickled if locks could; what it writes is of no use."""
+
+    def reducer_override(self, value: Any) -> Any:
+        return (int, ()) if isinstance(value, _LOCKS) else super().reducer_override(value)
+
+
+_LOCKS = (type(threading.Lock()), type(threading.RLock()))
+
+
+def _can_travel(value: Any, kind: type[SourcePickler]) -> bool:
+    try:
+        kind(io.BytesIO()).dump(value)
+    except Exception:  # noqa: BLE001 - the caller knows already that something cannot be pickled
+        return False
+    return True
 
 
 def dump_other_args(other_args: Any) -> bytes:

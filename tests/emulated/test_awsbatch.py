@@ -26,7 +26,7 @@ from rios_batch.awsbatch.runstore import RunStore
 from rios_batch.contract import ENV_STACK, StackOutput
 from rios_batch.errors import JobMgrError, ProcessCancelledError, RiosBatchError, StackExportsError
 from tests.emulation.fixtures import clean_up, wait_for_jobs
-from tests.support import make_raster, read_raster, run_script, wait_until
+from tests.support import ROOT, make_raster, read_raster, run_python, run_script, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -451,6 +451,42 @@ def test_main_may_be_quicker_than_the_copying_of_its_inputs(
 
     scene.assert_right()
     assert not any(call.operation == "submit_job" for call in quick_cloud.calls())
+
+
+def test_modules_of_mains_working_directory_are_not_run_by_its_worker_and_those_of_pythonpath_are(
+    scene: Scene, tmp_path: Path
+) -> None:
+    planted, path = tmp_path / "planted", tmp_path / "path"
+    planted.mkdir()
+    path.mkdir()
+    for name in ("queue", "boto3", "pickle"):
+        (planted / f"{name}.py").write_text(f"open('{name} was run', 'w')\nraise SystemExit('{name}')\n")
+    (path / "sitecustomize.py").write_text(f"open('{path}/seen by ' + str(__import__('os').getpid()), 'w')\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            from rios_batch import applier
+
+            def work(info, inputs, outputs):
+                outputs.result = inputs.image.astype("u2") * 2
+
+            infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+            infiles.image, outfiles.result = "{scene.folder}/scene.tif", "{scene.folder}/out.tif"
+            controls = applier.ApplierControls()
+            controls.setNumThreads(2)
+            controls.setJobManagerType("AWSBatch")
+            applier.apply(work, infiles, outfiles, controls=controls)
+            """
+        )
+    )
+
+    done = run_python(script, folder=planted, PYTHONPATH=os.pathsep.join([str(path), str(ROOT)]))
+
+    assert done.returncode == 0, done.stderr
+    scene.assert_right()
+    assert sorted(file.name for file in planted.iterdir()) == ["boto3.py", "pickle.py", "queue.py"]
+    assert len([file for file in path.iterdir() if file.name.startswith("seen by")]) > 1
 
 
 def test_main_that_only_coordinates_computes_nothing(scene: Scene) -> None:

@@ -1,6 +1,7 @@
 # ruff: noqa: ARG001 - user functions and merge rules have the arguments they are called with
 from __future__ import annotations
 
+import functools
 import inspect
 import linecache
 import subprocess
@@ -19,7 +20,7 @@ from rios_batch.model.grid import PixelGridDefn
 from rios_batch.model.spec import RunSpec
 from rios_batch.model.tiles import BlockGrid
 from rios_batch.plan.tiling import plan_tiles
-from tests.support import run_script
+from tests.support import make_raster, ramp, run_script
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -278,3 +279,80 @@ def test_code_without_a_source_travels_without_lines() -> None:
     assert function(3) == 3
     assert function.__code__.co_filename == "<nowhere>"
     assert linecache.getlines("<nowhere>") == []
+
+
+OPEN_HANDLES = """
+    import multiprocessing.pool
+    import threading
+    from osgeo import gdal
+    gdal.UseExceptions()
+    SCENE = gdal.GetDriverByName("MEM").Create("", 4, 4)
+    LOCK = threading.Lock()  # not to blame
+    LOG = open("log", "w")
+    POOL = multiprocessing.pool.ThreadPool(1)
+    def of_scene(info, inputs, outputs):
+        outputs.result = SCENE.ReadAsArray()
+    def to_log(info, inputs, outputs):
+        LOG.write("a block")
+    class Deep:
+        def __call__(self, info, inputs, outputs):
+            return [POOL.map(abs, [1]) for _ in range(2)]
+"""
+USES_HANDLES = """
+    import functools, sys
+    sys.path.insert(0, "beside")
+    import handles
+    from rios_batch import applier
+    from rios_batch.errors import PicklingFailedError
+
+    def by_module(info, inputs, outputs):
+        outputs.result = handles.of_scene(info, inputs, outputs)
+
+    function = {"plain": handles.to_log, "nested": handles.Deep(), "partial": functools.partial(handles.of_scene)}
+    infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+    infiles.image, outfiles.result = "scene.tif", "out.tif"
+    controls = applier.ApplierControls()
+    controls.setNumThreads(2)
+    controls.setJobManagerType("multiprocessing")
+    try:
+        applier.apply(function.get(sys.argv[1], by_module), infiles, outfiles, controls=controls)
+    except PicklingFailedError as error:
+        print(error)
+    handles.POOL.terminate()
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "culprit"),
+    [("plain", "LOG"), ("nested", "POOL"), ("partial", "SCENE"), ("by module", "SCENE")],
+)
+def test_a_helpers_open_dataset_file_or_thread_pool_is_refused_by_name_and_not_shared_by_forked_workers(
+    tmp_path: Path, function: str, culprit: str
+) -> None:
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "handles.py").write_text(textwrap.dedent(OPEN_HANDLES))
+    make_raster(tmp_path / "scene.tif", ramp(1, 8, 8))
+
+    done = run_script(tmp_path, USES_HANDLES, function)
+
+    assert done.returncode == 0, done.stderr
+    assert f" (global '{culprit}' of module handles); open files" in done.stdout
+    assert not (tmp_path / "out.tif").exists()
+
+
+def test_an_unpicklable_variable_argument_or_default_is_named() -> None:
+    lock = threading.Lock()
+
+    def around() -> threading.Lock:
+        return lock
+
+    def default(_lock: threading.Lock = lock) -> None:
+        pass
+
+    for function, culprit in [
+        (around, r"variable 'lock' around .*around"),
+        (default, "a default of .*default"),
+        (functools.partial(print, lock), "an argument of a partial"),
+    ]:
+        with pytest.raises(PicklingFailedError, match=rf" \({culprit}\); open files"):
+            dump_spec(job_of(function))

@@ -1,0 +1,154 @@
+"""Worker processes of scripts that treat signals, streams and exceptions in ways of their own."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests.support import make_raster, ramp, read_raster, run_python
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+SCENE = ramp(1, 40, 40)
+BEGINNING = """
+    import os, signal, sys
+    from rios_batch import applier
+
+    class Unspeakable(Exception):
+        def __str__(self):
+            raise AttributeError("no text")
+
+    def work(info, inputs, outputs):
+        outputs.result = inputs.image
+"""
+RUN = """
+    infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+    infiles.image, outfiles.result = "scene.tif", "out.tif"
+    controls = applier.ApplierControls()
+    controls.setWindowSize(16, 16)
+    controls.setNumThreads(2)
+    controls.setJobManagerType("multiprocessing")
+    applier.apply(work, infiles, outfiles, controls=controls)
+"""
+
+
+def run_with(folder: Path, lines: str) -> subprocess.CompletedProcess[str]:
+    make_raster(folder / "scene.tif", SCENE)
+    script = folder / "script.py"
+    script.write_text("\n".join(map(textwrap.dedent, (BEGINNING, lines, RUN))))
+    return run_python(script, folder=folder)
+
+
+REAPER = """
+    def reap(number, frame):
+        try:
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+        except ChildProcessError:
+            pass
+    signal.signal(signal.SIGCHLD, reap)
+"""
+
+
+@pytest.mark.parametrize("lines", ["signal.signal(signal.SIGCHLD, signal.SIG_IGN)", REAPER])
+def test_a_script_that_ignores_or_reaps_its_children_gets_its_output(tmp_path: Path, lines: str) -> None:
+    done = run_with(tmp_path, lines)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), SCENE)
+
+
+def test_the_loss_of_a_worker_whose_status_the_script_has_taken_is_said(tmp_path: Path) -> None:
+    done = run_with(
+        tmp_path,
+        """
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        def work(info, inputs, outputs):
+            os.kill(os.getpid(), signal.SIGKILL)
+        """,
+    )
+
+    assert done.stderr.count("Traceback") == 1
+    assert "ended its worker process 3 times, the last time by an unknown cause (the script ig" in done.stderr
+
+
+def test_a_script_without_standard_output_and_error_runs(tmp_path: Path) -> None:
+    done = run_with(tmp_path, "os.closerange(1, 3); sys.stdout = sys.stderr = None")
+
+    assert done.returncode == 0
+    np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), SCENE)
+
+
+def test_a_function_that_closes_standard_output_gets_its_output(tmp_path: Path) -> None:
+    done = run_with(
+        tmp_path,
+        """
+        def work(info, inputs, outputs):
+            outputs.result = inputs.image
+            sys.stdout.close()
+        """,
+    )
+
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), SCENE)
+
+
+def test_a_full_standard_output_is_said_and_not_called_a_lack_of_memory(tmp_path: Path) -> None:
+    done = run_with(
+        tmp_path,
+        """
+        sys.stdout = open("/dev/full", "w")
+        def work(info, inputs, outputs):
+            outputs.result = inputs.image
+            print("a block")
+        """,
+    )
+
+    assert "OutputError: what the function printed cannot be written: [Errno 28]" in done.stderr
+
+
+def test_death_by_a_real_time_signal_is_said_by_its_number(tmp_path: Path) -> None:
+    done = run_with(
+        tmp_path,
+        """
+        def work(info, inputs, outputs):
+            os.kill(os.getpid(), 40)
+        """,
+    )
+
+    assert "WorkerLostError: tile 0 " in done.stderr
+    assert "the last time by signal 40; if memory" in done.stderr
+
+
+def test_a_function_that_closes_all_files_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
+    done = run_with(
+        tmp_path,
+        """
+        import time
+        def work(info, inputs, outputs):
+            os.closerange(3, 100)
+            time.sleep(60)
+        """,
+    )
+
+    assert "WorkerLostError: tile " in done.stderr
+
+
+def test_an_exception_without_a_text_still_names_block_and_tile(tmp_path: Path) -> None:
+    done = run_with(
+        tmp_path,
+        """
+        def work(info, inputs, outputs):
+            raise Unspeakable
+        """,
+    )
+
+    assert (
+        "UserFunctionError: work raised Unspeakable: (its text cannot be made: AttributeError)" in done.stderr
+    )
+    assert "in block (0, 0), columns 0-15, rows 0-15, of tile 0" in done.stderr
