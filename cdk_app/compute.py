@@ -15,6 +15,8 @@ from cdk_app.acknowledged import acknowledge
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from constructs import IDependable
+
 # The 10 minutes are AWS's minimum: waiting does not cure these two.
 _HOPELESS = (
     batch.JobStateTimeLimitActionsReason.JOB_RESOURCE_REQUIREMENT,
@@ -53,11 +55,13 @@ class BatchPool(Construct):
     Parameters
     ----------
     vpc, subnets, security_group : where jobs run.
+    connectivity : what machines need to reach AWS as long as they live.
     machines : what they run on.
     runnable_limit : how long the first job in the queue may wait for capacity.
 
     Attributes
     ----------
+    environment : the compute environment.
     queue : the job queue.
     queue_name : its name.
     """
@@ -70,15 +74,18 @@ class BatchPool(Construct):
         vpc: ec2.IVpc,
         subnets: ec2.SubnetSelection,
         security_group: ec2.ISecurityGroup,
+        connectivity: IDependable,
         machines: Machines,
         runnable_limit: Duration,
     ) -> None:
         super().__init__(scope, construct_id)
-        environment: batch.FargateComputeEnvironment | batch.ManagedEc2EcsComputeEnvironment
-        if machines.fargate:
-            environment = self._fargate(vpc, subnets, security_group, machines)
-        else:
-            environment = self._instances(vpc, subnets, security_group, machines)
+        make = self._fargate if machines.fargate else self._instances
+        environment = make(vpc, subnets, security_group, machines)
+        resource = environment.node.default_child
+        assert isinstance(resource, batch.CfnComputeEnvironment)
+        # It refers to subnets only: without this CloudFormation takes routes and gateway from under its machines.
+        resource.node.add_dependency(connectivity)
+        self.environment = resource
         self.queue = batch.JobQueue(
             self,
             f"{_kind(machines)}Queue",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_cdk import aws_iam as iam
+from constructs import Construct
 
 from cdk_app.acknowledged import acknowledge_wildcards
 from rios_batch.aws.calls import On, Role, actions
@@ -72,6 +73,8 @@ class Bounds:
         return [f"arn:{self.stack.partition}:s3:::{name.rstrip('/')}/*" for name in names]
 
 
+_ON_QUEUES = (On.JOB_QUEUES_AND_DEFINITIONS, On.NEW_JOBS)
+
 # Where a resource ends in a star, and why it is no wider than the thing itself.
 _WILDCARDS = {
     On.STACK: "The stack is described by name; its ARN ends in an id that is unknown then.",
@@ -119,8 +122,18 @@ def _conditions(on: On, stack_name: str) -> dict[str, dict[str, str]] | None:
 def grant(to: iam.Role | iam.ManagedPolicy, role: Role, bounds: Bounds) -> None:
     """Allow what the table says that a role calls, and nothing else."""
     for on, arns, statement in _statements(role, bounds):
-        if isinstance(to, iam.Role):
-            to.add_to_policy(statement)
+        policy = _submitting(to) if isinstance(to, iam.Role) and on in _ON_QUEUES else to
+        if isinstance(policy, iam.Role):
+            policy.add_to_policy(statement)
         else:
-            to.add_statements(statement)
-        acknowledge_wildcards(to, arns, _WILDCARDS.get(on, ""))
+            policy.add_statements(statement)
+        acknowledge_wildcards(policy, arns, _WILDCARDS.get(on, ""))
+
+
+def _submitting(role: iam.Role) -> iam.Policy:
+    """Give a role's policy for what names queues: these wait for its other one, so that jobs keep it to their end."""
+    scope, construct_id = role.node.scope, f"{role.node.id}Submitting"
+    assert isinstance(scope, Construct)
+    found = scope.node.try_find_child(construct_id) or iam.Policy(scope, construct_id, roles=[role])
+    assert isinstance(found, iam.Policy)
+    return found

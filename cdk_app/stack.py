@@ -61,6 +61,8 @@ class RiosBatchStack(Stack):
         )
         self._workers = self._pool("Workers", network, translate.worker_machines(settings))
         self._mains = self._pool("Mains", network, translate.main_machines(settings))
+        # A new account's first environment makes AWS Batch's service-linked role; two at once would both try.
+        self._mains.environment.node.add_dependency(self._workers.environment)
         self._jobs = BatchJobs(
             self,
             "Jobs",
@@ -73,10 +75,17 @@ class RiosBatchStack(Stack):
             main=translate.main_kind(settings, region=self.region),
             log_retention=translate.retention(settings),
         )
-        self._export(image, self._grant())
+        for pool in (self._workers, self._mains):
+            pool.queue.node.add_dependency(*self._jobs.roles)  # jobs that a deletion ends keep their rights
+        submitter = self._grant()
+        publisher = publisher_policy(
+            self, "ImagePublisherPolicy", push_to=self._exchange.repository, pull_from=image.repository
+        )
+        self._export(image, submitter, publisher)
         self._observe()
         parts = [part for part in self.node.children if part not in (self._exchange, cleanup, image)]
         cleanup.outlive(self._exchange.repository, *parts)
+        cleanup.detach(submitter, publisher)
         for key, value in settings.tags.items():
             Tags.of(self).add(key, value)
 
@@ -87,6 +96,7 @@ class RiosBatchStack(Stack):
             vpc=network.vpc,
             subnets=network.subnets,
             security_group=network.security_group,
+            connectivity=network.connectivity,
             machines=machines,
             runnable_limit=Duration.minutes(self._settings.runnable_limit_minutes),
         )
@@ -111,11 +121,8 @@ class RiosBatchStack(Stack):
         grant(submitter, Role.SUBMITTER, bounds)
         return submitter
 
-    def _export(self, image: WorkerImage, submitter: iam.ManagedPolicy) -> None:
+    def _export(self, image: WorkerImage, submitter: iam.ManagedPolicy, publisher: iam.ManagedPolicy) -> None:
         jobs, exchange = self._jobs, self._exchange
-        publisher = publisher_policy(
-            self, "ImagePublisherPolicy", push_to=exchange.repository, pull_from=image.repository
-        )
         outputs = translate.known_outputs(self._settings) | {
             StackOutput.WORKER_QUEUE: self._workers.queue_name,
             StackOutput.WORKER_DEFINITION: jobs.worker.name,

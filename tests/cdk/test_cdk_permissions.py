@@ -75,6 +75,10 @@ HELPERS = {
         "sqs:DeleteQueue",
         "ecr:BatchGetImage",  # delete the pushed image, with the parts of an index
         "ecr:BatchDeleteImage",
+        "iam:ListEntitiesForPolicy",  # detach the stack's own policies
+        "iam:DetachUserPolicy",
+        "iam:DetachGroupPolicy",
+        "iam:DetachRolePolicy",
     },
 }
 ASSETS = "cdk-hnb659fds-container-assets-123456789012-us-west-2"
@@ -126,6 +130,26 @@ def test_clean_up_reaches_what_is_the_stacks_own(default: Stack) -> None:
         "arn:aws:sqs:us-west-2:123456789012:rios-batch-1a2b3c4d-*",
         f"arn:aws:ecr:us-west-2:123456789012:repository/{ASSETS}",
         "*",  # sqs:ListQueues
+        *own_policies(default),
+        *(f"arn:aws:iam::123456789012:{kind}/*" for kind in ("user", "group", "role")),
+    }
+
+
+def own_policies(stack: Stack) -> list[str]:
+    names = stack.of_type("AWS::IAM::ManagedPolicy")
+    return [f"arn:aws:iam::123456789012:policy/{name.lower()}" for name in names]
+
+
+def test_clean_up_detaches_the_stacks_policies_and_no_others(default: Stack) -> None:
+    role, _ = default.named("AWS::IAM::Role", "Cleanup/Role")
+    detaching = [one for one in default.statements(role) if "iam:Detach" in str(one["Action"])]
+    for statement in detaching:
+        assert list(statement["Condition"]) == ["ArnEquals"]
+        assert set(statement["Condition"]["ArnEquals"]["iam:PolicyARN"]) == set(own_policies(default))
+    assert {(action, arn.rpartition(":")[2]) for action, arn in allowed(detaching)} == {
+        ("iam:DetachUserPolicy", "user/*"),
+        ("iam:DetachGroupPolicy", "group/*"),
+        ("iam:DetachRolePolicy", "role/*"),
     }
 
 
@@ -183,10 +207,11 @@ def test_submitters_policy_with_as_many_buckets_as_allowed_fits_into_iam() -> No
 
 
 def test_no_role_is_left_out_here(default: Stack) -> None:
-    known = {path for _, path in PATHS.values()} | set(HELPERS)
-    for resource in default.of_type("AWS::IAM::Policy").values():
-        path = resource["Metadata"]["aws:cdk:path"].partition("/")[2]
-        assert any(path.startswith(f"{name}/") for name in known), f"{path} is not judged by any test"
+    paths = [path for _, path in PATHS.values()] + list(HELPERS)
+    known = {default.named("AWS::IAM::Role", path)[0] for path in paths if path.endswith("Role")}
+    for name, resource in default.of_type("AWS::IAM::Policy").items():
+        roles = {role["Ref"] for role in resource["Properties"]["Roles"]}
+        assert roles <= known, f"{name} is not judged by any test"
 
 
 @pytest.mark.parametrize("stack_name", ["RiosBatch", "Everything", "Fargate"])

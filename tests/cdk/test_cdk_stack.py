@@ -51,8 +51,10 @@ FREE_WHILE_IDLE = {
     "AWS::S3::Bucket": "paid by bytes, which expire",
     "AWS::S3::BucketPolicy": "a record",
     "Custom::BucketContents": "a call of the function",
+    "Custom::ImagePublisherPolicyHolders": "a call of the function",
     "Custom::PushedImage": "a call of the function",
     "Custom::RunQueues": "a call of the function",
+    "Custom::SubmitterPolicyHolders": "a call of the function",
 }
 
 

@@ -52,6 +52,8 @@ class Machines:
     grace_s : seconds from SIGTERM to SIGKILL; 30 on AWS.
     logs_lock : held while log events are written.
     limit_vcpus : most vCPUs in use, below those of the compute environment; None for no limit of our own.
+    instances : ARNs of compute environments that have instances; AWS keeps idle ones for minutes, here they
+        stay until the environment is deleted.
     """
 
     runner: Runner
@@ -59,6 +61,7 @@ class Machines:
     grace_s: float
     logs_lock: Any
     limit_vcpus: float | None = None
+    instances: set[str] = field(default_factory=set)
     _used: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _waiting: list[EmulatedJob] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -75,6 +78,7 @@ class Machines:
                     first = next(one for one in self._waiting if one.job_queue is job.job_queue)
                     if first is job and self._used[environment.arn] + job.vcpus <= limit:
                         self._used[environment.arn] += job.vcpus
+                        self.instances.add(environment.arn)
                         return True
                     self._changed.wait(_TICK_S)
                 return False

@@ -264,6 +264,10 @@ class Emulator:
         """Refuse what the policies of users and roles do not allow; the account's owner may do everything."""
         self._ask("enforce_iam", on=on)
 
+    def take_role_back(self, role: str) -> None:
+        """Have IAM Identity Center delete one of its roles, with what is attached: nobody else can."""
+        self._ask("take_role_back", role=role)
+
     def assume_role(self, role: str) -> dict[str, str]:
         """Environment variables with credentials of a role, given by name or ARN."""
         arn = role if role.startswith("arn:") else self.client("iam").get_role(RoleName=role)["Role"]["Arn"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tests.emulation import queues
+from tests.emulation import queues, refusals
 from tests.emulation.batch import all_jobs
 from tests.emulation.records import Job
 
@@ -47,6 +47,9 @@ class Control:
 
     def on_lose_message(self, region: str, queue: str) -> str:
         return queues.lose_message(region, queue)
+
+    def on_take_role_back(self, role: str) -> None:
+        refusals.take_role_back(role)
 
     def on_no_faults(self) -> None:
         self._door.no_faults()

@@ -143,6 +143,17 @@ def _sts(request: AwsRequest) -> Iterator[Need]:
     yield Need(_action(request), request.arguments.get("RoleArn", "*"))
 
 
+def _iam(request: AwsRequest) -> Iterator[Need]:
+    arguments, kind = request.arguments, request.operation.split("_")[1]
+    if request.operation in ("detach_user_policy", "detach_group_policy", "detach_role_policy"):
+        holder = f"arn:aws:iam::{ACCOUNT}:{kind}/{arguments[f'{kind.capitalize()}Name']}"
+        yield Need(_action(request), holder, {"iam:PolicyARN": arguments["PolicyArn"]})
+    elif request.operation == "list_entities_for_policy":
+        yield Need(_action(request), arguments["PolicyArn"])
+    else:
+        yield Need(_action(request), "*")
+
+
 def _arn(service: str, request: AwsRequest, resource: str) -> str:
     return f"arn:aws:{service}:{request.region}:{ACCOUNT}:{resource}"
 
@@ -155,6 +166,7 @@ _OF_SERVICE: dict[str, Callable[[AwsRequest], Iterator[Need]]] = {
     "logs": _logs,
     "ecr": _ecr,
     "sts": _sts,
+    "iam": _iam,
 }
 
 
@@ -247,7 +259,7 @@ def _holds(operator: str, value: str | None, expected: list[str]) -> bool:
     base = operator.removesuffix("IfExists")
     if value is None:
         return base != operator
-    if base == "StringEquals":
+    if base in ("StringEquals", "ArnEquals"):  # ARNs with wildcards are not used
         return value in expected
     if base == "StringLike":
         return any(_like(pattern, value) for pattern in expected)
