@@ -143,7 +143,7 @@ class BatchPool(Construct):
             maxv_cpus=machines.max_vcpus,
             images=[batch.EcsMachineImage(image_type=batch.EcsMachineImageType.ECS_AL2023)],
             launch_template=template,
-            update_to_latest_image_version=True,  # patched ones arrive with the next update
+            update_to_latest_image_version=True,  # whenever an update replaces the machines anyway
         )
         resource = environment.node.default_child
         assert isinstance(resource, batch.CfnComputeEnvironment)
@@ -163,7 +163,8 @@ class BatchPool(Construct):
 
     def _launch_template(self, volume_gib: int) -> ec2.LaunchTemplate:
         agent = ec2.UserData.for_linux()
-        # Off by default: without it a worker on a reclaimed machine gets no SIGTERM to return its lease on.
+        # Off by default. It keeps new jobs away from a machine that has its notice. Those running there are no
+        # tasks of a service and get no signal: their leases lapse.
         agent.add_commands("echo ECS_ENABLE_SPOT_INSTANCE_DRAINING=true >> /etc/ecs/ecs.config")
         user_data = ec2.MultipartUserData()  # AWS Batch merges its own part and takes nothing else
         user_data.add_part(ec2.MultipartBody.from_user_data(agent))

@@ -48,6 +48,8 @@ class Bounds:
         """Give the ARNs of each thing that calls act upon; no buckets, no ARNs."""
         own, name = self.stack.format_arn, self.stack.stack_name
         job = own(service="batch", resource="job", resource_name="*")
+        # AWS's reference names the job, queue and definition for SubmitJob, and for the tags that it takes along.
+        submission = [job, *self.job_queues, *self.job_definitions]
         return {
             # Described by name, and a name says nothing of the id behind the slash.
             On.STACK: [own(service="cloudformation", resource="stack", resource_name=f"{name}/*")],
@@ -58,9 +60,9 @@ class Bounds:
             On.OUTPUT_BUCKETS: self._buckets(self.outputs),
             On.OUTPUT_OBJECTS: self._objects(self.outputs),
             On.RUN_QUEUES: [own(service="sqs", resource=f"{self.run_queue_prefix}*")],
-            On.JOB_QUEUES_AND_DEFINITIONS: [*self.job_queues, *self.job_definitions],
+            On.JOB_QUEUES_AND_DEFINITIONS: submission,
             On.OWN_JOBS: [job],
-            On.NEW_JOBS: [job],
+            On.NEW_JOBS: submission,
             On.JOB_LOG: [self.log_group.log_group_arn],
             On.EVERYTHING: ["*"],
         }
@@ -83,7 +85,7 @@ _WILDCARDS = {
     On.INPUT_OBJECTS: "The setting input_buckets says so.",
     On.OUTPUT_OBJECTS: "The setting output_buckets says so.",
     On.RUN_QUEUES: "Queues are made for each run; the prefix holds the stack's unique id.",
-    On.JOB_QUEUES_AND_DEFINITIONS: "Any revision of the stack's own job definitions.",
+    On.JOB_QUEUES_AND_DEFINITIONS: "A job has no id before; queue and definition narrow it.",
     On.OWN_JOBS: "Job ids are random; the condition on the stack's tag narrows them.",
     On.NEW_JOBS: "Job ids are random; the condition on the stack's tag narrows them.",
     On.EVERYTHING: "AWS has no narrower resource for DescribeJobs and ListJobs.",

@@ -39,7 +39,10 @@ class DeploySettings(BaseModel):
         pattern=r"^([a-z]{2}(-[a-z]+)+-\d)?$",
     )
     tags: _PAIRS = option(
-        {}, "Tags on everything in the stack, on instances and volumes too.", allowed="key=value pairs"
+        {},
+        "Tags on everything in the stack but the compute environments, which AWS would replace; on instances and"
+        " volumes too.",
+        allowed="key=value pairs",
     )
     ecr_name: str = option(
         "",
@@ -51,8 +54,8 @@ class DeploySettings(BaseModel):
 
     # Network.
     zones: int = whole(
-        3,
-        "Availability zones of the stack's own VPC. More zones find more Spot capacity; some regions have 2.",
+        2,
+        "Availability zones of the stack's own VPC. Every region has 2; more zones find more Spot capacity.",
         low=1,
         high=6,
         unit="zones",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import CfnOutput, Duration, Environment, Stack, Tags
+from aws_cdk import CfnOutput, Duration, Environment, Stack
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 
@@ -18,6 +18,7 @@ from cdk_app.jobs import BatchJobs
 from cdk_app.network import Network
 from cdk_app.observability import JobDashboard, MonthlyBudget
 from cdk_app.publisher import publisher_policy
+from cdk_app.tagging import tag_resources
 from rios_batch.aws.calls import Role
 from rios_batch.contract import WORKER_COMMAND, StackOutput, export_name
 
@@ -86,8 +87,7 @@ class RiosBatchStack(Stack):
         parts = [part for part in self.node.children if part not in (self._exchange, cleanup, image)]
         cleanup.outlive(self._exchange.repository, *parts)
         cleanup.detach(submitter, publisher)
-        for key, value in settings.tags.items():
-            Tags.of(self).add(key, value)
+        tag_resources(self, settings.tags)
 
     def _pool(self, construct_id: str, network: Network, machines: Machines) -> BatchPool:
         return BatchPool(

@@ -57,6 +57,22 @@ def test_fargate_spot_workers(fargate: Stack) -> None:
     assert resources(fargate, "Workers")["Type"] == "FARGATE_SPOT"
 
 
+def test_fargate_spot_workers_on_arm() -> None:
+    resources = synthesize(DeploySettings(capacity="fargate-spot", arch="arm64"))["Resources"].values()
+    kinds = [
+        part["Properties"]["ComputeResources"]["Type"]
+        for part in resources
+        if part["Type"] == "AWS::Batch::ComputeEnvironment"
+    ]
+    platforms = [
+        part["Properties"]["ContainerProperties"]["RuntimePlatform"]["CpuArchitecture"]
+        for part in resources
+        if part["Type"] == "AWS::Batch::JobDefinition"
+    ]
+    assert sorted(kinds) == ["FARGATE", "FARGATE_SPOT"]
+    assert platforms == ["ARM64"] * 3
+
+
 def test_fargate_has_no_launch_template(fargate: Stack) -> None:
     assert not fargate.of_type("AWS::EC2::LaunchTemplate")
 
@@ -133,7 +149,7 @@ def test_changed_launch_template_reaches_the_environment(default: Stack, pool: s
     }
 
 
-def test_agent_drains_reclaimed_machines(default: Stack) -> None:
+def test_agent_takes_no_new_jobs_on_a_machine_that_is_being_reclaimed(default: Stack) -> None:
     user_data = default.value(launch_template(default, "Workers")["UserData"])
     assert user_data.startswith("Content-Type: multipart/mixed;")
     assert "echo ECS_ENABLE_SPOT_INSTANCE_DRAINING=true >> /etc/ecs/ecs.config" in user_data
