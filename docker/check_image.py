@@ -15,7 +15,7 @@ MODULES = (
     "rios_batch",
     "rios_batch.contract",
     "rios_batch.awsbatch.configuration",
-    "rios_batch.aws.exports",
+    "rios_batch.aws.stackoutputs",
     "rios_batch.worker",
     "rios_batch.scriptjob",
     "rios_batch.applier",

@@ -3,4 +3,9 @@
 The public API has RIOS's names: see :mod:`rios_batch.applier`.
 """
 
-__version__ = "0.1.0"
+try:
+    from rios_batch._version import __version__
+except ModuleNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+__all__ = ["__version__"]

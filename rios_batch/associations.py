@@ -1,4 +1,4 @@
-"""The plain attribute containers of RIOS's API."""
+"""The containers of RIOS's API: objects whose attributes are files, arrays, or anything that the script likes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class _Attributes:
-    """An object whose attributes are set by name and listed in the order of setting."""
+    """An object whose attributes are set by name. Iteration yields the names in the order of setting."""
 
-    if TYPE_CHECKING:  # any attribute may be read or set; what it holds is the script's business
+    if TYPE_CHECKING:  # any attribute may be read or set; the script decides what an attribute holds
 
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
@@ -32,7 +32,14 @@ class _Attributes:
 
 
 class _Indexed(_Attributes):
-    """RIOS 2's second way to the values: ``[name, sequence]``, with None where the value is not a list."""
+    """Attributes that can be read by ``[name, sequence]`` too, as in RIOS 2.
+
+    ``sequence`` is the place in a list, counted from 0. ``sequence`` is None where the value is not a list.
+
+    Raises
+    ------
+    KeyError : by ``[name, sequence]``: there is no such name, or no such place in the list.
+    """
 
     def __getitem__(self, key: Key) -> Any:
         name, sequence = (key, None) if isinstance(key, str) else key
@@ -52,11 +59,11 @@ class _Indexed(_Attributes):
 
 
 class FilenameAssociations(_Indexed):
-    """Symbolic names for files: each attribute is a file name, or a list of them.
+    """Symbolic names for files: each attribute is a file name, or a list of file names.
 
-    ``str`` and ``os.PathLike`` are accepted, a list or tuple gives the user function a list of arrays
-    in the same order, and None means that the name is absent. As in RIOS 2, iteration yields ``(name, sequence, file)``
-    for every file, with None for the sequence where there is no list; as in RIOS 1.4, ``len`` counts the names.
+    A file name is a ``str`` or an ``os.PathLike``. A list or tuple gives the user function a list of arrays in the same
+    order. None means that the symbolic name is absent. As in RIOS 2, iteration yields ``(name, sequence, file)`` for
+    every file, and the sequence is None where there is no list. As in RIOS 1.4, ``len`` counts the symbolic names.
     """
 
     def __len__(self) -> int:
@@ -73,7 +80,8 @@ class FilenameAssociations(_Indexed):
 class BlockAssociations(_Indexed):
     """The arrays of one block, under the symbolic names of the files.
 
-    Every array has shape (bands, rows, cols), the margin of ``setOverlap`` included.
+    Every array has shape (bands, rows, cols). Rows and columns include the margin of ``setOverlap`` on every side. A
+    symbolic name that stands for a list of files has a list of arrays.
     """
 
     def __setitem__(self, key: Key, array: Any) -> None:
@@ -87,4 +95,4 @@ class BlockAssociations(_Indexed):
 
 
 class OtherInputs(_Attributes):
-    """Anything else that the user function should see or change; free attributes."""
+    """What the user function sees or changes beside arrays. The script sets any attributes that it likes."""

@@ -76,7 +76,7 @@ def _submit(parsed: argparse.Namespace) -> int:
     _check_files(files)
     cloud = Cloud.connect()
     with explained("the script job"):
-        cloud.check_queue(cloud.exports.main_queue)
+        cloud.check_queue(cloud.stack_outputs.main_queue)
         sent = send_script(cloud.bucket, files)
         job = ScriptJob(cloud, submit_script(cloud, sent, parsed.script.name, parsed.arguments))
     if parsed.detach:

@@ -1,5 +1,5 @@
 # ruff: noqa: N802, N815 - RIOS's names
-"""RIOS 2's way to say who computes, in terms of the job managers."""
+"""RIOS 2's way to say who computes, translated into the name of a job manager and a number of workers."""
 
 from __future__ import annotations
 
@@ -39,28 +39,31 @@ _ELSEWHERE = {
 class ConcurrencyStyle:
     """Who computes, for ``controls.setConcurrencyStyle``.
 
-    Every worker reads its own inputs and main writes, so that there is nothing else to choose. What RIOS's style
-    says beyond kind and number of compute workers is accepted for its scripts' sake, and has no effect.
+    Every worker reads its own inputs, and main writes the outputs. So only the kind and the number of the workers can
+    be chosen. The other parameters of RIOS's style are accepted, so that RIOS's scripts run, and have no effect.
 
     Parameters
     ----------
-    numReadWorkers : no effect.
-    numComputeWorkers : workers beside main, which itself does not compute. 0 has main compute, whatever the kind.
-        On AWS Batch each worker computes as many tiles at a time as it has vCPUs; all others compute one.
-    computeWorkerKind : CW_NONE (default) for none, CW_THREADS, CW_SUBPROC for processes on this machine, or
-        CW_AWSBATCH. With the latter the run waits until Batch has machines; to have main compute
-        meanwhile use ``setJobManagerType`` and ``setNumThreads(numComputeWorkers + 1)`` in place of a style.
+    numReadWorkers : no effect; a whole number of at least 0; default 0.
+    numComputeWorkers : number of workers beside main; a whole number of at least 0; default 0. Main does not compute
+        if there are workers. With 0 main computes, whatever the kind. On AWS Batch a worker computes as many tiles at a
+        time as the worker has vCPUs. All other workers compute one tile at a time.
+    computeWorkerKind : CW_NONE (default) for no workers, CW_THREADS for threads, CW_SUBPROC for processes on this
+        machine, or CW_AWSBATCH. With CW_AWSBATCH the run waits until Batch has machines. If main should compute in the
+        meantime, use ``setJobManagerType`` and ``setNumThreads(numComputeWorkers + 1)`` in place of a style.
     computeWorkerExtraParams : no effect; RIOS's settings of CW_ECS, CW_PBS and CW_SLURM.
-    computeWorkersRead : no effect.
+    computeWorkersRead : no effect; but False is refused if there are no read workers either.
     singleBlockComputeWorkers : must be False.
     haveSharedTemp : no effect; nothing passes through a shared folder.
     readBufferInsertTimeout, readBufferPopTimeout, computeBufferInsertTimeout, computeBufferPopTimeout,
-    computeBarrierTimeout : no effect. A block may take as long as it needs; dead workers are seen at once.
+    computeBarrierTimeout : no effect; seconds in RIOS. A block may take as long as the block needs. A dead worker is
+        noticed at once.
 
     Raises
     ------
-    ParameterError : the values contradict each other.
-    JobMgrError : there is no such kind of worker here; says what to use.
+    ParameterError : a number is no whole number of at least 0, the kind is not known, or the values contradict each
+        other.
+    JobMgrError : the kind is one of RIOS's that rios_batch does not have. The message says what to use.
     """
 
     numReadWorkers: int = 0
@@ -100,12 +103,12 @@ class ConcurrencyStyle:
 
     @property
     def jobMgrType(self) -> str:
-        """Return the name of the job manager."""
+        """Return the name of the job manager, as ``setJobManagerType`` takes it."""
         return _MANAGERS[self.computeWorkerKind] if self.numComputeWorkers else _MANAGERS[CW_NONE]
 
     @property
     def numThreads(self) -> int:
-        """Return what the job manager is told: it counts main on AWS Batch, where main only coordinates."""
+        """Return the number of workers that the job manager is told. On AWS Batch the number includes main."""
         return max(self.numComputeWorkers, 1) + (self.jobMgrType == "AWSBatch")
 
 

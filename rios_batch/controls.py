@@ -11,22 +11,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rios_batch.compute.otherargs import resolve_rule
 from rios_batch.concurrency import ConcurrencyStyle
-from rios_batch.encode.overviews import METHODS
 from rios_batch.errors import ColorTableGenerationError, ParameterError
 from rios_batch.model.colourtables import KINDS
 from rios_batch.model.creationoptions import defaults_from
 from rios_batch.model.grid import FOOTPRINT_NAMES, INTERSECTION, PixelGridDefn
-from rios_batch.read.warp import RESAMPLE_METHODS
+from rios_batch.model.mergerules import resolve_rule
+from rios_batch.model.pyramid import METHODS
+from rios_batch.model.settings import (
+    call_with_arguments,
+    items,
+    levels_from,
+    name_among,
+    name_from,
+    number,
+    text_from,
+    whole_number,
+    whole_number_from,
+    word_from,
+)
+from rios_batch.model.spec import RESAMPLE_METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import TextIO
 
     from numpy.typing import DTypeLike
 
-    from rios_batch.compute.otherargs import MergeRule
+    from rios_batch.model.mergerules import MergeRule
     from rios_batch.model.protocols import Progress
 
 DEFAULTFOOTPRINT = INTERSECTION
@@ -40,102 +52,204 @@ DEFAULT_JOB_MANAGER = "multiprocessing"
 
 
 class ApplierControls:
-    """Settings of a run. Setters that take ``imagename`` set one symbolic name's value, or all when None.
+    """The settings of a run: an attribute for each setting, and a method that checks and sets it.
 
-    Environment variables ``RIOS_DFLT_DRIVER``, ``RIOS_DFLT_CREOPT_<driver>`` and its forerunner
-    ``RIOS_DFLT_DRIVEROPTIONS``, ``RIOS_DFLT_FOOTPRINT``, ``RIOS_DFLT_BLOCKXSIZE``, ``RIOS_DFLT_BLOCKYSIZE``,
-    ``RIOS_DFLT_OVERLAP``, ``RIOS_DFLT_OVERVIEWLEVELS``, ``RIOS_DFLT_MINOVERLEVELDIM``, ``RIOS_DFLT_OVERVIEWAGGTYPE``,
-    ``RIOS_DFLT_AUTOCOLORTABLETYPE``, ``RIOS_DFLT_JOBMGRTYPE`` and ``RIOS_AWSBATCH_RESUME`` (see ``setResume``) are read
-    when the object is made.
+    A setting with an ``imagename`` (or ``vectorname``) is set for the input or output of that symbolic name. With None
+    it is set for all. The setting for one name counts before the setting for all. ``apply`` raises `ParameterError`
+    for a symbolic name that the run does not have.
+
+    Environment variables change defaults. They are read when the object is made:
+
+    - ``RIOS_DFLT_BLOCKXSIZE``, ``RIOS_DFLT_BLOCKYSIZE``, ``RIOS_DFLT_OVERLAP``, ``RIOS_DFLT_FOOTPRINT``
+    - ``RIOS_DFLT_DRIVER``, ``RIOS_DFLT_CREOPT_<driver>`` and its forerunner ``RIOS_DFLT_DRIVEROPTIONS``
+    - ``RIOS_DFLT_OVERVIEWLEVELS``, ``RIOS_DFLT_MINOVERLEVELDIM``, ``RIOS_DFLT_OVERVIEWAGGTYPE``
+    - ``RIOS_DFLT_AUTOCOLORTABLETYPE``, ``RIOS_DFLT_JOBMGRTYPE``, ``RIOS_AWSBATCH_RESUME`` (``setResume``)
+
+    Raises
+    ------
+    ParameterError : an environment variable has a value that is not allowed; the variable is named.
     """
 
-    def __init__(self) -> None:
-        self.windowxsize = _from_environment("RIOS_DFLT_BLOCKXSIZE", DEFAULTWINDOWXSIZE, at_least=1)
-        self.windowysize = _from_environment("RIOS_DFLT_BLOCKYSIZE", DEFAULTWINDOWYSIZE, at_least=1)
-        self.overlap = _from_environment("RIOS_DFLT_OVERLAP", DEFAULTOVERLAP, at_least=0)
-        self.footprint = _from_environment("RIOS_DFLT_FOOTPRINT", DEFAULTFOOTPRINT, among=FOOTPRINT_NAMES)
-        self.referenceImage: str | None = None
-        self.referencePixgrid: PixelGridDefn | None = None
-        self.referenceLimitsExtent = False
-        self.filesForExtent: list[str] | None = None
-        self.resampleMethod = DEFAULT_RESAMPLEMETHOD
-        self.allowOverviewsGdalwarp = False
-        self.inputNodata: float | list[float | None] | None = None
-        self.burnvalue: float = 1
-        self.burnattribute: str | None = None
-        self.vectornull: float = 0
-        self.filtersql: str | None = None
-        self.alltouched = False
-        self.vectordatatype = "uint8"
-        self.vectorlayer: int | str = 0
-        self.progress: Progress | None = None
-        self.numThreads = 1
-        self.jobManagerType: str | None = os.environ.get("RIOS_DFLT_JOBMGRTYPE") or None
-        self.concurrency: ConcurrencyStyle | None = None
-        self.jobName: str | None = None
-        self.loggingstream: TextIO | None = None
-        self.resume: bool | str = os.environ.get("RIOS_AWSBATCH_RESUME") or False
-        self.coordinateOnly = False
-        self.tileSize: tuple[int, int] | None = None
-        self.drivername: str | None = os.environ.get("RIOS_DFLT_DRIVER") or None
-        self.creationoptions: list[str] | None = None
-        self.creationOptionsByDriver = defaults_from(os.environ)
-        self.statsIgnore: float | None = 0
-        self.thematic = False
-        self.layernames: list[str] | None = None
-        self.layerselection: list[int] | None = None
-        self.calcStats = True
-        self.omitBasicStats = False
-        self.omitHistogram = False
-        self.singlePassBasicStats = self.singlePassHistogram = self.singlePassPyramids = None
-        self.approxStats = False
-        self.autoColorTableType = _colour_table_from_environment()
-        self.omitPyramids = False
-        self.overviewLevels = _levels_from_environment()
-        self.overviewMinDim = _from_environment(
-            "RIOS_DFLT_MINOVERLEVELDIM", DEFAULT_MINOVERVIEWDIM, at_least=0
+    def __init__(self) -> None:  # noqa: PLR0915 - one line for each setting, and one that says what it is
+        env = os.environ
+        self.windowxsize = whole_number_from(env, "RIOS_DFLT_BLOCKXSIZE", DEFAULTWINDOWXSIZE, at_least=1)
+        """Width of a block in pixels, without the margin; default 256."""
+        self.windowysize = whole_number_from(env, "RIOS_DFLT_BLOCKYSIZE", DEFAULTWINDOWYSIZE, at_least=1)
+        """Height of a block in pixels, without the margin; default 256."""
+        self.overlap = whole_number_from(env, "RIOS_DFLT_OVERLAP", DEFAULTOVERLAP, at_least=0)
+        """Margin on every side of a block in pixels; default 0."""
+        self.footprint = whole_number_from(
+            env, "RIOS_DFLT_FOOTPRINT", DEFAULTFOOTPRINT, among=FOOTPRINT_NAMES
         )
-        self.overviewAggType = _aggregation_from_environment()
+        """How the inputs' extents combine into the working grid; default INTERSECTION."""
+        self.referenceImage: str | None = None
+        """File or symbolic name that gives the pixel grid; default None, the first input."""
+        self.referencePixgrid: PixelGridDefn | None = None
+        """The pixel grid; default None, that of the reference image or the first input."""
+        self.referenceLimitsExtent = False
+        """Whether the reference's extent combines with the inputs' extents; default False."""
+        self.filesForExtent: list[str] | None = None
+        """Files or symbolic names whose extents combine; default None, all raster inputs."""
+        self.resampleMethod = DEFAULT_RESAMPLEMETHOD
+        """How an input comes onto the working grid, by gdalwarp's name; default 'near'."""
+        self.allowOverviewsGdalwarp = False
+        """Whether an input may be resampled from its overviews; default False."""
+        self.inputNodata: float | list[float | None] | None = None
+        """Nodata value of an input, or one for each band; default None, what the file says."""
+        self.burnvalue: float = 1
+        """Value of pixels inside the features of a vector input; default 1."""
+        self.burnattribute: str | None = None
+        """Attribute whose number is burned in place of ``burnvalue``; default None."""
+        self.vectornull: float = 0
+        """Value of pixels outside all features, which is also the nodata value; default 0."""
+        self.filtersql: str | None = None
+        """SQL condition that a feature must fulfil to be burned; default None, all features."""
+        self.alltouched = False
+        """Whether all pixels that a feature touches are burned; default False, pixels whose centre is inside."""
+        self.vectordatatype = "uint8"
+        """Numpy type that a vector input is rasterised to; default 'uint8'."""
+        self.vectorlayer: int | str = 0
+        """Layer of a vector file, by name or by number from 0; default 0."""
+        self.progress: Progress | None = None
+        """Progress object that is told percents of the tiles; default None, nothing is shown."""
+        self.numThreads = 1
+        """Workers that run at the same time; default 1."""
+        self.jobManagerType: str | None = text_from(env, "RIOS_DFLT_JOBMGRTYPE")
+        """Job manager that runs the tiles; default None, one process or several as ``numThreads`` says."""
+        self.concurrency: ConcurrencyStyle | None = None
+        """RIOS 2's way to say job manager and number of workers; default None."""
+        self.jobName: str | None = None
+        """RIOS 2's name for the run; default None; no effect."""
+        self.loggingstream: TextIO | None = None
+        """Stream that log messages go to as well during the run; default None."""
+        self.resume: bool | str = text_from(env, "RIOS_AWSBATCH_RESUME") or False
+        """Earlier run on AWS Batch that is gone on with: a run's id, True for the newest; default False."""
+        self.coordinateOnly = False
+        """Whether main computes no tile itself on AWS Batch; default False."""
+        self.tileSize: tuple[int, int] | None = None
+        """Width and height of a tile in pixels; default None, several tiles for each worker."""
+        self.drivername: str | None = text_from(env, "RIOS_DFLT_DRIVER")
+        """GDAL's driver of an output; default None, what the file's extension says."""
+        self.creationoptions: list[str] | None = None
+        """GDAL's creation options of an output, ``NAME=VALUE``; default None, those of the driver."""
+        self.creationOptionsByDriver = defaults_from(env)
+        """Creation options that the environment gives to a driver, by the driver's name; default none."""
+        self.statsIgnore: float | None = 0
+        """Nodata value of an output; default 0; None for none."""
+        self.thematic = False
+        """Whether an output is marked as thematic; default False."""
+        self.layernames: list[str] | None = None
+        """Descriptions of an output's bands, in order; default None, none."""
+        self.layerselection: list[int] | None = None
+        """Bands of an input that are read, counted from 1; default None, all."""
+        self.calcStats = True
+        """Whether statistics, histogram and overviews were last switched on or off together; default True."""
+        self.omitBasicStats = False
+        """Whether minimum, maximum, mean and standard deviation are left out; default False."""
+        self.omitHistogram = False
+        """Whether the histogram, median and mode are left out; default False."""
+        self.singlePassBasicStats: bool | None = None
+        """RIOS's setting; default None; no effect."""
+        self.singlePassHistogram: bool | None = None
+        """RIOS's setting; default None; no effect."""
+        self.singlePassPyramids: bool | None = None
+        """RIOS's setting; default None; no effect."""
+        self.approxStats = False
+        """Whether statistics are of every fourth row and column only; default False."""
+        self.autoColorTableType = word_from(env, "RIOS_DFLT_AUTOCOLORTABLETYPE", KINDS)
+        """Kind of colour table of a thematic output; default None, no colour table."""
+        self.omitPyramids = False
+        """Whether overviews are left out; default False."""
+        self.overviewLevels = levels_from(env, "RIOS_DFLT_OVERVIEWLEVELS", DEFAULT_OVERVIEWLEVELS)
+        """How many times smaller than the output each overview is; default 4, 8, 16, ... 512."""
+        self.overviewMinDim = whole_number_from(
+            env, "RIOS_DFLT_MINOVERLEVELDIM", DEFAULT_MINOVERVIEWDIM, at_least=0
+        )
+        """Shorter side in pixels that an overview must exceed; default 128."""
+        self.overviewAggType = name_from(env, "RIOS_DFLT_OVERVIEWAGGTYPE", METHODS)
+        """How pixels of overviews are made, by GDAL's name; default None, which is NEAREST."""
         self.callBeforeClose: Callable[[Any], object] | None = None
+        """Function that is called with an output's dataset when the output is complete; default None."""
         self.tempdir = "."
+        """RIOS's temporary folder; default '.'; no effect."""
         self.otherArgsMergeRules: dict[str, MergeRule] = {}
+        """How changes of an otherArgs attribute are merged, by the attribute's name; default none."""
         self.optionsByImage: dict[str, dict[str, Any]] = {}
+        """The settings for one symbolic name: name of the file, then name of the setting; default none."""
 
     # -- blocks and tiles
 
     def setWindowXsize(self, windowxsize: int) -> None:
-        """Set the width of blocks in pixels, without margin; default 256."""
-        self.windowxsize = _at_least(1, windowxsize, "window x size")
+        """Set the width of a block in pixels, without the margin; default 256.
+
+        The last block of a row is narrower if the working grid is no multiple of the width.
+
+        Raises
+        ------
+        ParameterError : the width is no whole number of at least 1.
+        """
+        self.windowxsize = whole_number(windowxsize, "window x size", at_least=1)
 
     def setWindowYsize(self, windowysize: int) -> None:
-        """Set the height of blocks in pixels, without margin; default 256."""
-        self.windowysize = _at_least(1, windowysize, "window y size")
+        """Set the height of a block in pixels, without the margin; default 256.
+
+        The blocks of the last row are lower if the working grid is no multiple of the height.
+
+        Raises
+        ------
+        ParameterError : the height is no whole number of at least 1.
+        """
+        self.windowysize = whole_number(windowysize, "window y size", at_least=1)
 
     def setWindowSize(self, windowxsize: int, windowysize: int) -> None:
-        """Set width and height of blocks in pixels, without margin."""
+        """Set the width and the height of a block in pixels, without the margin; default 256 and 256.
+
+        Raises
+        ------
+        ParameterError : the width or the height is no whole number of at least 1.
+        """
         self.setWindowXsize(windowxsize)
         self.setWindowYsize(windowysize)
 
     def setOverlap(self, overlap: int) -> None:
         """Set the margin that is added on every side of each block, in pixels; default 0.
 
-        Input and output arrays both have it; on output it is cut off. Pixels outside a file are its nodata
-        value, 0 if it has none.
+        Input arrays and output arrays have the margin: shape (bands, rows + 2 * overlap, cols + 2 * overlap). The
+        margin of output arrays is cut off. Pixels outside an input file have the file's nodata value. They are 0 if
+        the file has no nodata value.
+
+        Raises
+        ------
+        ParameterError : the margin is no whole number of at least 0.
         """
-        self.overlap = _at_least(0, overlap, "overlap")
+        self.overlap = whole_number(overlap, "overlap", at_least=0)
 
     def setTileSize(self, xsize: int, ysize: int) -> None:
-        """Set the size of tiles, the unit of work of a worker, in pixels.
+        """Set the width and the height of a tile, the unit of work of a worker, in pixels.
 
-        Rounded up to whole blocks (and TIFF blocks of the output). By default a size is chosen that gives
-        every worker several tiles. The output does not depend on it.
+        By default a size is chosen that gives every worker several tiles. A given size is rounded up to whole blocks,
+        and to whole TIFF blocks of the output. The pixels of the output do not depend on the tile size.
+
+        Raises
+        ------
+        ParameterError : the width or the height is no whole number of at least 1.
         """
-        self.tileSize = (_at_least(1, xsize, "tile x size"), _at_least(1, ysize, "tile y size"))
+        self.tileSize = (
+            whole_number(xsize, "tile x size", at_least=1),
+            whole_number(ysize, "tile y size", at_least=1),
+        )
 
     # -- working grid
 
     def setFootprintType(self, footprint: int) -> None:
-        """Set how the inputs' extents combine: INTERSECTION (default), UNION or BOUNDS_FROM_REFERENCE."""
+        """Set how the inputs' extents combine into the working grid; default INTERSECTION.
+
+        Allowed are ``applier.INTERSECTION``, ``applier.UNION`` and ``applier.BOUNDS_FROM_REFERENCE``.
+
+        Raises
+        ------
+        ParameterError : the footprint type is none of the three.
+        """
         if footprint not in FOOTPRINT_NAMES:
             raise ParameterError(
                 f"footprint type {footprint!r}: use applier.{', applier.'.join(FOOTPRINT_NAMES.values())}"
@@ -143,13 +257,27 @@ class ApplierControls:
         self.footprint = footprint
 
     def setReferenceImage(self, referenceImage: str | os.PathLike[str]) -> None:
-        """Take the pixel grid from a file, or from the input of that symbolic name."""
+        """Take the pixel grid from a file, or from the input of that symbolic name.
+
+        By default there is no reference, and inputs are not resampled: all must be on one grid.
+
+        Raises
+        ------
+        ParameterError : a reference pixel grid is set.
+        """
         if self.referencePixgrid is not None:
             raise ParameterError("set a reference image or a reference pixel grid, not both")
         self.referenceImage = os.fspath(referenceImage)
 
     def setReferencePixgrid(self, referencePixgrid: PixelGridDefn) -> None:
-        """Give the pixel grid."""
+        """Give the pixel grid itself, a ``pixelgrid.PixelGridDefn``.
+
+        By default there is no reference, and inputs are not resampled: all must be on one grid.
+
+        Raises
+        ------
+        ParameterError : a reference image is set, or the value is no PixelGridDefn.
+        """
         if self.referenceImage is not None:
             raise ParameterError("set a reference image or a reference pixel grid, not both")
         if not isinstance(referencePixgrid, PixelGridDefn):
@@ -159,25 +287,39 @@ class ApplierControls:
         self.referencePixgrid = referencePixgrid
 
     def setReferenceLimitsExtent(self, limits: bool) -> None:
-        """Count the reference among the files whose extents are combined, as RIOS 1.4 did; default False."""
+        """Say whether the reference is among the files whose extents are combined; default False.
+
+        True is what RIOS 1.4 did.
+
+        Raises
+        ------
+        Nothing : every value counts as true or false.
+        """
         self.referenceLimitsExtent = bool(limits)
 
     def setFilesForExtent(self, filesForExtent: Sequence[str | os.PathLike[str]] | None) -> None:
-        """Combine the extents of these rasters, not of all inputs. Names of files or symbolic names.
+        """Combine the extents of these rasters, and not the extents of all inputs; default None, all raster inputs.
 
-        BOUNDS_FROM_REFERENCE ignores it. None takes all input rasters.
+        The list has names of files or symbolic names. BOUNDS_FROM_REFERENCE ignores the list.
+
+        Raises
+        ------
+        ParameterError : the value is one text, not a list.
         """
-        if isinstance(filesForExtent, str):
-            raise ParameterError(f"files for the extent are a list, such as [{filesForExtent!r}], not a text")
-        self.filesForExtent = None if filesForExtent is None else [os.fspath(name) for name in filesForExtent]
+        names = items(filesForExtent, "files for the extent")
+        self.filesForExtent = None if names is None else [os.fspath(name) for name in names]
 
     # -- inputs
 
     def setResampleMethod(self, resampleMethod: str, imagename: str | None = None) -> None:
-        """Set how inputs that are not on the working grid are resampled onto it; default 'near'.
+        """Set how an input that is not on the working grid is resampled onto it; default 'near'.
 
-        One of gdalwarp's methods: near, bilinear, cubic, cubicspline, lanczos, average, rms, mode, max, min, med, q1,
-        q3; not its sum. Inputs are resampled only if there is a reference image or grid.
+        Allowed are gdalwarp's methods near, bilinear, cubic, cubicspline, lanczos, average, rms, mode, max, min, med,
+        q1 and q3, but not sum. Inputs are resampled only if there is a reference image or a reference pixel grid.
+
+        Raises
+        ------
+        ParameterError : the method is none of these.
         """
         name = str(resampleMethod).lower()
         name = "near" if name == "nearest" else name  # gdalwarp takes both
@@ -193,39 +335,57 @@ class ApplierControls:
         self.setOptionForImagename("resampleMethod", imagename, name)
 
     def setAllowOverviewsGdalwarp(self, allowOverviewsGdalwarp: bool) -> None:
-        """Resample from an input's overviews where the working grid is coarser than they are; default False."""
+        """Say whether an input is resampled from its overviews if the working grid is coarser; default False.
+
+        With True the coarsest overview is taken that is at least as fine as the working grid.
+
+        Raises
+        ------
+        Nothing : every value counts as true or false.
+        """
         self.allowOverviewsGdalwarp = bool(allowOverviewsGdalwarp)
 
     def setInputNoDataValue(
         self, nodata: float | Sequence[float | None] | None, imagename: str | None = None
     ) -> None:
-        """Set the nodata value of inputs, in place of what the files say.
+        """Set the nodata value of an input, in place of what the file says; default None, what the file says.
 
-        It is left out when resampling, fills what is outside the file, and is what ``info.getNoDataValueFor``
-        returns.
+        Resampling leaves the value out. Pixels outside the file have the value. ``info.getNoDataValueFor`` returns the
+        value.
 
         Parameters
         ----------
-        nodata : one value for all bands, or a list with one for each band of the file, None for none. None alone
-            takes the file's.
+        nodata : one value for all bands, or a list with one value for each band of the file. None in a list stands
+            for a band without nodata value.
+
+        Raises
+        ------
+        ParameterError : a value is no number.
         """
         what = "nodata value of an input"
+        value: float | list[float | None] | None
         if isinstance(nodata, Sequence) and not isinstance(nodata, str):
-            values = [None if value is None else _number(value, what) for value in nodata]
-            self.setOptionForImagename("inputNodata", imagename, values)
+            value = [None if item is None else number(item, what) for item in nodata]
         else:
-            self.setOptionForImagename(
-                "inputNodata", imagename, None if nodata is None else _number(nodata, what)
-            )
+            value = None if nodata is None else number(nodata, what)
+        self.setOptionForImagename("inputNodata", imagename, value)
 
     def selectInputImageLayers(
         self, layerselection: Sequence[int] | None, imagename: str | None = None
     ) -> None:
-        """Read only these bands, counted from 1, in this order; None reads all."""
+        """Read only these bands of an input, in this order; default None, all bands.
+
+        Bands are counted from 1. The input's array has shape (selected bands, rows, cols). ``apply`` raises
+        `GDALLayerNumberError` for a band that the file does not have.
+
+        Raises
+        ------
+        ParameterError : the list is empty, or a band is no whole number of at least 1.
+        """
         layers = (
             None
             if layerselection is None
-            else [_at_least(1, layer, "layer number") for layer in layerselection]
+            else [whole_number(layer, "layer number", at_least=1) for layer in layerselection]
         )
         if layers == []:
             raise ParameterError("select at least one layer, or None for all")
@@ -234,27 +394,71 @@ class ApplierControls:
     # -- vector inputs
 
     def setBurnValue(self, burnvalue: float, vectorname: str | None = None) -> None:
-        """Set what pixels inside features become; default 1."""
-        self.setOptionForImagename("burnvalue", vectorname, _number(burnvalue, "burn value"))
+        """Set the value of pixels inside the features of a vector input; default 1.
+
+        ``apply`` raises `ParameterError` if the data type (``setVectorDatatype``) cannot hold the value.
+
+        Raises
+        ------
+        ParameterError : the value is no number.
+        """
+        self.setOptionForImagename("burnvalue", vectorname, number(burnvalue, "burn value"))
 
     def setBurnAttribute(self, burnattribute: str | None, vectorname: str | None = None) -> None:
-        """Burn the number in this attribute of each feature instead; features without one are left out."""
+        """Burn the number in this attribute of each feature, and not the burn value; default None, the burn value.
+
+        A feature without a value in the attribute is left out. ``apply`` raises `VectorAttributeError` if the layer
+        does not have the attribute.
+
+        Raises
+        ------
+        Nothing : ``apply`` checks the attribute when the file is open.
+        """
         self.setOptionForImagename("burnattribute", vectorname, burnattribute)
 
     def setVectorNull(self, vectornull: float, vectorname: str | None = None) -> None:
-        """Set what pixels outside all features are, which is also the nodata value; default 0."""
-        self.setOptionForImagename("vectornull", vectorname, _number(vectornull, "vector null value"))
+        """Set the value of pixels outside all features of a vector input; default 0.
+
+        The value is also the nodata value of the input's array.
+
+        Raises
+        ------
+        ParameterError : the value is no number.
+        """
+        self.setOptionForImagename("vectornull", vectorname, number(vectornull, "vector null value"))
 
     def setFilterSQL(self, filtersql: str | None, vectorname: str | None = None) -> None:
-        """Burn only features for which this is true: a condition as in SQL's WHERE, such as ``type = 3``."""
+        """Burn only features for which this condition is true; default None, all features.
+
+        The condition is what SQL has after WHERE, such as ``type = 3``. ``apply`` raises `ParameterError` if GDAL does
+        not understand the condition.
+
+        Raises
+        ------
+        Nothing : ``apply`` checks the condition when the file is open.
+        """
         self.setOptionForImagename("filtersql", vectorname, filtersql)
 
     def setAlltouched(self, alltouched: bool, vectorname: str | None = None) -> None:
-        """Burn all pixels that features touch; default False, those whose centre is inside."""
+        """Say whether all pixels that a feature touches are burned; default False.
+
+        With False pixels are burned whose centre is inside the feature.
+
+        Raises
+        ------
+        Nothing : every value counts as true or false.
+        """
         self.setOptionForImagename("alltouched", vectorname, bool(alltouched))
 
     def setVectorDatatype(self, vectordatatype: DTypeLike, vectorname: str | None = None) -> None:
-        """Set the numpy type that vectors are rasterised to; default uint8."""
+        """Set the numpy type that a vector input is rasterised to; default uint8.
+
+        ``apply`` raises `ParameterError` if GDAL cannot rasterise to the type.
+
+        Raises
+        ------
+        ParameterError : the value is no numpy type.
+        """
         try:
             name = np.dtype(vectordatatype).name
         except TypeError:
@@ -262,24 +466,51 @@ class ApplierControls:
         self.setOptionForImagename("vectordatatype", vectorname, name)
 
     def setVectorlayer(self, vectorlayer: int | str, vectorname: str | None = None) -> None:
-        """Set the layer of vector files, by name or by number from 0; default 0."""
+        """Set the layer of a vector file, by name or by number from 0; default 0.
+
+        ``apply`` raises `VectorLayerError` if the file does not have the layer.
+
+        Raises
+        ------
+        Nothing : ``apply`` checks the layer when the file is open.
+        """
         self.setOptionForImagename("vectorlayer", vectorname, vectorlayer)
 
     # -- outputs
 
     def setOutputDriverName(self, drivername: str, imagename: str | None = None) -> None:
-        """Set GDAL's driver; by default the file's extension says it, and GTiff where that says nothing."""
+        """Set GDAL's driver of an output, such as 'GTiff', 'COG' or 'HFA'.
+
+        By default the file's extension says the driver, and GTiff is taken where the extension says nothing. ``apply``
+        raises `OutputError` for a driver that GDAL does not have, or that cannot write block by block.
+
+        Raises
+        ------
+        Nothing : ``apply`` checks the driver.
+        """
         self.setOptionForImagename("drivername", imagename, drivername)
 
     def setCreationOptions(self, creationoptions: Sequence[str] | None, imagename: str | None = None) -> None:
-        """Set GDAL's creation options (``NAME=VALUE``), which replace the driver's defaults; None keeps them."""
-        if isinstance(creationoptions, str):
-            raise ParameterError(f"creation options are a list, such as [{creationoptions!r}], not a text")
-        options = None if creationoptions is None else list(creationoptions)
-        self.setOptionForImagename("creationoptions", imagename, options)
+        """Set GDAL's creation options of an output, texts such as ``COMPRESS=LZW``; default None, the driver's.
+
+        The list replaces the defaults of the driver. For GTiff they are tiled, DEFLATE, ``BIGTIFF=IF_SAFER``.
+        ``apply`` raises `ParameterError` for an option that is not of the form NAME=VALUE.
+
+        Raises
+        ------
+        ParameterError : the value is one text, not a list.
+        """
+        self.setOptionForImagename("creationoptions", imagename, items(creationoptions, "creation options"))
 
     def setStatsIgnore(self, statsIgnore: float | None, imagename: str | None = None) -> None:
-        """Set the nodata value of outputs; default 0, None for none."""
+        """Set the nodata value of an output; default 0; None for none.
+
+        Pixels of this value are left out of statistics, histogram and averages in overviews.
+
+        Raises
+        ------
+        ParameterError : the value is neither a number nor None.
+        """
         if statsIgnore is not None and not isinstance(statsIgnore, numbers.Real):
             raise ParameterError(
                 f"the nodata value of an output must be a number or None, not {statsIgnore!r}"
@@ -287,67 +518,120 @@ class ApplierControls:
         self.setOptionForImagename("statsIgnore", imagename, statsIgnore)
 
     def setThematic(self, thematicFlag: bool, imagename: str | None = None) -> None:
-        """Mark outputs as thematic (LAYER_TYPE=thematic)."""
+        """Say whether an output is thematic: its values are names of classes, not quantities; default False.
+
+        A thematic output has the metadata item LAYER_TYPE=thematic, a direct histogram, and may have a colour table.
+
+        Raises
+        ------
+        Nothing : every value counts as true or false.
+        """
         self.setOptionForImagename("thematic", imagename, bool(thematicFlag))
 
     def setLayerNames(self, layernames: Sequence[str] | None, imagename: str | None = None) -> None:
-        """Set the bands' names (descriptions)."""
-        if isinstance(layernames, str):
-            raise ParameterError(f"layer names are a list, such as [{layernames!r}], not a text")
-        names = None if layernames is None else list(layernames)
-        self.setOptionForImagename("layernames", imagename, names)
+        """Set the names (GDAL's descriptions) of an output's bands, in order; default None, no names.
+
+        Raises
+        ------
+        ParameterError : the value is one text, not a list.
+        """
+        self.setOptionForImagename("layernames", imagename, items(layernames, "layer names"))
 
     def setCalcStats(self, calcStats: bool, imagename: str | None = None) -> None:
-        """Write statistics, histogram and pyramids (default), or with False none of them.
+        """Say whether an output gets statistics, histogram and overviews; default True.
 
-        It calls ``setOmitBasicStats``, ``setOmitHistogram`` and ``setOmitPyramids``.
+        The method calls ``setOmitBasicStats``, ``setOmitHistogram`` and ``setOmitPyramids``.
+
+        Raises
+        ------
+        Nothing : every value counts as true or false.
         """
         self.setOptionForImagename("calcStats", imagename, bool(calcStats))
         self.setOmitBasicStats(not calcStats, imagename)
         self.setOmitHistogram(not calcStats, imagename)
-        self.setOptionForImagename("omitPyramids", imagename, not calcStats)
+        self.setOmitPyramids(not calcStats, imagename)
 
     def setOmitBasicStats(self, omitBasicStats: bool, imagename: str | None = None) -> None:
-        """Leave out minimum, maximum, mean and standard deviation of each band; default False.
+        """Say whether minimum, maximum, mean and standard deviation of each band are left out; default False.
 
-        They are of all pixels but nodata (``setStatsIgnore``), NaN and infinite ones. Complex bands have none.
+        The statistics are of all pixels but nodata (``setStatsIgnore``), NaN and infinite ones. Complex bands have no
+        statistics.
+
+        Raises
+        ------
+        Nothing : every value counts as true or false.
         """
         self.setOptionForImagename("omitBasicStats", imagename, bool(omitBasicStats))
 
     def setOmitHistogram(self, omitHistogram: bool, imagename: str | None = None) -> None:
-        """Leave out the histogram of each band, and with it median and mode; default False."""
+        """Say whether the histogram of each band, the median and the mode are left out; default False.
+
+        Raises
+        ------
+        Nothing : every value counts as true or false.
+        """
         self.setOptionForImagename("omitHistogram", imagename, bool(omitHistogram))
 
     def setSinglePassBasicStats(
         self, singlePassBasicStats: bool | None, imagename: str | None = None
     ) -> None:
-        """Accept RIOS's setting. It is always one pass: statistics are computed of blocks before they are written."""
+        """Accept RIOS's setting, which has no effect; default None.
+
+        It is always one pass: statistics are computed from blocks before the blocks are written.
+
+        Raises
+        ------
+        Nothing : the value is not looked at.
+        """
         self.setOptionForImagename("singlePassBasicStats", imagename, singlePassBasicStats)
 
     def setSinglePassHistogram(self, singlePassHistogram: bool | None, imagename: str | None = None) -> None:
-        """Accept RIOS's setting. It is always one pass, for every type."""
+        """Accept RIOS's setting, which has no effect; default None.
+
+        It is always one pass, for every data type.
+
+        Raises
+        ------
+        Nothing : the value is not looked at.
+        """
         self.setOptionForImagename("singlePassHistogram", imagename, singlePassHistogram)
 
     def setSinglePassPyramids(self, singlePassPyramids: bool | None, imagename: str | None = None) -> None:
-        """Accept RIOS's setting; how pyramids are made is not the script's to say."""
+        """Accept RIOS's setting, which has no effect; default None.
+
+        The aggregation type decides whether overviews are made with the tiles.
+
+        Raises
+        ------
+        Nothing : the value is not looked at.
+        """
         self.setOptionForImagename("singlePassPyramids", imagename, singlePassPyramids)
 
     def setApproxStats(self, approxStats: bool, imagename: str | None = None) -> None:
-        """Compute statistics and histogram of every fourth row and column only; default False.
+        """Say whether statistics and histogram are of every fourth row and column only; default False.
 
-        The file says so (STATISTICS_APPROXIMATE=YES). All of them cost a few nanoseconds for each pixel.
+        The file then says so (STATISTICS_APPROXIMATE=YES). Statistics of all pixels cost a few nanoseconds per pixel.
+
+        Raises
+        ------
+        Nothing : every value counts as true or false.
         """
         self.setOptionForImagename("approxStats", imagename, bool(approxStats))
 
     def setAutoColorTableType(self, autoColorTableType: str | None, imagename: str | None = None) -> None:
-        """Give thematic outputs of type uint8 or uint16 a colour table; default None, or RIOS_DFLT_AUTOCOLORTABLETYPE.
+        """Give a thematic output of type uint8 or uint16 a colour table; default None, no colour table.
+
+        The nodata value is transparent where the format allows. Without ``imagename``, outputs that are not thematic
+        stay without colour table. With ``imagename``, ``apply`` raises `ThematicError` if the output is not thematic.
 
         Parameters
         ----------
-        autoColorTableType : 'rainbow', from blue for 0 to red for the largest value; 'gray', from black to white;
-            'random', in which a value has the same colour in every file; None for none. nodata is transparent where the
-            format allows.
-        imagename : without it, outputs that are not thematic are left as they are.
+        autoColorTableType : 'rainbow' goes from blue for 0 to red for the largest value. 'gray' goes from black to
+            white. 'random' gives a value the same colour in every file. None gives no colour table.
+
+        Raises
+        ------
+        ColorTableGenerationError : the kind is none of these.
         """
         if autoColorTableType is not None and autoColorTableType not in KINDS:
             raise ColorTableGenerationError(
@@ -356,31 +640,57 @@ class ApplierControls:
         self.setOptionForImagename("autoColorTableType", imagename, autoColorTableType)
 
     def setOmitPyramids(self, omitPyramids: bool, imagename: str | None = None) -> None:
-        """Write no overviews; by default there are some where the raster is large enough."""
+        """Say whether overviews are left out; default False.
+
+        With False there are overviews where the raster is large enough (``setOverviewMinDim``).
+
+        Raises
+        ------
+        Nothing : every value counts as true or false.
+        """
         self.setOptionForImagename("omitPyramids", imagename, bool(omitPyramids))
 
     def setOverviewLevels(self, overviewLevels: Sequence[int], imagename: str | None = None) -> None:
-        """Set how many times smaller the overviews are; default 4, 8, 16, ... 512."""
+        """Set how many times smaller than the output each overview is; default 4, 8, 16, ... 512.
+
+        Raises
+        ------
+        ParameterError : the list is empty, or a level is no whole number of at least 2.
+        """
         if isinstance(overviewLevels, int):
             raise ParameterError(f"overview levels are a list, such as [{overviewLevels}], not a number")
-        levels = sorted({_at_least(2, level, "overview level") for level in overviewLevels})
+        levels = sorted({whole_number(level, "overview level", at_least=2) for level in overviewLevels})
         if not levels:
             raise ParameterError("give at least one overview level, or use setOmitPyramids(True)")
         self.setOptionForImagename("overviewLevels", imagename, levels)
 
     def setOverviewMinDim(self, overviewMinDim: int, imagename: str | None = None) -> None:
-        """Leave out overviews whose shorter side has no more pixels than this; default 128."""
-        self.setOptionForImagename(
-            "overviewMinDim", imagename, _at_least(0, overviewMinDim, "smallest overview")
-        )
+        """Leave out overviews whose shorter side has no more pixels than this; default 128.
+
+        Raises
+        ------
+        ParameterError : the number of pixels is no whole number of at least 0.
+        """
+        smallest = whole_number(overviewMinDim, "smallest overview", at_least=0)
+        self.setOptionForImagename("overviewMinDim", imagename, smallest)
 
     def setOverviewAggregationType(self, overviewAggType: str | None, imagename: str | None = None) -> None:
-        """Set how pixels of overviews are made, by GDAL's name: NEAREST (default), AVERAGE, MODE, RMS, ...
+        """Set how pixels of overviews are made; default None, which is NEAREST.
 
-        Each is made of the pixels it covers and no others, except with GAUSS, BILINEAR, CUBIC, CUBICSPLINE and LANCZOS,
-        for which one process writes the output. Pixels that have the output's nodata value are left out of averages.
+        Allowed are GDAL's names NEAREST, AVERAGE, RMS, MODE, GAUSS, BILINEAR, CUBIC, CUBICSPLINE and LANCZOS. With the
+        first four each pixel of an overview is made of the pixels it covers, and the workers make the overviews. The
+        other five look at neighbours as well, and one process writes the output. Pixels that have the output's nodata
+        value are left out of averages.
+
+        Raises
+        ------
+        ParameterError : the name is none of these.
         """
-        name = None if overviewAggType is None else _aggregation(overviewAggType, "overview aggregation type")
+        name = (
+            None
+            if overviewAggType is None
+            else name_among(METHODS, overviewAggType, "overview aggregation type")
+        )
         self.setOptionForImagename("overviewAggType", imagename, name)
 
     def setCallBeforeClose(
@@ -389,20 +699,35 @@ class ApplierControls:
         args: Sequence[Any] = (),
         imagename: str | None = None,
     ) -> None:
-        """Have ``callBeforeClose(dataset, *args)`` called in main with each finished output.
+        """Have ``callBeforeClose(dataset, *args)`` called in main with each finished output; default None, no call.
 
-        ``dataset`` is a `gdal.Dataset`, open for changes, with all its pixels, overviews and statistics. The output is
-        not in its place yet; if the function raises, it never will be.
+        ``dataset`` is a `gdal.Dataset` that is open for changes. The dataset has all its pixels, overviews and
+        statistics. The output is not in its place yet. If the function raises, the output never gets there.
+
+        Raises
+        ------
+        ParameterError : the value is neither a function nor None.
         """
         if callBeforeClose is not None and not callable(callBeforeClose):
             raise ParameterError(f"callBeforeClose is a {type(callBeforeClose).__name__}, not a function")
-        call = None if callBeforeClose is None else functools.partial(_call, callBeforeClose, tuple(args))
+        call = (
+            None
+            if callBeforeClose is None
+            else functools.partial(call_with_arguments, callBeforeClose, tuple(args))
+        )
         self.setOptionForImagename("callBeforeClose", imagename, call)
 
     # -- the run
 
     def setProgress(self, progress: Progress | None) -> None:
-        """Set a progress object, such as ``cuiprogress.CUIProgressBar()``."""
+        """Set a progress object, such as ``cuiprogress.CUIProgressBar()``; default None, nothing is shown.
+
+        The object is told how many percent of the tiles are done.
+
+        Raises
+        ------
+        ParameterError : the object has no method ``setTotalSteps``.
+        """
         if progress is not None and not hasattr(progress, "setTotalSteps"):
             raise ParameterError(
                 f"a progress object is one such as cuiprogress.CUIProgressBar(), not {progress!r}"
@@ -410,37 +735,52 @@ class ApplierControls:
         self.progress = progress
 
     def setTempdir(self, tempdir: str | os.PathLike[str]) -> None:
-        """Accept RIOS's temporary folder. Nothing is put there: unfinished files stay beside their place."""
+        """Accept RIOS's temporary folder, which has no effect; default '.'.
+
+        Nothing is put there: an unfinished file stays beside its place.
+
+        Raises
+        ------
+        TypeError : the value is no path.
+        """
         self.tempdir = os.fspath(tempdir)
 
     def setNumThreads(self, numThreads: int) -> None:
-        """Set how many workers run at the same time; default 1, which runs blocks in order as RIOS does.
+        """Set how many workers run at the same time; default 1.
 
-        More than 1 uses processes unless ``setJobManagerType`` says otherwise.
+        One worker runs the blocks in order, as RIOS does. More than one are processes unless ``setJobManagerType`` says
+        otherwise. On AWS Batch main is one of them.
 
         Raises
         ------
-        ParameterError : not a whole number of at least 1, or a concurrency style is set, which says it already.
+        ParameterError : the number is no whole number of at least 1, or a concurrency style is set.
         """
         self._check_no_style("setNumThreads")
-        self.numThreads = _at_least(1, numThreads, "number of threads")
+        self.numThreads = whole_number(numThreads, "number of threads", at_least=1)
 
     def setJobManagerType(self, jobMgrType: str | None) -> None:
-        """Set who runs the tiles: 'threads', 'multiprocessing', 'AWSBatch', or a manager of the script's own.
+        """Set who runs the tiles; default None, which is 'multiprocessing' for more than one worker.
+
+        Allowed are 'in-process', 'threads', 'multiprocessing', 'AWSBatch', and the ``jobMgrType`` of a `JobManager` of
+        the script's own. ``apply`` raises `JobMgrError` for any other name.
 
         Raises
         ------
-        ParameterError : a concurrency style is set, which says it already.
+        ParameterError : a concurrency style is set, which says already who runs the tiles.
         """
         self._check_no_style("setJobManagerType")
         self.jobManagerType = jobMgrType
 
     def setConcurrencyStyle(self, concurrencyStyle: ConcurrencyStyle) -> None:
-        """Set who runs the tiles and how many workers there are, in RIOS 2's way.
+        """Set who runs the tiles and how many workers there are, in RIOS 2's way; default none.
 
-        It replaces whatever ``setNumThreads`` and ``setJobManagerType`` have said; afterwards they are refused. As
-        in RIOS 2, it is the script that merges the changes that workers make to otherArgs, from the result's
-        ``otherArgsList``; ``setOtherArgsMerge`` works too.
+        The style replaces what ``setNumThreads`` and ``setJobManagerType`` have said. These two are refused from then
+        on. As in RIOS 2, the script merges the changes that workers make to otherArgs, from the result's
+        ``otherArgsList``. ``setOtherArgsMerge`` works too.
+
+        Raises
+        ------
+        ParameterError : the value is no ``applier.ConcurrencyStyle``.
         """
         if not isinstance(concurrencyStyle, ConcurrencyStyle):
             raise ParameterError(
@@ -455,15 +795,24 @@ class ApplierControls:
             )
 
     def setJobName(self, jobName: str | None) -> None:
-        """Accept RIOS 2's name for the run, which is for people only; nothing shows it here."""
+        """Accept RIOS 2's name for the run, which has no effect; default None.
+
+        Raises
+        ------
+        Nothing : the value is not looked at.
+        """
         self.jobName = jobName
 
     def setLoggingStream(self, loggingstream: TextIO | None) -> None:
-        """Have messages (Python's ``logging``, name ``rios_batch``) written to a stream, too, during the run.
+        """Have log messages written to a stream too, during the run; default None, no stream.
 
-        The level stays as the script has set it for that name; Python's default is warnings. The user function's
-        ``info.loggingstream`` remains standard output, since a stream cannot go to workers. None, the default, adds
-        nothing.
+        The messages are those of Python's ``logging`` with the name ``rios_batch``. Their level stays as the script has
+        set it for that name; Python's default is warnings. The user function's ``info.loggingstream`` remains standard
+        output, since a stream cannot go to workers.
+
+        Raises
+        ------
+        ParameterError : the value cannot be written to.
         """
         if loggingstream is not None and not hasattr(loggingstream, "write"):
             raise ParameterError(
@@ -472,15 +821,19 @@ class ApplierControls:
         self.loggingstream = loggingstream
 
     def setResume(self, resume: bool | str) -> None:
-        """Go on from the tiles that an earlier run on AWS Batch has finished, and compute only what is missing.
+        """Go on from the tiles that an earlier run on AWS Batch has finished; default False.
 
-        Function, inputs, grid, outputs and otherArgs must be what they were; otherwise the run is refused. Managers
-        other than 'AWSBatch' begin anew.
+        Only the missing tiles are computed. ``apply`` raises `JobMgrError` if function, inputs, grid, outputs or
+        otherArgs are not what they were. Job managers other than 'AWSBatch' begin anew.
 
         Parameters
         ----------
-        resume : True for the newest unfinished run with these outputs, or to begin one if there is none; the
-            id of a run; or False.
+        resume : True goes on with the newest unfinished run that has these outputs, and begins one if there is none. A
+            text is the id of a run. False begins a new run.
+
+        Raises
+        ------
+        ParameterError : the value is none of these.
         """
         given: Any = resume
         if not isinstance(given, bool | str) or given == "":
@@ -488,34 +841,54 @@ class ApplierControls:
         self.resume = resume
 
     def setCoordinateOnly(self, coordinateOnly: bool) -> None:
-        """Have main compute no tile itself on AWS Batch, where it is far from the data or its machine is weak.
+        """Say whether main computes no tile itself on AWS Batch; default False.
 
-        The run then waits until Batch has machines for the workers.
+        True is for a main that is far from the data, or on a weak machine. The run then waits until Batch has machines
+        for the workers.
+
+        Raises
+        ------
+        Nothing : every value counts as true or false.
         """
         self.coordinateOnly = bool(coordinateOnly)
 
     def setOtherArgsMerge(self, name: str, rule: str | MergeRule) -> None:
-        """Say how an otherArgs attribute that blocks change is merged when there is more than one worker.
+        """Say how an otherArgs attribute that blocks change is merged if there is more than one worker; default none.
 
         Parameters
         ----------
-        rule : 'sum' adds what each tile added; 'min' and 'max' compare, element by element for arrays;
-            'concat' appends what each tile appended to a list, in tile order; or a function
-            ``rule(initial, values)`` that gets the value before the run and the tiles' values in tile order.
+        name : the attribute's name.
+        rule : 'sum' adds what each tile added. 'min' and 'max' compare, element by element for arrays. 'concat' appends
+            what each tile appended to a list, in tile order. A function ``rule(initial, values)`` gets the value before
+            the run and the tiles' values in tile order.
+
+        Raises
+        ------
+        ParameterError : the rule is none of these.
         """
         self.otherArgsMergeRules[name] = resolve_rule(rule)
 
     # -- options by symbolic name
 
     def setOptionForImagename(self, option: str, imagename: str | None, value: Any) -> None:
-        """Set an option for one symbolic name, or for all when ``imagename`` is None."""
+        """Set an option, an attribute of this object, for one symbolic name, or for all if ``imagename`` is None.
+
+        Raises
+        ------
+        Nothing : the value is not looked at.
+        """
         if imagename is None:
             setattr(self, option, value)
         else:
             self.optionsByImage.setdefault(imagename, {})[option] = value
 
     def getOptionForImagename(self, option: str, imagename: str | None) -> Any:
-        """Return an option: the one set for the name if there is one, else the one for all."""
+        """Return an option: the one set for the name if there is one, else the one for all.
+
+        Raises
+        ------
+        AttributeError : there is no such option.
+        """
         for_image: Mapping[str, Any] = self.optionsByImage.get(imagename or "", {})
         return for_image[option] if option in for_image else getattr(self, option)
 
@@ -524,7 +897,7 @@ class ApplierControls:
 
         Raises
         ------
-        ParameterError : naming the option, the name, and those there are.
+        ParameterError : an option was set for another name; the option, the name and the known names are named.
         """
         known = sorted(names)
         for imagename, options in self.optionsByImage.items():
@@ -535,78 +908,7 @@ class ApplierControls:
                 )
 
     def creation_options_for(self, imagename: str, driver: str) -> list[str] | None:
-        """Return the creation options set by the script, or else in the environment; None if by neither."""
+        """Return the creation options that the script has set, or else the environment; None if neither has."""
         options: list[str] | None = self.getOptionForImagename("creationoptions", imagename)
         by_driver = {name.upper(): given for name, given in self.creationOptionsByDriver.items()}
         return by_driver.get(driver.upper()) if options is None else options
-
-
-def _colour_table_from_environment() -> str | None:
-    kind = os.environ.get("RIOS_DFLT_AUTOCOLORTABLETYPE") or None
-    if kind is not None and kind not in KINDS:
-        raise ParameterError(
-            f"environment variable RIOS_DFLT_AUTOCOLORTABLETYPE must be one of {', '.join(KINDS)}, not {kind!r}"
-        )
-    return kind
-
-
-def _at_least(minimum: int, value: int, what: str) -> int:
-    try:
-        whole = None if isinstance(value, bool | str) else int(value)
-    except (TypeError, ValueError, OverflowError):  # None, a list, nan, inf
-        whole = None
-    if whole is None or whole != value or whole < minimum:
-        raise ParameterError(f"the {what} must be a whole number of at least {minimum}, not {value!r}")
-    return whole
-
-
-def _number(value: float, what: str) -> float:
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return int(value)  # numpy's numbers are not written like Python's
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return float(value)
-    raise ParameterError(f"the {what} must be a number, not {value!r}")
-
-
-def _call(function: Callable[..., object], args: tuple[Any, ...], dataset: Any) -> object:
-    return function(dataset, *args)
-
-
-def _aggregation(given: str, what: str) -> str:
-    if (name := str(given).upper()) in METHODS:
-        return name
-    raise ParameterError(f"{what} {given!r}: use one of {', '.join(METHODS)}")
-
-
-def _aggregation_from_environment() -> str | None:
-    name = "RIOS_DFLT_OVERVIEWAGGTYPE"
-    text = os.environ.get(name)
-    return _aggregation(text, f"environment variable {name}") if text else None
-
-
-def _levels_from_environment() -> list[int]:
-    name = "RIOS_DFLT_OVERVIEWLEVELS"
-    text = os.environ.get(name)
-    if not text:
-        return list(DEFAULT_OVERVIEWLEVELS)
-    words = text.replace(",", " ").split()
-    if not words or any(not word.isdecimal() or int(word) < 2 for word in words):  # noqa: PLR2004 - 1 is no overview
-        raise ParameterError(
-            f"environment variable {name} must be whole numbers of at least 2, such as '4,8,16', not {text!r}"
-        )
-    return sorted({int(word) for word in words})
-
-
-def _from_environment(
-    name: str, default: int, *, at_least: int | None = None, among: Container[int] | None = None
-) -> int:
-    text = os.environ.get(name)
-    if not text:
-        return default
-    value = int(text) if text.strip().removeprefix("-").isdecimal() else None
-    if value is None or (at_least is not None and value < at_least) or (among and value not in among):
-        allowed = (
-            f"at least {at_least}" if among is None else f"one of {', '.join(map(str, FOOTPRINT_NAMES))}"
-        )
-        raise ParameterError(f"environment variable {name} must be a whole number, {allowed}, not {text!r}")
-    return value

@@ -10,13 +10,13 @@ from tqdm import tqdm
 
 
 class SilentProgress:
-    """Shows nothing."""
+    """A progress object that shows nothing."""
 
     def setTotalSteps(self, steps: int) -> None:
         """Accept the number that stands for "done"."""
 
     def setProgress(self, progress: int) -> None:
-        """Accept how far the run is."""
+        """Accept how far the run is, from 0 to the total."""
 
     def setLabelText(self, text: str) -> None:
         """Accept what is being done."""
@@ -25,12 +25,12 @@ class SilentProgress:
         """Start again."""
 
     def wasCancelled(self) -> bool:
-        """Say that nobody cancelled; override it to stop a run between two tiles."""
+        """Return False: nobody cancelled. A subclass that returns True stops the run between two tiles."""
         return False
 
 
 class CUIProgressBar(SilentProgress):
-    """A bar with the time gone and left, on standard error."""
+    """A bar on standard error, with the time that is gone and the time that is left."""
 
     def __init__(self) -> None:
         self._steps, self._label = 100, ""
@@ -42,13 +42,13 @@ class CUIProgressBar(SilentProgress):
         self.reset()
 
     def setLabelText(self, text: str) -> None:
-        """Show what is being done, before the bar."""
+        """Show what is being done, on the left of the bar."""
         self._label = text
         if self._bar is not None:
             self._bar.set_description_str(text)
 
     def setProgress(self, progress: int) -> None:
-        """Draw the bar; it is closed when ``progress`` reaches the total."""
+        """Draw the bar. The bar is closed when ``progress`` reaches the total."""
         if self._bar is None:
             # tqdm's monitor is a thread, and workers are forked from this process.
             tqdm.monitor_interval = 0
@@ -64,7 +64,7 @@ class CUIProgressBar(SilentProgress):
             self.reset()
 
     def reset(self) -> None:
-        """Close the bar; the next ``setProgress`` draws a new one."""
+        """Close the bar. The next ``setProgress`` draws a new bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -84,7 +84,7 @@ class GDALProgressBar(SilentProgress):
         self.reset()
 
     def setProgress(self, progress: int) -> None:
-        """Print the ticks that have been passed."""
+        """Print the ticks that ``progress`` has passed."""
         ticks = int(100 * progress / self._steps / self._TICK)
         while self._ticks < ticks:
             self._ticks += 1

@@ -1,7 +1,52 @@
-"""Every error the project raises on purpose, under one root.
+"""Every error that rios_batch raises on purpose, under one root.
 
-Names are RIOS's (``rios.rioserrors``) where the meaning is the same, so that ``except`` clauses of
-ported scripts keep working. A message says what was given, what is allowed and what to change.
+The tree of the errors. ``*`` marks RIOS's names (``rios.rioserrors``): they have RIOS's meaning, so that the ``except``
+clauses of ported scripts keep working. In parentheses stand the other bases of a class. ::
+
+    RiosBatchError, by RIOS's name RiosError *
+    ├── ParameterError * (ValueError)
+    │   ├── WrongControlsObject *
+    │   ├── VectorAttributeError *
+    │   ├── ThematicError *
+    │   ├── ColorTableGenerationError *
+    │   ├── GDALLayerNumberError *
+    │   └── WorkerConfigError
+    ├── FileOpenError * (OSError)
+    │   ├── MissingFileError (FileNotFoundError)
+    │   ├── ImageOpenError *
+    │   └── VectorLayerError *
+    ├── OutputError (OSError)
+    ├── GridError (ValueError)
+    │   ├── ResampleNeededError *
+    │   ├── IntersectionError *
+    │   ├── GdalWarpError *
+    │   └── VectorProjectionError *
+    ├── VectorRasterizationError *
+    ├── BlockError (ValueError)
+    │   ├── ArrayShapeError *
+    │   ├── TypeConversionError * (TypeError)
+    │   ├── KeysMismatch *
+    │   └── MismatchedListLengthsError *
+    ├── WorkerExceptionError *
+    │   └── UserFunctionError
+    ├── JobMgrError *
+    │   ├── PicklingFailedError
+    │   │   └── UnloadableJobError
+    │   ├── VersionMismatchError
+    │   ├── WorkerLostError (WorkerExceptionError)
+    │   ├── StackExportsError
+    │   └── AWSError
+    │       ├── AWSUnavailableError
+    │       └── DeniedError (PermissionError)
+    ├── ProcessCancelledError *
+    ├── S3Error (OSError)
+    │   ├── S3UnavailableError
+    │   ├── S3DeniedError (PermissionError)
+    │   └── MissingObjectError (FileNotFoundError)
+    └── UnlistedCallError
+
+A message is one sentence: what was given, what is allowed and what to change. A module whose callers catch an error of
+the module's own defines that error itself, under one of these classes.
 """
 
 from __future__ import annotations
@@ -19,7 +64,7 @@ class ParameterError(RiosBatchError, ValueError):
 
 
 class WrongControlsObject(ParameterError):  # noqa: N818 - RIOS's name
-    """The controls are something else than an ApplierControls."""
+    """The controls are not an ApplierControls."""
 
 
 class FileOpenError(RiosBatchError, OSError):
@@ -43,7 +88,7 @@ class GridError(RiosBatchError, ValueError):
 
 
 class ResampleNeededError(GridError):
-    """Inputs are on different grids."""
+    """Grids do not fit each other: their projections, pixel sizes or pixel corners differ."""
 
 
 class IntersectionError(GridError):
@@ -59,7 +104,7 @@ class VectorLayerError(FileOpenError):
 
 
 class VectorAttributeError(ParameterError):
-    """A vector layer lacks the attribute that should be burned, or it holds no numbers."""
+    """A vector layer lacks the attribute that should be burned, or the attribute holds no numbers."""
 
 
 class VectorProjectionError(GridError):
@@ -71,11 +116,11 @@ class VectorRasterizationError(RiosBatchError):
 
 
 class ThematicError(ParameterError):
-    """Something that only thematic outputs have was asked for another."""
+    """An output that is not thematic was given something that only thematic outputs have."""
 
 
 class ColorTableGenerationError(ParameterError):
-    """There is no such colour table."""
+    """A colour table was asked for of a kind that does not exist."""
 
 
 class GDALLayerNumberError(ParameterError):
@@ -83,11 +128,11 @@ class GDALLayerNumberError(ParameterError):
 
 
 class BlockError(RiosBatchError, ValueError):
-    """The user function returned something that cannot be written; says block, window and output."""
+    """The user function returned something that cannot be written. The message names block, window and output."""
 
 
 class ArrayShapeError(BlockError):
-    """An output array has the wrong shape."""
+    """An output array has another shape than (bands, rows, cols) of its block."""
 
 
 class TypeConversionError(BlockError, TypeError):
@@ -95,21 +140,21 @@ class TypeConversionError(BlockError, TypeError):
 
 
 class KeysMismatch(BlockError):  # noqa: N818 - RIOS's name
-    """The user function did not set every output it was asked for."""
+    """The user function did not set every output that the script names."""
 
 
 class MismatchedListLengthsError(BlockError):
-    """An output that is a list of files was given another number of arrays."""
+    """An output that is a list of files was given a list of arrays of another length."""
 
 
 class WorkerExceptionError(RiosBatchError):
-    """RIOS 2's name for what went wrong in a worker: the function raised, or the worker was lost."""
+    """Something went wrong in a worker: the user function raised, or the worker was lost. RIOS 2 has this name."""
 
 
 class UserFunctionError(WorkerExceptionError):
     """The user function raised an exception.
 
-    ``__cause__`` is the original exception wherever it did not have to cross a machine.
+    ``__cause__`` is the original exception, unless the exception had to cross from one machine to another.
 
     Attributes
     ----------
@@ -132,11 +177,11 @@ class PicklingFailedError(JobMgrError):
 
 
 class UnloadableJobError(PicklingFailedError):
-    """The pickled function cannot be loaded in a worker: a module is missing there."""
+    """The pickled user function cannot be loaded in a worker: a module is missing there."""
 
 
 class VersionMismatchError(JobMgrError):
-    """Workers run other versions of Python or libraries than main, so that a pickle could mean something else."""
+    """Workers have other versions of Python or libraries than main, so that a pickle could mean something else."""
 
 
 class WorkerLostError(JobMgrError, WorkerExceptionError):
@@ -148,11 +193,11 @@ class ProcessCancelledError(RiosBatchError):
 
 
 class StackExportsError(JobMgrError):
-    """The deployed stack is missing, is being changed, or does not say what the runtime needs."""
+    """The deployed stack is missing, is being changed, or lacks an output that the runtime needs."""
 
 
 class AWSError(JobMgrError):
-    """AWS refused a request or could not be reached; says what for and what to do."""
+    """AWS refused a request or could not be reached. The message says what the request was for and what to do."""
 
 
 class AWSUnavailableError(AWSError):
@@ -160,11 +205,11 @@ class AWSUnavailableError(AWSError):
 
 
 class DeniedError(AWSError, PermissionError):
-    """AWS forbids a call that the run needs; says which action is missing."""
+    """AWS forbids a call that the run needs. The message names the IAM action that is missing."""
 
 
 class S3Error(RiosBatchError, OSError):
-    """S3 refused a request or could not be reached; says which object and what to do."""
+    """S3 refused a request or could not be reached. The message names the object and says what to do."""
 
 
 class S3UnavailableError(S3Error):
@@ -172,7 +217,7 @@ class S3UnavailableError(S3Error):
 
 
 class S3DeniedError(S3Error, PermissionError):
-    """S3 forbids a request; says which action is missing."""
+    """S3 forbids a request. The message names the IAM action that is missing."""
 
 
 class MissingObjectError(S3Error, FileNotFoundError):

@@ -35,20 +35,20 @@ class PixelGridDefn(grid.PixelGridDefn):
         return cls(other.makeGeoTransform(), other.nrows, other.ncols, other.projection)
 
     def equalPixSize(self, other: grid.PixelGridDefn) -> bool:
-        """Say whether pixel sizes are the same, to 0.001 pixel over the larger grid."""
+        """Say whether pixel sizes are the same. The difference may add up to 0.001 pixel over the larger grid."""
         return grid.same_pixel_size(self, other)
 
     def equalProjection(self, other: grid.PixelGridDefn) -> bool:
-        """Say whether both are in one projection, however its WKT is written."""
+        """Say whether both grids are in one projection. The WKT texts may be written in different ways."""
         with gdal_exceptions():
             return same_projection(self.projection, other.projection)
 
     def equivalentProjection(self, other: grid.PixelGridDefn) -> bool:
-        """Do as :meth:`equalProjection`; RIOS has both names."""
+        """Do the same as :meth:`equalProjection`. RIOS has both names."""
         return self.equalProjection(other)
 
     def isComparable(self, other: grid.PixelGridDefn) -> bool:
-        """Say whether projection and pixel size are the same."""
+        """Say whether the projections are the same and the pixel sizes are the same."""
         return self.equalPixSize(other) and self.equalProjection(other)
 
     def alignedWith(self, other: grid.PixelGridDefn) -> bool:
@@ -65,21 +65,21 @@ class PixelGridDefn(grid.PixelGridDefn):
             return surrounds(self.extent, other.extent)
 
     def intersection(self, other: grid.PixelGridDefn) -> Self:
-        """Return the pixels that both grids have.
+        """Return the grid of the pixels that both grids have.
 
         Raises
         ------
-        IntersectionError : there are none.
-        ResampleNeededError : the grids are not on one lattice.
+        IntersectionError : no pixel is common to both grids.
+        ResampleNeededError : projection, pixel size or pixel corners of the grids differ.
         """
         return self._combined(other, INTERSECTION)
 
     def union(self, other: grid.PixelGridDefn) -> Self:
-        """Return the smallest grid with the pixels of both.
+        """Return the smallest grid that has the pixels of both grids.
 
         Raises
         ------
-        ResampleNeededError : the grids are not on one lattice.
+        ResampleNeededError : projection, pixel size or pixel corners of the grids differ.
         """
         return self._combined(other, UNION)
 
@@ -89,9 +89,9 @@ class PixelGridDefn(grid.PixelGridDefn):
         return grid.common_grid(self, [self, other], footprint)
 
     def reproject(self, targetGrid: grid.PixelGridDefn) -> PixelGridDefn:
-        """Return the grid on the lattice of ``targetGrid`` that is nearest to this grid's bounds there.
+        """Return the grid with the pixels of ``targetGrid`` that is nearest to this grid's bounds in that projection.
 
-        Bounds are found along the edges, which are curves in another projection.
+        The bounds are found along the edges of this grid. An edge is a curve in another projection.
 
         Raises
         ------
@@ -104,15 +104,15 @@ class PixelGridDefn(grid.PixelGridDefn):
 def findCommonRegion(
     gridList: Sequence[grid.PixelGridDefn], refGrid: grid.PixelGridDefn, combine: int = INTERSECTION
 ) -> PixelGridDefn:
-    """Combine grids, of any projections, into one on the lattice of ``refGrid``.
+    """Combine grids of any projections into one grid with the pixels of ``refGrid``.
 
     Parameters
     ----------
-    combine : INTERSECTION or UNION of the grids in the list, or BOUNDS_FROM_REFERENCE.
+    combine : INTERSECTION (default) or UNION of the grids in the list, or BOUNDS_FROM_REFERENCE.
 
     Raises
     ------
-    IntersectionError : no pixel is common to all.
+    IntersectionError : no pixel is common to all grids.
     GridError : a grid has no image in the projection of ``refGrid``.
     """
     with gdal_exceptions():
@@ -125,7 +125,7 @@ def pixelGridFromFile(filename: str | os.PathLike[str]) -> PixelGridDefn:
     Raises
     ------
     FileOpenError : the file does not exist or is not a raster.
-    GridError : it is rotated or south-up.
+    GridError : the raster is rotated or south-up.
     """
     with gdal_exceptions():
         return PixelGridDefn.of(describe(os.fspath(filename)).grid)

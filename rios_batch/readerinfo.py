@@ -1,5 +1,5 @@
 # ruff: noqa: N802 - RIOS's names
-"""The ``info`` object that the user function gets: where its block is, and what the run looks like."""
+"""The ``info`` object that the user function gets: where the block is, and what the run looks like."""
 
 from __future__ import annotations
 
@@ -24,25 +24,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Coord:
-    """A point in the working grid's projection."""
+    """A point, in the units of the working grid's projection."""
 
     x: float
     y: float
 
 
 class ReaderInfo:
-    """Everything about the block in hand. All sizes are in pixels, none includes the overlap margin.
+    """Everything about the block that the user function works on.
+
+    All sizes are in pixels. No size includes the margin of ``setOverlap``. An input array of the block has shape
+    (bands, blockheight + 2 * overlap, blockwidth + 2 * overlap).
 
     Attributes
     ----------
-    xblock, yblock : position of the block, counted from 0.
+    xblock, yblock : position of the block in columns and rows of blocks, counted from 0.
     xtotalblocks, ytotalblocks : number of blocks in each direction.
-    blockwidth, blockheight : size of this block; smaller at the right and bottom edge.
-    blocktl, blockbr : top left and bottom right corner, as ``Coord`` with ``x`` and ``y``.
-    xsize, ysize : size of the working grid.
-    windowxsize, windowysize, overlap : as set in the controls.
+    blockwidth, blockheight : size of this block in pixels; smaller at the right and bottom edge.
+    blocktl, blockbr : top left and bottom right corner of the block without margin, as ``Coord``, in the units of the
+        working grid's projection.
+    xsize, ysize : size of the working grid in pixels.
+    windowxsize, windowysize, overlap : block size and margin in pixels, as set in the controls.
     workingGrid : the working grid, a ``PixelGridDefn``.
-    loggingstream : the stream for messages; standard output.
+    loggingstream : the stream for messages, which is standard output.
     """
 
     def __init__(
@@ -73,63 +77,64 @@ class ReaderInfo:
 
     @property
     def loggingstream(self) -> TextIO:
+        """Return the stream for messages, which is standard output."""
         return sys.stdout
 
     def getTotalSize(self) -> tuple[int, int]:
-        """Return ``(xsize, ysize)`` of the working grid."""
+        """Return the size of the working grid, ``(xsize, ysize)``, in pixels."""
         return (self.xsize, self.ysize)
 
     def getWindowSize(self) -> tuple[int, int]:
-        """Return ``(windowxsize, windowysize)`` as set in the controls."""
+        """Return the size of a block as set in the controls, ``(windowxsize, windowysize)``, in pixels."""
         return (self.windowxsize, self.windowysize)
 
     def getOverlapSize(self) -> int:
-        """Return the margin on every side of a block, in pixels."""
+        """Return the margin on every side of the block, in pixels."""
         return self.overlap
 
     def getTotalBlocks(self) -> tuple[int, int]:
-        """Return the number of blocks in x and y."""
+        """Return the number of blocks in x and in y, ``(xtotalblocks, ytotalblocks)``."""
         return (self.xtotalblocks, self.ytotalblocks)
 
     def getBlockCount(self) -> tuple[int, int]:
-        """Return ``(xblock, yblock)``, counted from 0."""
+        """Return the position of this block, ``(xblock, yblock)``, counted from 0."""
         return (self.xblock, self.yblock)
 
     def getBlockSize(self) -> tuple[int, int]:
-        """Return ``(ncols, nrows)`` of this block, without the margin."""
+        """Return the size of this block without the margin, ``(ncols, nrows)``, in pixels."""
         return (self.blockwidth, self.blockheight)
 
     def getTransform(self) -> tuple[float, float, float, float, float, float]:
-        """Return the GDAL geotransform of the working grid."""
+        """Return the geotransform of the working grid: GDAL's six numbers, in the units of the projection."""
         return self.workingGrid.makeGeoTransform()
 
     def getProjection(self) -> str:
-        """Return the projection of the working grid as WKT; empty if it has none."""
+        """Return the projection of the working grid as WKT. The text is empty if the grid has no projection."""
         return self.workingGrid.projection
 
     def getPixelSize(self) -> tuple[float, float]:
-        """Return ``(xRes, yRes)``, both positive."""
+        """Return the size of a pixel, ``(xRes, yRes)``, in the units of the projection. Both are positive."""
         return (self.workingGrid.xRes, self.workingGrid.yRes)
 
     def isFirstBlock(self) -> bool:
-        """Say whether this is the top left block (the first one, when blocks run in order)."""
+        """Say whether this is the top left block. One worker computes the top left block first."""
         return self.xblock == 0 and self.yblock == 0
 
     def isLastBlock(self) -> bool:
-        """Say whether this is the bottom right block."""
+        """Say whether this is the bottom right block. One worker computes the bottom right block last."""
         return self.xblock == self.xtotalblocks - 1 and self.yblock == self.ytotalblocks - 1
 
     def getPercent(self) -> int:
-        """Return how much of the raster lies before this block, in whole per cent, rounded down."""
+        """Return how many of all blocks stand before this block, in whole per cent, rounded down."""
         done = self.yblock * self.xtotalblocks + self.xblock
         return 100 * done // (self.xtotalblocks * self.ytotalblocks)
 
     def getBlockCoordArrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the x and y of every pixel centre.
+        """Return the x and the y of every pixel centre, in the units of the working grid's projection.
 
         Returns
         -------
-        Two arrays of shape (rows, cols), the overlap margin included.
+        Two float64 arrays of shape (rows, cols). Rows and columns include the margin.
         """
         grid, window = self.workingGrid, self._window.grown(self.overlap)
         x = grid.xMin + (np.arange(window.col, window.end_col) + 0.5) * grid.xRes
@@ -137,10 +142,14 @@ class ReaderInfo:
         return np.meshgrid(x, y)  # type: ignore[return-value]  # numpy's stub says list, numpy 2 gives a tuple
 
     def getPixRowColBlock(self, x: float, y: float) -> tuple[int, int] | tuple[None, None]:
-        """Return ``(row, col)`` of a point within this block's arrays, margin included.
+        """Return the place ``(row, col)`` of a point in this block's arrays, counted from 0, the margin included.
 
-        ``(None, None)`` if the point is outside the arrays. (RIOS compares with the full window, so that
-        it answers with positions past the array's end in the cut blocks of the right and bottom edge.)
+        The result is ``(None, None)`` if the point is outside the arrays. (RIOS compares with the full window. So RIOS
+        returns places past the array's end in the smaller blocks of the right and bottom edge.)
+
+        Parameters
+        ----------
+        x, y : the point, in the units of the working grid's projection.
         """
         grid, window = self.workingGrid, self._window.grown(self.overlap)
         col = int(np.floor((x - grid.xMin) / grid.xRes)) - window.col
@@ -149,9 +158,15 @@ class ReaderInfo:
         return (row, col) if inside else (None, None)
 
     def getPixColRow(self, x: int, y: int) -> tuple[int, int]:
-        """Return the working grid's ``(column, row)`` of a position in this block's arrays.
+        """Return the column and the row of the working grid for a place in this block's arrays.
 
-        ``x`` and ``y`` count columns and rows of the array, margin included.
+        Parameters
+        ----------
+        x, y : column and row of the array, counted from 0, the margin included.
+
+        Returns
+        -------
+        ``(column, row)`` of the working grid, counted from 0. In the margin they may lie outside the grid.
         """
         window = self._window.grown(self.overlap)
         return (window.col + x, window.row + y)
@@ -161,19 +176,20 @@ class ReaderInfo:
 
         Raises
         ------
-        KeyError : ``block`` is not one of the arrays that the user function was given.
+        KeyError : ``block`` is not one of the arrays that the user function was given, but a part or a copy.
         """
         return self._file_of(block).name
 
     def getGDALDatasetFor(self, block: Array) -> Any:
-        """Return the file that an input array came from, open for reading, as a `gdal.Dataset` with its own pixels.
+        """Return the file that an input array came from, as a `gdal.Dataset` that is open for reading.
 
-        On a worker elsewhere it is the worker's way to the file. It stays open until the function returns.
+        The dataset has the file's own pixels, also where the array was resampled. On AWS Batch the dataset may be a
+        copy of the file. The dataset stays open until the user function returns.
 
         Raises
         ------
-        KeyError : ``block`` is not one of the arrays that the user function was given.
-        ParameterError : it is a vector file.
+        KeyError : ``block`` is not one of the arrays that the user function was given, but a part or a copy.
+        ParameterError : the file is a vector file.
         """
         file = self._file_of(block)
         if file.burn is not None:
@@ -183,30 +199,32 @@ class ReaderInfo:
         return self._opened[id(block)]
 
     def getGDALBandFor(self, block: Array, band: int) -> Any:
-        """Return a band of that file, a `gdal.Band`.
+        """Return a band of the file that an input array came from, as a `gdal.Band`.
 
         Parameters
         ----------
-        band : counted from 1 within the layers that the user function sees.
+        block : an array of ``inputs``, the very object, of shape (bands, rows, cols).
+        band : place of the band in the array, counted from 1.
 
         Raises
         ------
-        KeyError : ``block`` is not one of the arrays that the user function was given.
-        ParameterError : there is no such band, or it is a vector file.
+        KeyError : ``block`` is not one of the arrays that the user function was given, but a part or a copy.
+        ParameterError : there is no such band, or the file is a vector file.
         """
         dataset, layers = self.getGDALDatasetFor(block), self._file_of(block).layers
         return dataset.GetRasterBand(layers[_place(band, len(layers))])
 
     def getNoDataValueFor(self, block: Array, band: int = 1) -> Any:
-        """Return the nodata value of an input array's band, in the array's type; None if it has none.
+        """Return the nodata value of a band of an input array, in the array's type; None if the band has none.
 
         Parameters
         ----------
-        band : counted from 1 within the layers that the user function sees.
+        block : an array of ``inputs``, the very object, of shape (bands, rows, cols).
+        band : place of the band in the array, counted from 1.
 
         Raises
         ------
-        KeyError : ``block`` is not one of the arrays that the user function was given.
+        KeyError : ``block`` is not one of the arrays that the user function was given, but a part or a copy.
         ParameterError : there is no such band.
         """
         values = self._file_of(block).nodata

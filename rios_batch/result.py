@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rios_batch.model.tileresult import TileRecord
 
 
-# What RIOS 2 times, and scripts look up: also the parts that are not measured here, or are not there at all.
+# What RIOS 2 times and scripts look up. Some parts are not measured here, and some do not exist here.
 _RIOS_NAMES = (
     "walltime",
     "reading",
@@ -37,27 +37,33 @@ class Timers:
     """How long the parts of a run took, in wall-clock seconds.
 
     ``walltime`` is the whole run. ``reading``, ``userfunction``, ``encoding`` and ``basicstats`` (with histograms) have
-    one value per tile, measured in the workers, so that their totals exceed ``walltime`` when several work at
-    once; ``writing`` has one value per tile too, measured in main.
+    one value for each tile, which the workers measure. Their totals exceed ``walltime`` if several workers work at the
+    same time. ``writing`` has one value for each tile too, which main measures.
     """
 
     seconds: Mapping[str, tuple[float, ...]]
 
     def getDurationsForName(self, intervalName: str) -> list[float] | None:
-        """Return all values of one part; None if it was not measured."""
+        """Return all values of one part, in seconds; None if the part was not measured."""
         return list(self.seconds.get(intervalName, ())) or None
 
     def makeSummaryDict(self) -> dict[str, dict[str, float]]:
         """Return, for each part, ``tot``, ``min``, ``lower``, ``median``, ``upper``, ``max`` and ``N``.
 
-        ``lower`` and ``upper`` are quartiles. All names of RIOS 2 are there; what was not measured, such as waiting
-        for buffers, which do not exist here, is 0 with an ``N`` of 0.
+        ``N`` is the number of values. All others are seconds. ``lower`` and ``upper`` are quartiles. All names of RIOS
+        2 are there. A part that was not measured is 0 and has an ``N`` of 0. Waiting for buffers is such a part, since
+        there are no buffers here.
         """
         names = dict.fromkeys([*_RIOS_NAMES, *self.seconds])
         return {name: _summary(self.seconds.get(name, ())) for name in names}
 
     def formatReport(self, level: int = 0) -> str:
-        """Return a table to print: totals, and from level 1 on the spread over tiles."""
+        """Return a table to print, in seconds.
+
+        Parameters
+        ----------
+        level : 0 (default) for the totals only; 1 or more for the spread over tiles as well.
+        """
         columns = ["tot"] if level == 0 else ["tot", "min", "lower", "median", "upper", "max"]
         lines = [f"{'seconds':<14}" + "".join(f"{column:>10}" for column in columns)]
         for name, values in self.seconds.items():
@@ -89,14 +95,14 @@ class ApplierReturn:
 
     Attributes
     ----------
-    timings : see :class:`Timers`; ``timings.formatReport()`` is for printing.
-    workinggrid : the grid that was worked on.
-    outputs : the files that were written.
-    tiles : one record per tile, in order: window, worker, times and bytes.
-    otherArgs : the caller's object, with the changes of all blocks that a merge rule covers.
-    otherArgsList : where main computes ``[otherArgs]``; else each tile's copy, in tile order. Each began as otherArgs
-        was before the run, so that merging all of them, whoever computed them, is what RIOS 2's scripts do.
-    jobManagerType : who ran the tiles.
+    timings : how long the parts of the run took, a :class:`Timers`. ``timings.formatReport()`` is for printing.
+    workinggrid : the grid that the run worked on, a ``PixelGridDefn``.
+    outputs : names of the files that were written.
+    tiles : one record for each tile, in tile order: window in pixels, worker, times in seconds, size in bytes.
+    otherArgs : the caller's object. The object has the changes of all blocks to attributes that have a merge rule.
+    otherArgsList : ``[otherArgs]`` where main computes; else each tile's copy, in tile order. Each copy began as
+        otherArgs was before the run. RIOS 2's scripts merge all copies, whoever computed them.
+    jobManagerType : name of the job manager that ran the tiles.
     """
 
     timings: Timers

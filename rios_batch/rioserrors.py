@@ -1,7 +1,7 @@
 """RIOS's module name for the errors: ``from rios_batch import rioserrors``.
 
-Beside the project's own errors it has RIOS's other names, so that ``except`` clauses of ported scripts can be read.
-Where something else is raised here in the same place, the name stands for that.
+The module has the errors of ``rios_batch.errors``, and RIOS's other names, so that Python can read the ``except``
+clauses of ported scripts. Where rios_batch raises another error in the same place, RIOS's name stands for that error.
 """
 
 from rios_batch.errors import *  # noqa: F403 - this module exists to give them a second name
@@ -11,7 +11,7 @@ OutsideImageBoundsError = ArrayShapeError  # RIOS raises it for an array that is
 
 
 class _NeverRaisedError(RiosBatchError):
-    """Something that cannot go wrong here, because it is done otherwise or is not there."""
+    """Something cannot go wrong in rios_batch: rios_batch does the work in another way, or does not do the work."""
 
 
 class AttributeTableColumnError(_NeverRaisedError):
@@ -23,7 +23,7 @@ class AttributeTableTypeError(_NeverRaisedError):
 
 
 class RatBlockLengthError(_NeverRaisedError):
-    """Attribute tables are read in blocks of a length that is not possible."""
+    """A script asks for blocks of an attribute table of a length that is not possible."""
 
 
 class RatMismatchError(_NeverRaisedError):
@@ -35,11 +35,11 @@ class UnavailableError(_NeverRaisedError):
 
 
 class VectorGeometryTypeError(VectorRasterizationError, _NeverRaisedError):
-    """A vector layer has another kind of geometry."""
+    """A vector layer has another kind of geometry than RIOS expects."""
 
 
 class SinglePassActionsError(_NeverRaisedError):
-    """Statistics or pyramids cannot be made while blocks are written."""
+    """Statistics or pyramids cannot be made while RIOS writes blocks."""
 
 
 class PermissionError(_NeverRaisedError):  # noqa: A001 - RIOS's name
@@ -47,7 +47,7 @@ class PermissionError(_NeverRaisedError):  # noqa: A001 - RIOS's name
 
 
 class TimeoutError(JobMgrError, _NeverRaisedError):  # noqa: A001 - RIOS's name
-    """A block took longer than a buffer waits."""
+    """A block took longer than a buffer of RIOS waits."""
 
 
 class ECSError(JobMgrError, _NeverRaisedError):

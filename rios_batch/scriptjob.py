@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rios_batch.aws.objects import Bucket, make_s3_client
+from rios_batch.aws.clients import make_client
+from rios_batch.aws.objects import Bucket
 from rios_batch.aws.scripts import fetch_script
 from rios_batch.contract import ENV_STACK_REGION
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bucket, _, prefix = location.removeprefix("s3://").partition("/")
     with tempfile.TemporaryDirectory(prefix="rios_batch-") as folder:
         fetch_script(
-            Bucket(bucket, make_s3_client(region=os.environ.get(ENV_STACK_REGION))),
+            Bucket(bucket, make_client("s3", region=os.environ.get(ENV_STACK_REGION))),
             prefix,
             sha256,
             Path(folder),

@@ -19,8 +19,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rios_batch.aws.clients import make_client
 from rios_batch.aws.faults import explained
-from rios_batch.aws.objects import Bucket, make_s3_client
+from rios_batch.aws.objects import Bucket
 from rios_batch.aws.queue import WorkQueue
 from rios_batch.awsbatch.configuration import WorkerConfig, argument_parser
 from rios_batch.awsbatch.runstore import RunStore
@@ -66,36 +67,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _work(config: WorkerConfig, *, beside_main: bool) -> None:
-    run = RunStore(Bucket(config.bucket, make_s3_client(region=config.region)), config.run_id)
+    store = RunStore(Bucket(config.bucket, make_client("s3", region=config.region)), config.run_id)
     name = "main" if beside_main else f"worker {config.array_index + 1} (job {config.batch_job_id or 'none'})"
     # For inputs; those of main are where they are.
     fetched = contextlib.nullcontext("") if beside_main else tempfile.TemporaryDirectory(prefix="rios_batch-")
     try:
         with explained(f"run {config.run_id}"), fetched as folder:
-            _work_on(run, config, name, Path(folder), beside_main=beside_main)
+            _work_on(store, config, name, Path(folder), beside_main=beside_main)
     except (DeniedError, S3DeniedError, VersionMismatchError) as error:
         # Other workers would fare no better, so main is to raise it.
-        run.put_failure(failure_of(error, None, name, stops_run=True))
+        store.put_failure(failure_of(error, None, name, stops_run=True))
         raise
 
 
-def _work_on(run: RunStore, config: WorkerConfig, name: str, folder: Path, *, beside_main: bool) -> None:
-    description = run.description()
+def _work_on(store: RunStore, config: WorkerConfig, name: str, folder: Path, *, beside_main: bool) -> None:
+    description = store.description_for_worker()
     problem = mismatch(description["versions"], versions())
     if problem:
         raise VersionMismatchError(problem)
-    pickled = pickle.loads(run.job(config.job_sha256))  # noqa: S301 - its SHA-256 came with the job's environment
+    pickled = pickle.loads(store.job(config.job_sha256))  # noqa: S301 - its SHA-256 came with the job's environment
     order = WorkOrder(
         spec=pickled["spec"],
         other_args=pickled["other_args"],
         num_workers=config.processes,
         place=name,
-        input_paths={} if beside_main else paths_on_worker(run.staged_inputs(), run.bucket, folder),
+        input_paths={} if beside_main else paths_on_worker(store.staged_inputs(), store.bucket, folder),
         cloud_options=description["cloud_options"],
     )
     work_queue = WorkQueue.attach(config.queue_url, region=config.region, lease_seconds=config.lease_seconds)
     Supervisor(
-        run,
+        store,
         work_queue,
         TilePlan.from_description(description["plan"]),
         order,

@@ -1,4 +1,4 @@
-"""A store of blobs for tests, which merges here and now; ``tests/contract/test_blob_stores.py`` holds it."""
+"""A store of blobs for tests, which merges here and now; ``tests/awsbatch/test_blob_stores.py`` holds it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BucketBlobStore:
     Attributes
     ----------
     merged : how many blobs went into each merge.
-    read_bytes : bytes that were read by the blob_store's user; those of merges are not.
+    read_bytes : bytes that were read by the user of the blob store; those of merges are not.
     """
 
     def __init__(self, bucket: Bucket) -> None:

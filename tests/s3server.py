@@ -1,6 +1,6 @@
 """An S3 on loopback that records what it is asked: moto behind a real HTTP server, for boto3 and GDAL alike.
 
-Import the fixtures into a conftest.py, and mark tests that use them with ``ON_LOOPBACK``.
+The fixtures are known everywhere; mark tests that use them with ``ON_LOOPBACK``.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Import as ``from tests.support import make_raster``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -132,15 +134,39 @@ def run_script(folder: Path, source: str, *arguments: str) -> subprocess.Complet
     """
     script = folder / "script.py"
     script.write_text(textwrap.dedent(source))
+    return run_python(script, *arguments, folder=folder)
+
+
+def run_python(
+    script: Path, *arguments: str | Path, folder: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a script in a folder (default: the current one), with further environment variables."""
     return subprocess.run(
-        [sys.executable, str(script), *arguments],
+        [sys.executable, str(script), *map(str, arguments)],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT))},
+        env={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT)), **environment},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,  # less than pytest's
         check=False,
     )
+
+
+@contextlib.contextmanager
+def mounted_disk(folder: Path, kib: int) -> Iterator[Path]:
+    """Mount an empty file system of so many KiB below a folder; skip the test where that is not allowed."""
+    disk = folder / "small"
+    disk.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount the small file system that this test fills")
+    command = ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(disk)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"this machine does not let root mount a tmpfs: {mounted.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # a traceback may hold files open
 
 
 def wait_until(condition: Callable[[], Any]) -> None:

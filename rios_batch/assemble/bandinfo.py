@@ -24,7 +24,7 @@ KEEP_NO_COLOURS = frozenset({"ENVI", "EHdr"})
 
 
 def describe(
-    dataset: gdal.Dataset, output: OutputSpec, layout: Layout, statistics: Sequence[BandStatistics]
+    dataset: gdal.Dataset, output_spec: OutputSpec, layout: Layout, statistics: Sequence[BandStatistics]
 ) -> None:
     """Set the metadata and the colour table of each band of a dataset that is being written.
 
@@ -34,39 +34,42 @@ def describe(
     """
     for number, band_statistics in enumerate(statistics, 1):
         band = dataset.GetRasterBand(number)
-        for name, text in _items(output, band_statistics).items():
+        for name, text in _items(output_spec, band_statistics).items():
             band.SetMetadataItem(name, text)
-    if output.colour_table is None or why_no_colours(output, layout):
+    if output_spec.colour_table is None or why_no_colours(output_spec, layout):
         return
     for number in range(1, layout.nbands + 1):
         highest = statistics[number - 1].highest if statistics else None
         table = gdal.ColorTable()
         for value, entry in enumerate(
-            colour_entries(output.colour_table, layout.dtype, highest, output.nodata)
+            colour_entries(output_spec.colour_table, layout.dtype, highest, output_spec.nodata)
         ):
             table.SetColorEntry(value, entry)
         dataset.GetRasterBand(number).SetColorTable(table)
 
 
-def _items(output: OutputSpec, statistics: BandStatistics) -> dict[str, str]:
+def _items(output_spec: OutputSpec, statistics: BandStatistics) -> dict[str, str]:
     """Return the items of a band, without the histogram where HFA has no room for its limits."""
     limits = [float(statistics.items.get(f"STATISTICS_HISTO{end}", 0)) for end in ("MIN", "MAX")]
-    if output.driver != "HFA" or all(abs(limit) < _HFA_LIMIT for limit in limits):
+    if output_spec.driver != "HFA" or all(abs(limit) < _HFA_LIMIT for limit in limits):
         return dict(statistics.items)
-    log.warning("%s gets no histogram: HFA has none of values beyond 2**31", output.path)
+    log.warning("%s gets no histogram: HFA has none of values beyond 2**31", output_spec.path)
     return {name: text for name, text in statistics.items.items() if "_HISTO" not in name}
 
 
-def why_no_colours(output: OutputSpec, layout: Layout) -> str:
+def why_no_colours(output_spec: OutputSpec, layout: Layout) -> str:
     """Return why an output cannot have the colour table that it should have; empty if it can, or should not."""
-    if output.colour_table is None:
+    if output_spec.colour_table is None:
         return ""
     if layout.dtype not in ENTRIES:
-        return f"a colour table is for {' and '.join(ENTRIES)}, and {output.label} has {layout}"
-    if output.driver == "GTiff" and (output.creation_options.get("COMPRESS") or "").upper() == "JPEG":
-        return f"JPEG compresses colours, and the values of {output.label} are none"
-    if output.driver in KEEP_NO_COLOURS:
-        return f"the {output.driver} format keeps none"
-    if output.driver == "GTiff" and layout.nbands > 1:
-        return f"a TIFF with a colour table has one band, and {output.label} has {layout}"
+        return f"a colour table is for {' and '.join(ENTRIES)}, and {output_spec.label} has {layout}"
+    if (
+        output_spec.driver == "GTiff"
+        and (output_spec.creation_options.get("COMPRESS") or "").upper() == "JPEG"
+    ):
+        return f"JPEG compresses colours, and the values of {output_spec.label} are none"
+    if output_spec.driver in KEEP_NO_COLOURS:
+        return f"the {output_spec.driver} format keeps none"
+    if output_spec.driver == "GTiff" and layout.nbands > 1:
+        return f"a TIFF with a colour table has one band, and {output_spec.label} has {layout}"
     return ""

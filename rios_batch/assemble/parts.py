@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rios_batch.aws.objects import MIB, MOST_PARTS, SMALLEST_PART_BYTES
+from rios_batch.aws.multipart import MIB, MOST_PARTS, SMALLEST_PART_BYTES
 from rios_batch.errors import RiosBatchError
-from rios_batch.model.blobs import Blob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from rios_batch.aws.objects import MultipartUpload
-    from rios_batch.model.protocols import BlobStore, PendingBlob
-
-    Piece = memoryview | Blob
+    from rios_batch.aws.multipart import MultipartUpload
+    from rios_batch.model.blobs import Blob, BlobStore, PendingBlob
 
 # Larger parts are fewer requests, smaller ones less memory.
 _PART_BYTES = 8 * MIB
@@ -27,6 +24,30 @@ _MOST_REQUESTS = 16
 _MOST_BYTES = 8 * _PART_BYTES
 # An encoder may make noise larger than it was, LZW by half.
 _WORST_ENCODING = 2
+
+
+@dataclass(frozen=True)
+class _StoredPiece:
+    """A blob, and who reads and merges it."""
+
+    blob: Blob
+    blob_store: BlobStore
+
+    @property
+    def nbytes(self) -> int:
+        return self.blob.size
+
+    def cut(self, start: int, size: int) -> _StoredPiece:
+        return replace(self, blob=replace(self.blob, start=self.blob.start + start, size=size))
+
+    def read(self) -> bytes:
+        data = self.blob_store.read(self.blob)
+        if len(data) != self.blob.size:
+            raise RiosBatchError(f"blob {self.blob.key!r} has {len(data):,} bytes, not {self.blob.size:,}")
+        return data
+
+
+_Piece = memoryview | _StoredPiece
 
 
 class PartStream:
@@ -43,40 +64,43 @@ class PartStream:
     Attributes
     ----------
     lead : the first bytes.
-    relayed_bytes : bytes of blobs that were fetched, to be sent again.
     """
 
     def __init__(self, upload: MultipartUpload, *, lead_bytes: int, most_bytes: int) -> None:
         self._upload, self._lead_bytes = upload, lead_bytes
         self._smallest = max(SMALLEST_PART_BYTES, _WORST_ENCODING * most_bytes // (MOST_PARTS - 2))
         self._target = max(_PART_BYTES, self._smallest)
-        self._pieces: list[Piece] = []
+        self._pieces: list[_Piece] = []
         self._pieces_bytes = 0
         self._merges: list[tuple[int, PendingBlob, int]] = []
         self._number = 1
-        self._blob_store: BlobStore | None = None
         self._requests = _Requests()
         self.lead = bytearray()
-        self.relayed_bytes = 0
 
     @property
     def is_all_lead(self) -> bool:
         """Say whether nothing came after the lead."""
         return self._number == 1 and not self._pieces
 
-    def add(self, piece: Piece, blob_store: BlobStore | None = None) -> None:
-        """Take the next bytes; ``blob_store`` keeps them if they are a blob."""
-        self._blob_store = blob_store or self._blob_store
-        missing = min(self._lead_bytes - len(self.lead), _size(piece))
+    def add(self, data: memoryview) -> None:
+        """Take the next bytes."""
+        self._add(data)
+
+    def add_blob(self, blob: Blob, blob_store: BlobStore) -> None:
+        """Take a blob as the next bytes; ``blob_store`` keeps it."""
+        self._add(_StoredPiece(blob, blob_store))
+
+    def _add(self, piece: _Piece) -> None:
+        missing = min(self._lead_bytes - len(self.lead), piece.nbytes)
         if missing > 0:
-            self.lead += self._content(_cut(piece, 0, missing))
-            piece = _cut(piece, missing, _size(piece) - missing)
-        if _size(piece) == 0:
+            self.lead += _content(_cut(piece, 0, missing))
+            piece = _cut(piece, missing, piece.nbytes - missing)
+        if piece.nbytes == 0:
             return
         if self._is_part(piece) and self._pieces_bytes > self._smallest:
             self._flush()
         self._pieces.append(piece)
-        self._pieces_bytes += _size(piece)
+        self._pieces_bytes += piece.nbytes
         if self._pieces_bytes >= self._target or (len(self._pieces) == 1 and self._is_part(piece)):
             self._flush()
 
@@ -98,44 +122,32 @@ class PartStream:
         """Start nothing more, and wait for what is under way: S3 would keep a part that comes after the end."""
         self._requests.stop()
 
-    def _is_part(self, piece: Piece) -> bool:
+    def _is_part(self, piece: _Piece) -> bool:
         # Exactly 5 MiB may be a part, but S3 copies a range only out of an object that is larger.
-        return isinstance(piece, Blob) and piece.size > self._smallest
+        return isinstance(piece, _StoredPiece) and piece.nbytes > self._smallest
 
     def _flush(self, *, fetch: bool = False) -> None:
         """Make the next part of the pieces."""
         pieces, size = self._pieces, self._pieces_bytes
         self._pieces, self._pieces_bytes = [], 0
         self._number += 1
-        blobs = [piece for piece in pieces if isinstance(piece, Blob)]
-        if fetch or len(blobs) < len(pieces):
-            data = b"".join(map(self._content, pieces))
+        stored = [piece for piece in pieces if isinstance(piece, _StoredPiece)]
+        if fetch or len(stored) < len(pieces):
+            data = b"".join(map(_content, pieces))
             self._requests.start(self._upload.put_part, self._number, data, holds=size)
-        elif len(blobs) == 1:
-            self._requests.start(self._upload.copy_part, self._number, blobs[0])
+        elif len(stored) == 1:
+            self._requests.start(self._upload.copy_part, self._number, stored[0].blob)
         else:
-            assert self._blob_store is not None
-            self._merges.append((self._number, self._blob_store.merge(blobs), size))
-
-    def _content(self, piece: Piece) -> bytes | memoryview:
-        if not isinstance(piece, Blob):
-            return piece
-        assert self._blob_store is not None
-        data = self._blob_store.read(piece)
-        if len(data) != piece.size:
-            raise RiosBatchError(f"blob {piece.key!r} has {len(data):,} bytes, not {piece.size:,}")
-        self.relayed_bytes += len(data)
-        return data
+            merge = stored[0].blob_store.merge([piece.blob for piece in stored])
+            self._merges.append((self._number, merge, size))
 
 
-def _size(piece: Piece) -> int:
-    return piece.size if isinstance(piece, Blob) else piece.nbytes
+def _content(piece: _Piece) -> bytes | memoryview:
+    return piece.read() if isinstance(piece, _StoredPiece) else piece
 
 
-def _cut(piece: Piece, start: int, size: int) -> Piece:
-    if isinstance(piece, Blob):
-        return replace(piece, start=piece.start + start, size=size)
-    return piece[start : start + size]
+def _cut(piece: _Piece, start: int, size: int) -> _Piece:
+    return piece.cut(start, size) if isinstance(piece, _StoredPiece) else piece[start : start + size]
 
 
 class _Requests:

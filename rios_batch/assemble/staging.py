@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import math
 import os
 import shutil
 import tempfile
-import traceback
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rios_batch.errors import OutputError
-from rios_batch.gdalapi import reason
-from rios_batch.model.s3names import SCHEME
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from rios_batch.gdalapi import output_errors_named
 
 # What GDAL keeps beside a raster. Left over from an older file they would describe the new one.
-SIDECARS = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
+SIDE_FILE_SUFFIXES = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
 
 
 class StagingFolder(ABC):
@@ -35,7 +26,7 @@ class StagingFolder(ABC):
     def commit(self) -> None:
         """Bring everything to its place, the file itself last."""
 
-    def others(self) -> list[Path]:
+    def side_files(self) -> list[Path]:
         """Return what was made next to the file."""
         return sorted(made for made in self._folder.iterdir() if made != self.path)
 
@@ -75,52 +66,10 @@ class StagedFile(StagingFolder):
         self.path = self.path.with_name(self.target.name)
 
     def commit(self) -> None:
-        """Move everything into place; old sidecar files are removed."""
-        with explained(str(self.target)):
-            for sidecar in SIDECARS:
-                Path(f"{self.target}{sidecar}").unlink(missing_ok=True)
-            for made in [*self.others(), self.path]:
+        """Move everything into place; older side files are removed."""
+        with output_errors_named(str(self.target)):
+            for suffix in SIDE_FILE_SUFFIXES:
+                Path(f"{self.target}{suffix}").unlink(missing_ok=True)
+            for made in [*self.side_files(), self.path]:
                 made.replace(self.target.parent / made.name)
         self.abort()
-
-
-@contextlib.contextmanager
-def explained(target: str) -> Iterator[None]:
-    """Turn an OSError or GDAL error of writing into a sentence that names the file.
-
-    Raises
-    ------
-    OutputError : whenever the body raises OSError or RuntimeError.
-    """
-    try:
-        yield
-    except OutputError:
-        raise
-    except (OSError, RuntimeError) as error:
-        # The frames of a failed GDAL call hold the dataset, and would close it, with more complaints, only when
-        # the script ends.
-        traceback.clear_frames(error.__traceback__)
-        raise OutputError(f"output {target!r} cannot be written: {_cause(error, target)}") from error
-
-
-def _cause(error: OSError | RuntimeError, target: str) -> str:
-    # GDAL reports a full disk as a failed write; asking the disk tells the difference.
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or (isinstance(error, RuntimeError) and _free_bytes(target) < 2**20):
-        if target.startswith(SCHEME):
-            return f"the disk is full; free some space in {tempfile.gettempdir()!r} or set TMPDIR"
-        return "the disk is full; free some space or choose another folder"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return reason(error)
-
-
-def _free_bytes(target: str) -> float:
-    folder = Path(tempfile.gettempdir()) if target.startswith(SCHEME) else Path(target).parent
-    try:
-        stats = os.statvfs(folder)
-    except (
-        FileNotFoundError
-    ):  # a worker on another machine, which has no such folder and writes nothing there
-        return math.inf
-    return stats.f_bavail * stats.f_frsize

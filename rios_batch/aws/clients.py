@@ -18,11 +18,19 @@ from rios_batch.errors import UnlistedCallError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from botocore.exceptions import ClientError
     from botocore.model import OperationModel
 
-# S3 answers 503 SlowDown while it spreads a busy prefix over more machines, which takes minutes.
-_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 10}, max_pool_connections=50)
+TOTAL_TRIES = 10
+"""Requests for one call, the first included. S3 answers 503 SlowDown while it spreads a busy prefix over more
+machines, which takes minutes."""
+
+# botocore's other setting, max_attempts, counts without the first request here and with it in a profile.
+_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": TOTAL_TRIES}, max_pool_connections=50)
+# The default adds a CRC32 to every part, which S3 then wants again for all parts at the end of the upload; a part that
+# is copied from another object has none. S3 computes a checksum of its own.
+_S3_CONFIG = _CONFIG.merge(
+    Config(request_checksum_calculation="when_required", response_checksum_validation="when_required")
+)
 
 _LISTED = frozenset((call.service, call.operation) for call in CALLS)
 
@@ -42,7 +50,7 @@ def make_client(service: str, *, region: str | None = None, **more: Any) -> Any:
     `rios_batch.aws.calls`.
     """
     make: Callable[..., Any] = boto3.client
-    client = make(service, region_name=region, **{"config": _CONFIG, **more})
+    client = make(service, region_name=region, config=_S3_CONFIG if service == "s3" else _CONFIG, **more)
     client.meta.events.register("provide-client-params", _refuse_unlisted)
     return client
 
@@ -53,8 +61,3 @@ def _refuse_unlisted(*, model: OperationModel, **_: Any) -> None:
         raise UnlistedCallError(
             f"{service}.{operation} is not in CALLS of rios_batch/aws/calls.py; add it there"
         )
-
-
-def error_code(error: ClientError) -> str:
-    """Return AWS's code of an error, such as ``AccessDenied``."""
-    return error.response.get("Error", {}).get("Code", "")

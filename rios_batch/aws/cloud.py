@@ -12,9 +12,9 @@ from botocore.exceptions import NoRegionError
 
 from rios_batch import __version__
 from rios_batch.aws.clients import make_client
-from rios_batch.aws.exports import StackOutputs, read_exports
 from rios_batch.aws.faults import explained
-from rios_batch.aws.objects import Bucket, make_s3_client
+from rios_batch.aws.objects import Bucket
+from rios_batch.aws.stackoutputs import StackOutputs, read_stack_outputs
 from rios_batch.contract import DEFAULT_STACK_NAME, ENV_STACK, ENV_STACK_REGION
 from rios_batch.errors import JobMgrError, StackExportsError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Cloud:
     """A stack that can be used, and clients in its region."""
 
-    exports: StackOutputs
+    stack_outputs: StackOutputs
     region: str
     bucket: Bucket
     sqs: SQSClient
@@ -49,21 +49,21 @@ class Cloud:
             with contextlib.closing(make_client("sts", region=region)) as client:
                 client.get_caller_identity()
             with contextlib.closing(make_client("cloudformation", region=region)) as client:
-                exports = read_exports(client, stack_name=stack_name)
-            if exports.version != __version__:
+                stack_outputs = read_stack_outputs(client, stack_name=stack_name)
+            if stack_outputs.version != __version__:
                 raise StackExportsError(
-                    f"stack {stack_name} runs rios_batch {exports.version}, this is {__version__}: deploy it again "
-                    "from this version (`npx cdk deploy`), or install that one here"
+                    f"stack {stack_name} runs rios_batch {stack_outputs.version}, this is {__version__}: deploy it "
+                    "again from this version (`npx cdk deploy`), or install that one here"
                 )
             cloud = cls(
-                exports,
+                stack_outputs,
                 region,
-                Bucket(exports.bucket, make_s3_client(region=region)),
+                Bucket(stack_outputs.bucket, make_client("s3", region=region)),
                 make_client("sqs", region=region),
                 make_client("batch", region=region),
             )
             cloud.bucket.check()
-            cloud.check_queue(exports.worker_queue)
+            cloud.check_queue(stack_outputs.worker_queue)
         return cloud
 
     def close(self) -> None:

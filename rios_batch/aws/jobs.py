@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import ClientError
 
-from rios_batch.aws.clients import error_code, make_client
-from rios_batch.aws.faults import explained
+from rios_batch.aws.clients import make_client
+from rios_batch.aws.faults import error_code, explained
 from rios_batch.contract import JOB_TAG
 from rios_batch.errors import AWSError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
     from mypy_boto3_batch.type_defs import JobDetailTypeDef, SubmitJobRequestTypeDef
 
-    from rios_batch.aws.exports import StackOutputs
+    from rios_batch.aws.stackoutputs import StackOutputs
 
 LARGEST_ARRAY = 10_000  # AWS Batch's limit
 _ENDED = ("SUCCEEDED", "FAILED")
@@ -60,17 +60,22 @@ class JobReport:
 
 
 class WorkerJobs:
-    """The workers of one attempt of a run: an array job, a plain job for one worker, nothing for none.
+    """The workers that one main has beside its own: an array job, a plain job for one worker, nothing for none.
 
     Parameters
     ----------
     name : of the job; no other has it.
     """
 
-    def __init__(self, client: BatchClient, exports: StackOutputs, name: str) -> None:
-        self._client, self._exports, self.name = client, exports, name
+    def __init__(self, client: BatchClient, stack_outputs: StackOutputs, name: str) -> None:
+        self._client, self._stack_outputs, self.name = client, stack_outputs, name
         self._job_id = ""
         self._count = 0
+
+    @property
+    def count(self) -> int:
+        """Return how many workers were asked for."""
+        return self._count
 
     @property
     def submitted(self) -> bool:
@@ -80,12 +85,12 @@ class WorkerJobs:
         """Submit ``count`` workers with one request."""
         request: SubmitJobRequestTypeDef = {
             "jobName": self.name,
-            "jobQueue": self._exports.worker_queue,
-            "jobDefinition": self._exports.worker_definition,
+            "jobQueue": self._stack_outputs.worker_queue,
+            "jobDefinition": self._stack_outputs.worker_definition,
             "containerOverrides": {
                 "environment": [{"name": key, "value": value} for key, value in environment.items()]
             },
-            "tags": {JOB_TAG: self._exports.stack_name},
+            "tags": {JOB_TAG: self._stack_outputs.stack_name},
         }
         if count > 1:
             request["arrayProperties"] = {"size": count}
@@ -102,7 +107,8 @@ class WorkerJobs:
             if self._job_id:
                 self._client.terminate_job(jobId=self._job_id, reason=reason)
             pages = self._client.get_paginator("list_jobs").paginate(
-                jobQueue=self._exports.worker_queue, filters=[{"name": "JOB_NAME", "values": [self.name]}]
+                jobQueue=self._stack_outputs.worker_queue,
+                filters=[{"name": "JOB_NAME", "values": [self.name]}],
             )
             found = (job for page in pages for job in page["jobSummaryList"] if job["jobName"] == self.name)
             for job in found:
@@ -148,7 +154,7 @@ class WorkerJobs:
         try:
             with contextlib.closing(make_client("logs", region=self._client.meta.region_name)) as client:
                 reply = client.get_log_events(
-                    logGroupName=self._exports.log_group, logStreamName=stream, limit=1
+                    logGroupName=self._stack_outputs.log_group, logStreamName=stream, limit=1
                 )
         except ClientError as error:
             if error_code(error) == "ResourceNotFoundException":  # nothing has been printed

@@ -1,4 +1,4 @@
-"""Leases on work: one SQS queue for each attempt of a run, one message for each piece of work.
+"""Leases on work: one SQS queue for each main that controls a run, one message for each piece of work.
 
 Receiving a message leases the work: nobody else gets it for ``lease_seconds``, unless the lease is renewed or given
 back. SQS delivers at least once, so the same work may be done twice; the records in S3 decide who was first.
@@ -6,20 +6,16 @@ back. SQS delivers at least once, so the same work may be done twice; the record
 
 from __future__ import annotations
 
-import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from botocore.exceptions import ClientError
-
-from rios_batch.aws.clients import error_code, make_client
-from rios_batch.aws.faults import explained
-from rios_batch.awsbatch.messages import Work, decode_work, encode_work
-from rios_batch.errors import AWSError, JobMgrError
+from rios_batch.aws.clients import make_client
+from rios_batch.aws.faults import QUEUE_GONE, Subject, explained
+from rios_batch.errors import AWSError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mypy_boto3_sqs import SQSClient
 
@@ -28,38 +24,43 @@ _BATCH = 10  # messages in one request, SQS's limit
 _SENDERS, _SENDS = 8, 5  # requests at a time; tries of one
 _KEPT_SECONDS = 14 * 24 * 3600  # the longest that SQS keeps a message
 # The lease has lapsed, and another may hold it. The first to write the tile's record wins.
-_LAPSED = {
-    "ReceiptHandleIsInvalid",
-    "InvalidParameterValue",
-    "MessageNotInflight",
-    "AWS.SimpleQueueService.MessageNotInflight",
-}
-_GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
+_LAPSED = frozenset(
+    {
+        "ReceiptHandleIsInvalid",
+        "InvalidParameterValue",
+        "MessageNotInflight",
+        "AWS.SimpleQueueService.MessageNotInflight",
+    }
+)
 LONGEST_WAIT_SECONDS = 20  # SQS's limit for one request
-
-
-class QueueGoneError(JobMgrError):
-    """The run's queue was deleted: the run is over."""
 
 
 @dataclass(frozen=True)
 class Lease:
-    """A piece of work that nobody else gets for a while. ``received`` counts how often it was handed out."""
+    """A piece of work that nobody else gets for a while.
 
-    work: Work
+    Attributes
+    ----------
+    body : text of the message that describes the work.
+    receipt : SQS's name of the lease.
+    received : how often the message was handed out.
+    """
+
+    body: str
     receipt: str
     received: int
 
 
 class WorkQueue:
-    """The queue of one attempt of a run."""
+    """The queue of a run, from the main that made the queue to the workers. Threads may share it."""
 
     def __init__(self, client: SQSClient, url: str, lease_seconds: int) -> None:
         self._client, self.url, self._lease_seconds = client, url, lease_seconds
+        self._subject = Subject.of_queue(url)
 
     @classmethod
     def create(cls, client: SQSClient, name: str, lease_seconds: int) -> WorkQueue:
-        """Make a queue; names of deleted queues are blocked for 60 seconds, so each attempt has a new one."""
+        """Make a queue; names of deleted queues are blocked for 60 seconds, so each main makes a new one."""
         reply = client.create_queue(
             QueueName=name,
             Attributes={
@@ -74,22 +75,22 @@ class WorkQueue:
         """Use a queue that main has made."""
         return cls(make_client("sqs", region=region), url, lease_seconds)
 
-    def send(self, works: Sequence[Work]) -> None:
-        """Put work in, many requests at a time: a run may have thousands of tiles, and main be far away.
+    def send(self, bodies: Sequence[str]) -> None:
+        """Put messages in, many requests at a time: a run may have thousands of tiles, and main be far away.
 
         Raises
         ------
         AWSError : SQS refuses a message.
         """
         with ThreadPoolExecutor(_SENDERS) as executor:
-            for _ in executor.map(self._send, _batches(works)):
+            for _ in executor.map(self._send, _batches(bodies)):
                 pass
 
-    def _send(self, works: Sequence[Work]) -> None:
-        waiting = {str(i): encode_work(work) for i, work in enumerate(works)}
+    def _send(self, bodies: Sequence[str]) -> None:
+        waiting = {str(i): body for i, body in enumerate(bodies)}
         for _ in range(_SENDS):
             entries = [{"Id": i, "MessageBody": body} for i, body in waiting.items()]
-            with explained(f"queue {self.url}"):
+            with explained(self._subject):
                 reply = self._client.send_message_batch(QueueUrl=self.url, Entries=entries)  # type: ignore[arg-type]
             failed = reply.get("Failed", [])
             if not failed:
@@ -107,7 +108,7 @@ class WorkQueue:
         ------
         QueueGoneError : the run is over.
         """
-        with self._explained():
+        with explained(self._subject):
             reply = self._client.receive_message(
                 QueueUrl=self.url,
                 MaxNumberOfMessages=min(at_most, _BATCH),
@@ -116,7 +117,7 @@ class WorkQueue:
             )
         return [
             Lease(
-                decode_work(message["Body"]),
+                message["Body"],
                 message["ReceiptHandle"],
                 int(message["Attributes"]["ApproximateReceiveCount"]),
             )
@@ -130,19 +131,19 @@ class WorkQueue:
                 {"Id": str(i), "ReceiptHandle": lease.receipt, "VisibilityTimeout": self._lease_seconds}
                 for i, lease in enumerate(some)
             ]
-            with self._explained():
+            with explained(self._subject):
                 self._client.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)  # type: ignore[arg-type]
 
     def give_back(self, lease: Lease, delay_seconds: int = 0) -> None:
         """Let others have the work, at once or after a delay."""
-        with self._explained(ignoring=_LAPSED | _GONE):
+        with explained(self._subject, ignoring=_LAPSED | QUEUE_GONE):
             self._client.change_message_visibility(
                 QueueUrl=self.url, ReceiptHandle=lease.receipt, VisibilityTimeout=delay_seconds
             )
 
     def finish(self, lease: Lease) -> None:
         """Take the work out for good."""
-        with self._explained(ignoring=_LAPSED | _GONE):
+        with explained(self._subject, ignoring=_LAPSED | QUEUE_GONE):
             self._client.delete_message(QueueUrl=self.url, ReceiptHandle=lease.receipt)
 
     def sizes(self) -> tuple[int, int]:
@@ -152,7 +153,7 @@ class WorkQueue:
         ------
         QueueGoneError : the run is over.
         """
-        with self._explained():
+        with explained(self._subject):
             reply = self._client.get_queue_attributes(
                 QueueUrl=self.url,
                 AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
@@ -162,21 +163,8 @@ class WorkQueue:
 
     def delete(self) -> None:
         """Remove the queue, if it is still there; workers that ask it learn that the run is over."""
-        with self._explained(ignoring=_GONE):
+        with explained(self._subject, ignoring=QUEUE_GONE):
             self._client.delete_queue(QueueUrl=self.url)
-
-    @contextlib.contextmanager
-    def _explained(self, ignoring: Container[str] = ()) -> Iterator[None]:
-        try:
-            with explained(f"queue {self.url}"):
-                yield
-        except AWSError as error:
-            code = error_code(error.__cause__) if isinstance(error.__cause__, ClientError) else ""
-            if code in ignoring:
-                return
-            if code in _GONE:
-                raise QueueGoneError(f"queue {self.url} is gone") from error
-            raise
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

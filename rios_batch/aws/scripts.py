@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from rios_batch.aws.clients import error_code, make_client
+from rios_batch.aws.clients import make_client
+from rios_batch.aws.faults import error_code
 from rios_batch.contract import JOB_TAG, SCRIPT_COMMAND, SCRIPTS_PREFIX
 from rios_batch.errors import JobMgrError, MissingObjectError
 
@@ -81,13 +82,13 @@ def _checked(data: bytes, sha256: str) -> bytes:
 
 def submit_script(cloud: Cloud, sent: SentScript, script: str, arguments: Sequence[str]) -> str:
     """Submit a main job that runs a sent script; return its id."""
-    exports = cloud.exports
+    stack_outputs = cloud.stack_outputs
     reply = cloud.batch.submit_job(
         jobName=f"rios-batch-main-{sent.location.strip('/').rpartition('/')[2]}",
-        jobQueue=exports.main_queue,
-        jobDefinition=exports.script_definition,
+        jobQueue=stack_outputs.main_queue,
+        jobDefinition=stack_outputs.script_definition,
         containerOverrides={"command": [*SCRIPT_COMMAND, sent.location, sent.sha256, script, *arguments]},
-        tags={JOB_TAG: exports.stack_name},
+        tags={JOB_TAG: stack_outputs.stack_name},
     )
     return reply["jobId"]
 
@@ -145,7 +146,7 @@ class _JobLog:
 
     def __init__(self, cloud: Cloud) -> None:
         self._client = make_client("logs", region=cloud.region)
-        self._group = cloud.exports.log_group
+        self._group = cloud.stack_outputs.log_group
         self._stream = self._token = ""
 
     def new_lines(self, stream: str) -> Iterator[str]:

@@ -1,11 +1,11 @@
-"""The encoded blocks of a run that lie in S3, for those who write outputs there."""
+"""The blob store of a run: encoded blocks in S3, for those who write outputs there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rios_batch.awsbatch.messages import MergeBlobs
+from rios_batch.awsbatch.messages import MergeBlobs, encode_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,18 +16,23 @@ if TYPE_CHECKING:
 
 
 class S3BlobStore:
-    """Reads blobs, and has workers merge them; the run's `rios_batch.model.protocols.BlobStore`.
+    """Reads blobs, and has workers merge blobs; a `rios_batch.model.blobs.BlobStore`.
 
     Parameters
     ----------
     wait : lets a moment pass, in which `look` is called, or raises what has ended the run.
     """
 
-    def __init__(self, run: RunStore, queue: WorkQueue, wait: Callable[[], None]) -> None:
-        self._run, self._queue, self._wait = run, queue, wait
+    def __init__(self, store: RunStore, queue: WorkQueue, wait: Callable[[], None]) -> None:
+        self._store, self._queue, self._wait = store, queue, wait
         self._asked = 0
         self._pending: dict[int, MergeBlobs] = {}
         self._merged: dict[int, Blob] = {}
+
+    @property
+    def merges_done(self) -> int:
+        """Return how many merges are done."""
+        return len(self._merged)
 
     @property
     def pending(self) -> tuple[MergeBlobs, ...]:
@@ -36,25 +41,24 @@ class S3BlobStore:
 
     def read(self, blob: Blob) -> bytes:
         """Fetch a blob."""
-        return self._run.bucket.read(blob)
+        return self._store.bucket.read(blob)
 
     def merge(self, blobs: Sequence[Blob]) -> _PendingMerge:
         """Ask for blobs to be put end to end."""
-        work = MergeBlobs(self._asked)
+        message = MergeBlobs(self._asked)
         self._asked += 1
-        self._run.put_merge(work.number, blobs)
-        self._pending[work.number] = work
-        self._queue.send([work])
-        return _PendingMerge(self, work.number)
+        self._store.put_merge(message.number, blobs)
+        self._pending[message.number] = message
+        self._queue.send([encode_message(message)])
+        return _PendingMerge(self, message.number)
 
-    def look(self) -> bool:
-        """See what has been merged since; say whether anything was."""
-        found = self._run.merged() if self._pending else {}
+    def look(self) -> None:
+        """See what has been merged since the last look."""
+        found = self._store.merged() if self._pending else {}
         done = found.keys() & self._pending.keys()
         for number in done:
             self._merged[number] = found[number]
             del self._pending[number]
-        return bool(done)
 
     def wait_for(self, number: int) -> Blob:
         """Wait until a merged blob is there."""

@@ -1,6 +1,6 @@
 """How a worker is told what to do: its environment and its command line.
 
-Both directions are here: the job manager writes what a worker reads.
+Both directions are here: main writes what a worker reads.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rios_batch.contract import WORKER_COMMAND, WORKER_MODULE, Env
+from rios_batch.contract import WORKER_MODULE, Env
 from rios_batch.errors import WorkerConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 MIN_LEASE_SECONDS, MAX_LEASE_SECONDS = 10, 43_200  # twelve hours is the longest that SQS allows
 
@@ -38,7 +38,6 @@ class WorkerConfig:
     lease_seconds : how long a received tile is invisible to others unless renewed.
     array_index : position in the array job, from 0; 0 in a plain job too.
     batch_job_id : AWS Batch's id of the job; empty outside of Batch.
-    attempt : 1 for the first start of this job, more after a Spot reclaim.
     """
 
     bucket: str
@@ -50,7 +49,6 @@ class WorkerConfig:
     lease_seconds: int
     array_index: int = 0
     batch_job_id: str = ""
-    attempt: int = 1
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> WorkerConfig:
@@ -73,7 +71,6 @@ class WorkerConfig:
             ),
             array_index=read.number(Env.BATCH_ARRAY_INDEX, minimum=0, default=0),
             batch_job_id=env.get(Env.BATCH_JOB_ID, ""),
-            attempt=read.number(Env.BATCH_JOB_ATTEMPT, minimum=1, default=1),
         )
         if read.problems:
             raise WorkerConfigError("a worker cannot start: " + "; ".join(read.problems))
@@ -97,7 +94,6 @@ class WorkerConfig:
             **self.run_env(),
             Env.BATCH_ARRAY_INDEX.value: str(self.array_index),
             Env.BATCH_JOB_ID.value: self.batch_job_id,
-            Env.BATCH_JOB_ATTEMPT.value: str(self.attempt),
         }
 
     def with_arguments(self, arguments: argparse.Namespace) -> WorkerConfig:
@@ -167,18 +163,3 @@ def argument_parser() -> argparse.ArgumentParser:
         help="main's own worker: reads inputs where main does, prints no line per tile, ends with that process",
     )
     return parser
-
-
-def parse_command(command: Sequence[str]) -> argparse.Namespace:
-    """Read a job definition's whole command as the worker would.
-
-    Raises
-    ------
-    WorkerConfigError : the command starts something else than a worker.
-    """
-    length = len(WORKER_COMMAND)
-    if tuple(command[:length]) != WORKER_COMMAND:
-        raise WorkerConfigError(
-            f"the command {list(command)} does not start a worker; it must begin with {list(WORKER_COMMAND)}"
-        )
-    return argument_parser().parse_args(command[length:])

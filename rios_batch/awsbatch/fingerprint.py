@@ -40,7 +40,9 @@ def fingerprints(spec: RunSpec, other_args: Any) -> dict[str, str]:
         stamps = [dataset_stamps(file.path) for file in input_spec.files]
         found[f"infiles.{input_spec.name}"] = _hex(repr(input_spec), repr(stamps))
     for output in spec.outputs:
-        found[output.label.replace("outputs.", "outfiles.")] = _hex(repr(asdict(output)))
+        described = asdict(output)
+        del described["encoded_overviews"]  # they follow from the tile plan, and a resumed run keeps its plan
+        found[output.label.replace("outputs.", "outfiles.")] = _hex(repr(described))
     for name, value in sorted((attributes_of(other_args) if other_args is not None else {}).items()):
         found[f"otherArgs.{name}"] = _hex(*_Code().describe(value))
     return found

@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Self
 
-from rios_batch.aws.queue import QueueGoneError
+from rios_batch.aws.faults import QueueGoneError
 from rios_batch.errors import RiosBatchError
 
 if TYPE_CHECKING:
@@ -37,7 +37,12 @@ class Leases:
         self._thread.join()
 
     def take(self, at_most: int, wait_seconds: int) -> list[Lease]:
-        """Lease some work, or none if there is none within the time; QueueGoneError when the run is over."""
+        """Lease some work, or none if there is none within the time.
+
+        Raises
+        ------
+        QueueGoneError : the run is over.
+        """
         leases = self._queue.receive(at_most, wait_seconds)
         with self._lock:
             self._held.update(leases)
@@ -54,7 +59,7 @@ class Leases:
         self._queue.finish(lease)
 
     def let_lapse(self, lease: Lease) -> None:
-        """Stop renewing it; harmless if it is not held."""
+        """Stop renewing a lease; harmless if the lease is not held."""
         with self._lock:
             self._held.discard(lease)
 

@@ -20,7 +20,7 @@ _STOP_SECONDS = 6.0  # told to end, a worker takes less than five
 
 
 class LocalWorker:
-    """A worker process that lives as long as main."""
+    """A worker on main's own machine that lives as long as main."""
 
     def __init__(self, config: WorkerConfig) -> None:
         self._config = config
@@ -38,11 +38,11 @@ class LocalWorker:
         )
 
     def check(self) -> None:
-        """Start it again if it has ended.
+        """Start the worker again if it has ended.
 
         Raises
         ------
-        WorkerLostError : it has ended several times.
+        WorkerLostError : the worker has ended several times.
         """
         status = self._process.poll()
         if status is None:
@@ -55,7 +55,7 @@ class LocalWorker:
         self._process = self._start()
 
     def stop(self) -> None:
-        """End it; what it had leased goes back to the queue."""
+        """End the worker; what it had leased goes back to the queue."""
         self._process.terminate()
         try:
             self._process.wait(_STOP_SECONDS)

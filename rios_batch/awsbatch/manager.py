@@ -17,7 +17,7 @@ import pickle
 import secrets
 import shlex
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.aws.cloud import Cloud
@@ -28,7 +28,7 @@ from rios_batch.awsbatch.fingerprint import check_same, fingerprints
 from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import mismatch, versions
 from rios_batch.errors import JobMgrError, RiosBatchError, VersionMismatchError
-from rios_batch.jobmanagers.base import JobManager
+from rios_batch.jobmanagers.base import GeneratorRun, JobManager
 from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
 from rios_batch.model.s3names import SCHEME
 from rios_batch.model.tiles import TilePlan
@@ -62,7 +62,7 @@ class AWSBatch(JobManager):
         ------
         JobMgrError : the stack cannot be used, or so many workers are more than it may have.
         """
-        exports = self._cloud.exports
+        exports = self._cloud.stack_outputs
         most = min(LARGEST_ARRAY, exports.max_vcpus // exports.worker_vcpus) + 1
         if self.numThreads > most:
             raise JobMgrError(
@@ -72,76 +72,104 @@ class AWSBatch(JobManager):
             )
         return (self.numThreads - self.options.coordinate_only) * exports.worker_vcpus
 
-    def adopt(self, spec: RunSpec, other_args: Any) -> RunSpec:
-        """Return the spec, with the tile plan of the run that it resumes.
+    def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
+        """Return a new run, or the one that is resumed, with its tile plan.
 
         Raises
         ------
         JobMgrError : the run to resume does not exist, or something has changed since.
+        PicklingFailedError : function or otherArgs cannot be sent to workers.
         """
-        self._fingerprints = fingerprints(spec, other_args)
+        found = fingerprints(spec, other_args)
         with explained("the exchange bucket"):
             resumed = self._run_to_resume(spec)
             if resumed is None:
-                self._run = RunStore(self._cloud.bucket, new_run_id(spec))
-                return spec
-            self._run = RunStore(self._cloud.bucket, resumed)
-            description = self._run.description()
-            problem = mismatch(description["versions"], versions())
-            if problem:
-                raise VersionMismatchError(
-                    f"run {resumed} cannot be resumed, it was begun with other versions: {problem}"
-                )
-            check_same(description["fingerprints"], self._fingerprints, resumed)
-            self._run.forget_failures()
-        log.info("resuming run %s", resumed)
-        return replace(spec, plan=TilePlan.from_description(description["plan"]))
-
-    def _run_to_resume(self, spec: RunSpec) -> str | None:
-        if isinstance(self.options.resume, str):
-            from_environment = self.options.resume == os.environ.get(ENV_RESUME)
-            # A script may call apply several times; the run in the environment is one of these.
-            if from_environment and not self.options.resume.startswith(f"{_outputs_digest(spec)}-"):
-                return None
-            return self.options.resume
-        return newest_run(self._cloud.bucket, f"{_outputs_digest(spec)}-") if self.options.resume else None
-
-    def run_tiles(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
-        pickled = pickle.dumps({"spec": dump_spec(spec), "other_args": dump_other_args(other_args)})
+                store = RunStore(self._cloud.bucket, new_run_id(spec))
+            else:
+                store = RunStore(self._cloud.bucket, resumed)
+                spec = _as_begun(spec, store, found)
         description = {
             "versions": versions(),
             "plan": asdict(spec.plan),
-            "fingerprints": self._fingerprints,
+            "fingerprints": found,
             "cloud_options": cloud_options(spec),
         }
-        attempt = RunController(self._cloud, self._run, spec, self.numThreads, self.options)
+        pickled = pickle.dumps({"spec": dump_spec(spec), "other_args": dump_other_args(other_args)})
+        controller = RunController(self._cloud, store, spec, self.numThreads, self.options)
+        return _BatchRun(spec, self._cloud, store, controller, description, pickled)
+
+    def _run_to_resume(self, spec: RunSpec) -> str | None:
+        resume, beginning = self.options.resume, f"{_outputs_digest(spec)}-"
+        if isinstance(resume, str):
+            # A script may call apply several times; the run in the environment is one of these.
+            is_another_calls = resume == os.environ.get(ENV_RESUME) and not resume.startswith(beginning)
+            return None if is_another_calls else resume
+        return newest_run(self._cloud.bucket, beginning) if resume else None
+
+
+def _as_begun(spec: RunSpec, store: RunStore, found: dict[str, str]) -> RunSpec:
+    """Return the spec with the tile plan that a run was begun with, if the run is the same otherwise."""
+    description = store.description()
+    problem = mismatch(description["versions"], versions())
+    if problem:
+        raise VersionMismatchError(
+            f"run {store.run_id} cannot be resumed, it was begun with other versions: {problem}"
+        )
+    check_same(description["fingerprints"], found, store.run_id)
+    store.forget_failures()
+    log.info("resuming run %s", store.run_id)
+    return spec.with_plan(TilePlan.from_description(description["plan"]))
+
+
+class _BatchRun(GeneratorRun):
+    """A run on AWS Batch. What lies in S3 is forgotten only when all outputs are in their places."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        cloud: Cloud,
+        store: RunStore,
+        controller: RunController,
+        description: dict[str, Any],
+        pickled: bytes,
+    ) -> None:
+        super().__init__(spec, self._tiles())
+        self._cloud, self._store, self._controller = cloud, store, controller
+        self._description, self._pickled = description, pickled
+        self._committed = False
+
+    def _tiles(self) -> Generator[TileResult, None, None]:
+        with explained(f"run {self._store.run_id}"):
+            self._store.put_description(self._description)
+            self._controller.start(self._store.put_job(self._pickled))
+            yield from self._controller.results()
+
+    def outputs_committed(self) -> None:
+        self._committed = True
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)  # before workers are ended, lest something on its way keeps them
         with contextlib.closing(self._cloud):
             try:
-                with explained(f"run {self._run.run_id}"):
-                    self._run.put_description(description)
-                    attempt.start(self._run.put_job(pickled))
-                    yield from attempt.results()
-            except BaseException:  # GeneratorExit too: an output could not be written
-                try:
-                    attempt.stop()
-                finally:
-                    self._keep_or_forget(len(spec.plan))
-                raise
-            attempt.stop()
-            self._forget()
+                self._controller.stop()
+            finally:
+                if self._committed:
+                    self._forget()
+                else:
+                    self._keep_or_forget()
 
     def _forget(self) -> None:
         try:
-            self._run.delete()
+            self._store.delete()
         except Exception as error:  # noqa: BLE001 - what is left expires
-            log.warning("the data of run %s was not removed: %s", self._run.run_id, error)
+            log.warning("the data of run %s was not removed: %s", self._store.run_id, error)
 
-    def _keep_or_forget(self, ntiles: int) -> None:
+    def _keep_or_forget(self) -> None:
         """Say how to go on with a run that did not finish; one without finished tiles is of no use."""
         try:
-            finished = sum(1 for _ in self._run.tiles())
+            finished = sum(1 for _ in self._store.tiles())
         except RiosBatchError as error:
-            log.warning("what is finished of run %s could not be found out: %s", self._run.run_id, error)
+            log.warning("what is finished of run %s could not be found out: %s", self._store.run_id, error)
             finished = -1
         if finished == 0:
             self._forget()
@@ -150,9 +178,9 @@ class AWSBatch(JobManager):
         log.warning(
             "%s of %d tiles are finished and kept; to go on from there (with the function as it is):\n    %s=%s %s",
             finished if finished > 0 else "some",
-            ntiles,
+            len(self.spec.plan),
             ENV_RESUME,
-            self._run.run_id,
+            self._store.run_id,
             command,
         )
 

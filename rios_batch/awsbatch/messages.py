@@ -20,30 +20,30 @@ class ComputeTile:
 class MergeBlobs:
     """Put blobs end to end into one object: what is too small to be a part of a multipart upload.
 
-    Which ones is written in the run's folder (`rios_batch.awsbatch.runstore.Run.put_merge`): there may be thousands.
+    Which blobs is written in S3 (`rios_batch.awsbatch.runstore.RunStore.put_merge`): there may be thousands.
     """
 
     number: int
 
 
-Work = ComputeTile | MergeBlobs
+Message = ComputeTile | MergeBlobs
 
 
-def encode_work(work: Work) -> str:
-    """Return the text of a message."""
-    match work:
+def encode_message(message: Message) -> str:
+    """Return the text that travels through the queue."""
+    match message:
         case ComputeTile(tile, again):
             return json.dumps({"tile": tile, "again": again})
         case MergeBlobs(number):
             return json.dumps({"merge": number})
 
 
-def decode_work(text: str) -> Work:
-    """Read the text of a message.
+def decode_message(text: str) -> Message:
+    """Read the text that came through the queue.
 
     Raises
     ------
-    RiosBatchError : it is none of ours.
+    RiosBatchError : the text is no message of a run.
     """
     try:
         match json.loads(text):

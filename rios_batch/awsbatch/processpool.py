@@ -1,4 +1,4 @@
-"""The child processes of a worker, and the handing of tiles to those that are idle."""
+"""The worker processes of one worker, and the handing of tiles to those that are idle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rios_batch.model.tileresult import TileResult
     from rios_batch.model.tiles import Tile
 
-# A process of its own forks the children: this one has threads, whose locks a fork would copy as they are.
+# A process of its own forks the worker processes: this one has threads, whose locks a fork would copy as they are.
 _CONTEXT = get_context("forkserver")
 
 
@@ -31,7 +31,12 @@ class NoProcessError(Exception):
 
 
 class ProcessPool:
-    """Computes tiles, one in each process. For use by many threads."""
+    """Computes tiles, one in each worker process. Threads may share it.
+
+    Parameters
+    ----------
+    order : what each worker process is started with, and how many of them.
+    """
 
     def __init__(self, order: WorkOrder) -> None:
         self._order = order
@@ -50,7 +55,9 @@ class ProcessPool:
 
         Raises
         ------
-        PoolDismissedError, ChildDiedError, NoProcessError : see there.
+        PoolDismissedError : the worker is being stopped.
+        ChildDiedError : the tile ended its process.
+        NoProcessError : the dead process cannot be replaced.
         """
         child = self._idle.get()
         if child is None:

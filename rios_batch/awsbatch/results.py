@@ -15,7 +15,7 @@ from rios_batch.model.tileresult import TileOutput, TileResult
 if TYPE_CHECKING:
     from rios_batch.aws.objects import Bucket, ObjectInfo
     from rios_batch.awsbatch.records import Failure, OutputPart, TileHead
-    from rios_batch.model.protocols import BlobStore
+    from rios_batch.model.blobs import BlobStore
     from rios_batch.model.spec import RunSpec
 
 # Holds the head of nearly every tile: some 600 bytes, eight for each TIFF block, and about 6,000 for the statistics of

@@ -1,9 +1,12 @@
-"""Where everything of one run lies in the exchange bucket, and how it gets there.
+"""The objects of one run in the exchange bucket.
 
-runs/<run id>/run.json              what the run is: versions, tile plan, fingerprints (for workers and for resuming)
+runs/<run id>/run.json              what the run is: format, versions, tile plan, fingerprints
+runs/<run id>/main.json             the main that controls the run, and what that main has started
 runs/<run id>/job.pkl               function and arguments, pickled once; the only pickle
 runs/<run id>/inputs/...            local inputs, staged once
+runs/<run id>/inputs.json           where workers find them
 runs/<run id>/tiles/0000012         a finished tile; the first to write it wins
+runs/<run id>/merges/0000003.json   the small blobs that are to be put end to end
 runs/<run id>/merged/0000003        small blobs end to end
 runs/<run id>/failures/...json      what went wrong
 """
@@ -19,8 +22,9 @@ from dataclasses import asdict, astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.awsbatch.records import Failure
+from rios_batch.awsbatch.versions import RUN_FORMAT
 from rios_batch.contract import RUNS_PREFIX
-from rios_batch.errors import JobMgrError, MissingObjectError
+from rios_batch.errors import JobMgrError, MissingObjectError, VersionMismatchError
 from rios_batch.model.blobs import Blob
 
 if TYPE_CHECKING:
@@ -44,7 +48,7 @@ class InputCopy:
 
 
 class RunStore:
-    """One run's objects."""
+    """Stores and fetches the objects of one run. Threads may share it."""
 
     def __init__(self, bucket: Bucket, run_id: str) -> None:
         self.bucket, self.run_id = bucket, run_id
@@ -57,16 +61,44 @@ class RunStore:
     # -- what the run is
 
     def put_description(self, description: dict[str, Any]) -> None:
-        """Store what the run is, as JSON."""
-        self.bucket.put(f"{self._prefix}run.json", json.dumps(description).encode())
+        """Store what the run is, as JSON, with the number of this format."""
+        self._put_json("run.json", {"format": RUN_FORMAT, **description})
 
     def description(self) -> dict[str, Any]:
-        """Return it.
+        """Return what the run to be resumed is.
 
         Raises
         ------
         JobMgrError : there is no such run, or none any more.
+        VersionMismatchError : a rios_batch with another format began the run.
         """
+        found = self._description()
+        begun = found.get("format", 1)
+        if begun != RUN_FORMAT:
+            raise VersionMismatchError(
+                f"run {self.run_id} was begun by {'an older' if begun < RUN_FORMAT else 'a newer'} rios_batch and "
+                "cannot be resumed; start it again without resume (neither setResume nor RIOS_AWSBATCH_RESUME)"
+            )
+        return found
+
+    def description_for_worker(self) -> dict[str, Any]:
+        """Return what the run is that a worker works for.
+
+        Raises
+        ------
+        JobMgrError : there is no such run, or none any more.
+        VersionMismatchError : main has a rios_batch with another format.
+        """
+        found = self._description()
+        mains = found.get("format", 1)
+        if mains != RUN_FORMAT:
+            raise VersionMismatchError(
+                f"main writes runs of format {mains}, the workers read format {RUN_FORMAT}: build their image again "
+                "from main's version of rios_batch (`npx cdk deploy`), or run main with the stack's version"
+            )
+        return found
+
+    def _description(self) -> dict[str, Any]:
         try:
             found: dict[str, Any] = json.loads(self.bucket.get(f"{self._prefix}run.json"))
         except MissingObjectError:
@@ -97,26 +129,23 @@ class RunStore:
 
     def put_staged_inputs(self, copies: Mapping[str, InputCopy]) -> None:
         """Say where workers find the inputs that were local files, by the path that the spec says."""
-        described = {path: asdict(copy) for path, copy in copies.items()}
-        self.bucket.put(f"{self._prefix}inputs.json", json.dumps(described).encode())
+        self._put_json("inputs.json", {path: asdict(copy) for path, copy in copies.items()})
 
     def staged_inputs(self) -> dict[str, InputCopy]:
-        """Return it; main stages inputs before it submits workers."""
+        """Return what `put_staged_inputs` has stored; main stages inputs before it submits workers."""
         described = json.loads(self.bucket.get(f"{self._prefix}inputs.json"))
         return {path: InputCopy(**copy) for path, copy in described.items()}
 
-    # -- attempts
+    # -- the main that controls the run
 
-    def put_attempt(self, queue_url: str, job_name: str) -> None:
-        """Say what has been started for the run, so that a later attempt can end it."""
-        self.bucket.put(
-            f"{self._prefix}attempt.json", json.dumps({"queue_url": queue_url, "job_name": job_name}).encode()
-        )
+    def put_main(self, queue_url: str, job_name: str) -> None:
+        """Say what this main has started, so that a later main can end it."""
+        self._put_json("main.json", {"queue_url": queue_url, "job_name": job_name})
 
-    def last_attempt(self) -> tuple[str, str] | None:
-        """Return queue URL and job name of the last attempt, if there was one."""
+    def last_main(self) -> tuple[str, str] | None:
+        """Return queue URL and job name of the last main, if there was one."""
         try:
-            found = json.loads(self.bucket.get(f"{self._prefix}attempt.json"))
+            found = json.loads(self.bucket.get(f"{self._prefix}main.json"))
         except MissingObjectError:
             return None
         return found["queue_url"], found["job_name"]
@@ -144,8 +173,7 @@ class RunStore:
 
     def put_merge(self, number: int, blobs: Sequence[Blob]) -> None:
         """Say which blobs a merge is made of."""
-        listed = [astuple(blob) for blob in blobs]
-        self.bucket.put(f"{self._prefix}merges/{number:0{_DIGITS}d}.json", json.dumps(listed).encode())
+        self._put_json(f"merges/{number:0{_DIGITS}d}.json", [astuple(blob) for blob in blobs])
 
     def merge(self, number: int) -> None:
         """Put the blobs of a merge end to end into one object."""
@@ -175,11 +203,16 @@ class RunStore:
         return [found.key for found in self.bucket.list_objects(f"{self._prefix}failures/{what}")]
 
     def failure(self, key: str) -> Failure:
-        """Fetch a failure."""
+        """Fetch a failure.
+
+        Raises
+        ------
+        RecordError : the object is no failure's record.
+        """
         return Failure.decode(self.bucket.get(key))
 
     def forget_failures(self) -> None:
-        """Remove the failures of an earlier attempt, which are no longer true."""
+        """Remove the failures that an earlier main has seen, which are no longer true."""
         self.bucket.delete(self.failures())
 
     # -- the end
@@ -187,6 +220,9 @@ class RunStore:
     def delete(self) -> None:
         """Remove everything of the run."""
         self.bucket.delete([found.key for found in self.bucket.list_objects(self._prefix)])
+
+    def _put_json(self, name: str, content: Any) -> None:
+        self.bucket.put(f"{self._prefix}{name}", json.dumps(content).encode())
 
 
 def newest_run(bucket: Bucket, beginning: str) -> str | None:

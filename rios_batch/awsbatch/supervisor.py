@@ -1,8 +1,8 @@
-"""One worker: leases work from the run's queue, has child processes do it, and leaves the results in S3.
+"""What a worker does: lease work from the run's queue, have worker processes do it, and leave the results in S3.
 
 The supervisor computes nothing itself, so it renews leases and answers signals whatever the user function does, and
-sees it when a child is killed. There are two slots (threads) for each child: while one slot's tile is computed, the
-other has the next lease ready, or uploads the last result.
+sees it when a worker process is killed. There are two slots (threads) for each worker process: while one slot's tile is
+computed, the other slot has the next lease ready, or uploads the last result.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 import cloudpickle
 
-from rios_batch.aws.queue import LONGEST_WAIT_SECONDS, QueueGoneError
+from rios_batch.aws.faults import QueueGoneError
+from rios_batch.aws.queue import LONGEST_WAIT_SECONDS
 from rios_batch.awsbatch.leases import Leases
-from rios_batch.awsbatch.messages import ComputeTile, MergeBlobs
+from rios_batch.awsbatch.messages import ComputeTile, MergeBlobs, decode_message
 from rios_batch.awsbatch.processpool import ChildDiedError, NoProcessError, PoolDismissedError, ProcessPool
 from rios_batch.awsbatch.records import Failure, encode_tile
 from rios_batch.errors import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rios_batch.aws.queue import Lease, WorkQueue
+    from rios_batch.awsbatch.messages import Message
     from rios_batch.awsbatch.runstore import RunStore
     from rios_batch.jobmanagers.children import WorkOrder
     from rios_batch.model.tileresult import TileRecord, TileResult
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rios_batch")
 
-_LANES_PER_CHILD = 2
+_SLOTS_PER_PROCESS = 2
 MAX_FAILURES = 3
 # Spot returns and prefetched leases count too, so this is far above what bad luck explains.
 MAX_RECEIVED = 20
@@ -79,17 +81,23 @@ _EMPTY_LOOKS = {Patience.BRIEF: 3, Patience.LAST: 2}
 
 
 class Supervisor:
-    """See the module.
+    """Leads a worker from its start to its end.
 
     Parameters
     ----------
+    store : the run's objects.
+    work_queue : the run's queue.
+    plan : the run's tiles.
+    order : what each worker process is started with, and how many of them.
+    lease_seconds : how long a lease holds unless renewed.
+    patience : when the worker leaves.
     name : for messages and records, such as ``worker 3``.
     on_tile : told of every tile that this worker was the first to finish, with the seconds from lease to record.
     """
 
     def __init__(
         self,
-        run: RunStore,
+        store: RunStore,
         work_queue: WorkQueue,
         plan: TilePlan,
         order: WorkOrder,
@@ -99,12 +107,12 @@ class Supervisor:
         patience: Patience,
         on_tile: Callable[[TileRecord, float], None],
     ) -> None:
-        self._run, self._queue, self._plan = run, work_queue, plan
+        self._store, self._queue, self._plan = store, work_queue, plan
         self._name, self._patience, self._on_tile = name, patience, on_tile
         self._leases = Leases(work_queue, lease_seconds)
-        self._crew = ProcessPool(order)
-        self._lanes = _LANES_PER_CHILD * order.num_workers
-        self._free = threading.Semaphore(self._lanes)
+        self._pool = ProcessPool(order)
+        self._slots = _SLOTS_PER_PROCESS * order.num_workers
+        self._free = threading.Semaphore(self._slots)
         self._denied: Exception | None = None
 
     def work(self) -> None:
@@ -114,18 +122,18 @@ class Supervisor:
         ------
         DeniedError, S3DeniedError : the worker may not do what it has to.
         """
-        self._crew.start()
-        with self._leases, ThreadPoolExecutor(self._lanes, "rios_batch slot") as executor:
+        self._pool.start()
+        with self._leases, ThreadPoolExecutor(self._slots, "rios_batch slot") as executor:
             try:
                 self._take_leases(executor)
             finally:
-                self._crew.dismiss()
-        self._crew.join()
+                self._pool.dismiss()
+        self._pool.join()
 
     def _take_leases(self, executor: ThreadPoolExecutor) -> None:
         empty_looks, answered_at = 0, time.monotonic()
         while empty_looks < _EMPTY_LOOKS.get(self._patience, empty_looks + 1):
-            slots = self._wait_for_lanes()
+            slots = self._wait_for_slots()
             leases: list[Lease] = []
             try:
                 leases = self._leases.take(slots, LONGEST_WAIT_SECONDS)
@@ -139,11 +147,11 @@ class Supervisor:
                 log.warning("%s goes on trying: %s", self._name, error)
                 time.sleep(_LOOK_AGAIN_SECONDS)
             for lease in leases:
-                executor.submit(self._do, lease)
+                executor.submit(self._do, lease, decode_message(lease.body))
             for _ in range(slots - len(leases)):
                 self._free.release()
 
-    def _wait_for_lanes(self) -> int:
+    def _wait_for_slots(self) -> int:
         """Wait until a slot is free; take all that are, and return their number."""
         self._free.acquire()
         if self._denied is not None:
@@ -153,18 +161,18 @@ class Supervisor:
             slots += 1
         return slots
 
-    def _is_idle(self, free_lanes: int) -> bool:
+    def _is_idle(self, free_slots: int) -> bool:
         if self._patience is Patience.LAST:
             return self._queue.sizes() == (0, 0)
-        return free_lanes == self._lanes
+        return free_slots == self._slots
 
     # -- one slot
 
-    def _do(self, lease: Lease) -> None:
+    def _do(self, lease: Lease, message: Message) -> None:
         try:
-            match lease.work:
+            match message:
                 case ComputeTile():
-                    self._compute(lease, lease.work)
+                    self._compute(lease, message)
                 case MergeBlobs(number):
                     self._merge(lease, number)
         except (DeniedError, S3DeniedError) as error:
@@ -176,28 +184,29 @@ class Supervisor:
             os.kill(os.getpid(), signal.SIGTERM)
         except Exception:
             # AWS is out of reach even for a failure's record. The lease lapses, and the work is done again.
-            log.exception("%s could not finish %s", self._name, lease.work)
+            log.exception("%s could not finish %s", self._name, message)
         finally:
             self._leases.let_lapse(lease)
             self._free.release()
 
-    def _compute(self, lease: Lease, work: ComputeTile) -> None:
+    def _compute(self, lease: Lease, message: ComputeTile) -> None:
+        index = message.tile
         if lease.received > MAX_RECEIVED:
-            self._give_up(lease, work.tile)
+            self._give_up(lease, index)
             return
-        if (work.again or lease.received > 1) and self._run.has_tile(work.tile):
+        if (message.again or lease.received > 1) and self._store.has_tile(index):
             self._leases.finish(lease)
             return
         started = time.monotonic()
         try:
-            reply = self._crew.compute(self._plan.tile(work.tile))
+            reply = self._pool.compute(self._plan.tile(index))
         except PoolDismissedError:
             self._leases.give_back(lease)
             return
         except ChildDiedError as death:
-            self._tile_failed(lease, work.tile, WorkerLostError(f"its process ended by {death}; {_ADVICE}"))
+            self._tile_failed(lease, index, WorkerLostError(f"its process ended by {death}; {_ADVICE}"))
             return
-        self._commit(lease, work.tile, reply, started)
+        self._commit(lease, index, reply, started)
 
     def _commit(self, lease: Lease, index: int, reply: TileResult | TileFailure, started: float) -> None:
         try:
@@ -206,7 +215,7 @@ class Supervisor:
                 name: None if pickled is None else cloudpickle.loads(pickled)
                 for name, pickled in result.other_args.items()
             }
-            won = self._run.commit_tile(index, encode_tile(result.record, result.outputs, values))
+            won = self._store.commit_tile(index, encode_tile(result.record, result.outputs, values))
         except S3DeniedError:
             raise
         except BaseException as error:  # noqa: BLE001 - main raises it, SystemExit included
@@ -218,8 +227,8 @@ class Supervisor:
 
     def _tile_failed(self, lease: Lease, index: int, error: BaseException) -> None:
         stops_run = not isinstance(error, _WORTH_ANOTHER_TRY) or isinstance(error, MissingFileError)
-        self._run.put_failure(failure_of(error, index, self._name, stops_run=stops_run))
-        if stops_run or len(self._run.failures(index)) >= MAX_FAILURES:
+        self._store.put_failure(failure_of(error, index, self._name, stops_run=stops_run))
+        if stops_run or len(self._store.failures(index)) >= MAX_FAILURES:
             self._leases.finish(lease)  # so that workers leave when main is no longer there to stop them
         else:
             self._leases.give_back(lease, _RETRY_SECONDS)
@@ -229,11 +238,11 @@ class Supervisor:
             f"tile {index} ({self._plan.tile(index).window}) was handed out {lease.received} times and nobody "
             "finished it; whoever works on it seems to die, most likely because memory runs out"
         )
-        self._run.put_failure(failure_of(error, index, self._name, stops_run=True))
+        self._store.put_failure(failure_of(error, index, self._name, stops_run=True))
         self._leases.finish(lease)
 
     def _merge(self, lease: Lease, number: int) -> None:
-        if merge_or_record(self._run, number, self._name, last_try=lease.received >= MAX_FAILURES):
+        if merge_or_record(self._store, number, self._name, last_try=lease.received >= MAX_FAILURES):
             self._leases.finish(lease)
         else:
             self._leases.give_back(lease, _RETRY_SECONDS)
@@ -242,14 +251,14 @@ class Supervisor:
 _ADVICE = "most likely memory ran out: use a smaller window or tile (setTileSize), or deploy with more memory"
 
 
-def merge_or_record(run: RunStore, number: int, worker: str, *, last_try: bool) -> bool:
+def merge_or_record(store: RunStore, number: int, worker: str, *, last_try: bool) -> bool:
     """Do a merge, or leave a record of why it cannot be done; False if it should be tried again."""
     try:
-        run.merge(number)
+        store.merge(number)
     except S3DeniedError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, main waits for this merge
-        run.put_failure(failure_of(error, None, worker, stops_run=last_try))
+        store.put_failure(failure_of(error, None, worker, stops_run=last_try))
         return last_try
     return True
 

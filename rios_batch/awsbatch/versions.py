@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rios_batch import __version__
@@ -13,20 +16,43 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+RUN_FORMAT = 2
+"""Raised whenever the pickled classes of a run, or the layout of its objects in S3, change. Format 1 had no number."""
+
+
 def versions() -> dict[str, str]:
     """Return this process's versions by name."""
     return {
         "Python": platform.python_version(),
-        "rios_batch": __version__,
+        "rios_batch": f"{__version__} (code {_code()})",
         "cloudpickle": version("cloudpickle"),
         "numpy": version("numpy"),
         "GDAL": gdal_version(),
     }
 
 
-# How many of a version's numbers must agree. Bytecode, which cloudpickle sends, changes with Python's minor version;
-# arrays pickled by numpy 2 name modules that numpy 1 does not have; a GDAL may differ, for it only computes.
-_SIGNIFICANT = {"Python": 2, "rios_batch": 4, "cloudpickle": 1, "numpy": 1}
+@cache
+def _code() -> str:
+    return code_digest(Path(__file__).parents[1])
+
+
+def code_digest(package: Path) -> str:
+    """Return a short digest of a package's modules.
+
+    The digest tells two states of a checkout apart, between which the version written at installation stays the same.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        if path.name != "_version.py":  # written by the build, and compared by itself
+            digest.update(f"{path.relative_to(package)}\0{len(path.read_bytes())}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+# How many of a version's numbers must agree; None stands for the whole text. Bytecode, which cloudpickle sends,
+# changes with Python's minor version; arrays pickled by numpy 2 name modules that numpy 1 does not have; a GDAL may
+# differ, for it only computes.
+_SIGNIFICANT = {"Python": 2, "rios_batch": None, "cloudpickle": 1, "numpy": 1}
 
 
 def mismatch(main: Mapping[str, str], worker: Mapping[str, str]) -> str:
@@ -43,5 +69,5 @@ def mismatch(main: Mapping[str, str], worker: Mapping[str, str]) -> str:
     )
     return (
         f"{said}: the function cannot be sent to them; run main in the workers' image (`rios-batch submit script.py`), "
-        "or build the image from a base with your versions (`npx cdk deploy -c base_image=...`)"
+        "or deploy an image with your versions (`npx cdk deploy`, for another Python with `-c base_image=...`)"
     )

@@ -9,14 +9,10 @@ stay in the result's ``otherArgsList`` and a warning names them.
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
-import itertools
-import operator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
-import numpy as np
 
 from rios_batch.associations import OtherInputs
 from rios_batch.errors import ParameterError
@@ -24,6 +20,8 @@ from rios_batch.errors import ParameterError
 if TYPE_CHECKING:
     import pickle
     from collections.abc import Iterable, Mapping
+
+    from rios_batch.model.mergerules import MergeRule
 
 
 def attributes_of(other_args: Any) -> dict[str, Any]:
@@ -44,13 +42,6 @@ def attributes_of(other_args: Any) -> dict[str, Any]:
     )
 
 
-class MergeRule(Protocol):
-    """How an attribute that tiles changed becomes one value again."""
-
-    def __call__(self, initial: Any, values: list[Any], /) -> Any:
-        """Combine the values of all tiles that changed it, in tile order, each grown from ``initial``."""
-
-
 class ChangeDetector:
     """Gives a worker its copies of otherArgs, and tells which attributes a tile changed.
 
@@ -60,7 +51,7 @@ class ChangeDetector:
 
     def __init__(self, pickled: bytes) -> None:
         self._pickled = pickled
-        self._before: dict[str, bytes | None] | None = None
+        self._before: dict[str, bytes | None] = {}
         self._unchanged: Any = None
 
     def fresh_copy(self) -> Any:
@@ -68,7 +59,7 @@ class ChangeDetector:
         if self._unchanged is not None:
             return self._unchanged
         other_args = cloudpickle.loads(self._pickled)
-        if self._before is None and other_args is not None:
+        if not self._before and other_args is not None:
             self._before = _digests(other_args)
         return other_args
 
@@ -79,7 +70,6 @@ class ChangeDetector:
         """
         if other_args is None:
             return {}
-        assert self._before is not None
         after = _digests(other_args)
         changed = [name for name in after if name not in self._before or after[name] != self._before[name]]
         deleted = self._before.keys() - after.keys()
@@ -105,63 +95,11 @@ def _digest(value: Any) -> bytes | None:
     buffers: list[pickle.PickleBuffer] = []
     try:
         digest = hashlib.sha256(cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append))
-    except Exception:  # noqa: BLE001 - as in pickle_or_none
+    except Exception:  # noqa: BLE001 - any type may raise anything here
         return None
     for buffer in buffers:
         digest.update(buffer.raw())
     return digest.digest()
-
-
-def _sum(initial: Any, values: list[Any]) -> Any:
-    if initial is None:
-        return functools.reduce(operator.add, values)
-    return functools.reduce(lambda total, value: total + (value - initial), values, initial)
-
-
-def _concat(initial: Any, values: list[Any]) -> Any:
-    initial = [] if initial is None else initial
-    if any(not isinstance(part, list | tuple) or len(part) < len(initial) for part in [initial, *values]):
-        raise TypeError("'concat' wants lists or tuples that the user function only appends to")
-    tails = (value[len(initial) :] for value in values)
-    return type(initial)(itertools.chain(initial, *tails))
-
-
-def _min(initial: Any, values: list[Any]) -> Any:
-    return _extreme(np.minimum, initial, values)
-
-
-def _max(initial: Any, values: list[Any]) -> Any:
-    return _extreme(np.maximum, initial, values)
-
-
-def _extreme(choose: np.ufunc, initial: Any, values: list[Any]) -> Any:
-    """Reduce with ``choose``; a plain number stays a plain number (numpy would make it its own)."""
-    known = [value for value in [initial, *values] if value is not None]
-    extreme = functools.reduce(choose, known)
-    return extreme if isinstance(extreme, np.ndarray) else next(v for v in known if _same(v, extreme))
-
-
-def _same(a: Any, b: Any) -> bool:
-    return bool(a == b) or (a != a and b != b)  # noqa: PLR0124 - NaN is the value that differs from itself
-
-
-RULES: dict[str, MergeRule] = {"sum": _sum, "min": _min, "max": _max, "concat": _concat}
-
-
-def resolve_rule(rule: str | MergeRule) -> MergeRule:
-    """Return the rule of a name, or the callable itself.
-
-    Raises
-    ------
-    ParameterError : neither a known name nor callable.
-    """
-    if callable(rule):
-        return rule
-    if rule in RULES:
-        return RULES[rule]
-    raise ParameterError(
-        f"{rule!r} is not a merge rule; use one of {', '.join(map(repr, RULES))} or a function (initial, values)"
-    )
 
 
 def merge(

@@ -1,7 +1,7 @@
-"""One tile: read each block, call the user function, check what it returns, encode it.
+"""One tile: read each block, call the user function, check what it returned, encode it.
 
-Knows nothing of job managers or AWS; whoever has a tile to run makes a :class:`TileRunner` and keeps it,
-since it holds the open input files.
+Nothing here knows of job managers or AWS. Whoever has tiles to run makes a :class:`TileRunner` and keeps it, since
+it holds the open input files.
 """
 
 from __future__ import annotations
@@ -13,20 +13,12 @@ import traceback
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rios_batch.associations import BlockAssociations
+from rios_batch.compute.checks import check_layouts, collect_outputs
 from rios_batch.encode.blocks import tile_sink
-from rios_batch.errors import (
-    ArrayShapeError,
-    KeysMismatch,
-    MismatchedListLengthsError,
-    RiosBatchError,
-    TypeConversionError,
-    UserFunctionError,
-)
-from rios_batch.gdalapi import ensure_exceptions, gdal_type, nodata_or_none
-from rios_batch.model.spec import Layout, block_dtype_name
+from rios_batch.errors import RiosBatchError, UserFunctionError
+from rios_batch.gdalapi import ensure_exceptions, nodata_or_none
+from rios_batch.model.spec import Layout
 from rios_batch.model.statistics import TileStatistics
 from rios_batch.model.tileresult import TileRecord, TileResult
 from rios_batch.read.facts import open_raster
@@ -38,7 +30,8 @@ if TYPE_CHECKING:
 
     from rios_batch.encode.blocks import TileSink
     from rios_batch.model.grid import PixelWindow
-    from rios_batch.model.spec import Array, OutputSpec, RunSpec
+    from rios_batch.model.spec import Array, InputFile, OutputSpec, RunSpec
+    from rios_batch.model.tileresult import TileOutput
     from rios_batch.model.tiles import Tile
 
 
@@ -68,6 +61,15 @@ class _Seconds:
     encoding: float = 0.0
     statistics: float = 0.0
 
+    @contextlib.contextmanager
+    def spent_on(self, stage: str) -> Iterator[None]:
+        """Add the time until the block ends to that of a stage, also if it ends by an exception."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            setattr(self, stage, getattr(self, stage) + time.perf_counter() - started)
+
 
 class TileRunner:
     """Runs tiles of one spec, one at a time.
@@ -94,50 +96,19 @@ class TileRunner:
         UserFunctionError : the user function raised; the original is its cause.
         BlockError : it returned something that cannot be written.
         ImageOpenError : an input cannot be read.
+        StoppedError : the run is being stopped.
         """
         seconds = _Seconds()
-        with contextlib.ExitStack() as cleanup:
-            sinks: list[TileSink] = []
-            statistics: list[TileStatistics | None] = []
+        with contextlib.closing(_TileWriter(self._spec.outputs, tile, seconds)) as writer:
             for block in self._blocks(tile):
-                arrays = self._compute(block, other_args, seconds)
-                started = time.perf_counter()
-                layouts = [Layout(array.dtype.name, array.shape[0]) for array in arrays]
-                if block.window.col == tile.window.col and block.window.row == tile.window.row:
-                    tile_layouts = layouts
-                    for output, layout in zip(self._spec.outputs, layouts, strict=True):
-                        sinks.append(
-                            tile_sink(output, layout, tile.window, self._spec.encoded_overviews(output))
-                        )
-                        cleanup.callback(sinks[-1].abort)
-                        statistics.append(_tile_statistics(output, layout))
-                check_layouts(self._spec.outputs, layouts, tile_layouts, block.window)
-                for array, sink in zip(arrays, sinks, strict=True):
-                    sink.write(array, block.window.col - tile.window.col, block.window.row - tile.window.row)
-                written = time.perf_counter()
-                seconds.encoding += written - started
-                for array, collector in zip(arrays, statistics, strict=True):
-                    if collector is not None:
-                        collector.add(array, block.window)
-                seconds.statistics += time.perf_counter() - written
-            started = time.perf_counter()
-            outputs = tuple(
-                replace(sink.finish(), statistics=() if collector is None else collector.finish())
-                for sink, collector in zip(sinks, statistics, strict=True)
-            )
-            seconds.encoding += time.perf_counter() - started
-        record = TileRecord(
-            tile=tile.index,
-            window=tile.window,
-            worker=self._worker,
-            blocks=len(tile.xblocks) * len(tile.yblocks),
-            reading_s=seconds.reading,
-            function_s=seconds.function,
-            encoding_s=seconds.encoding,
-            statistics_s=seconds.statistics,
-            bytes_out=sum(output.nbytes for output in outputs),
-        )
-        return TileResult(record, outputs)
+                inputs, files = self._read(block, seconds)
+                returned = self._compute(block, inputs, files, other_args, seconds)
+                arrays = collect_outputs(
+                    self._spec.outputs, returned, block.window, self._spec.overlap_px, f"in {block}"
+                )
+                writer.write(arrays, block.window)
+            outputs = writer.finish()
+        return TileResult(self._record(tile, outputs, seconds), outputs)
 
     def close(self) -> None:
         """Close the input files."""
@@ -149,12 +120,20 @@ class TileRunner:
                 raise StoppedError(f"tile {tile.index} was given up because the run was stopped")
             yield _Block(tile, xblock, yblock, self._spec.plan.blocks.window(xblock, yblock))
 
-    def _compute(self, block: _Block, other_args: Any, seconds: _Seconds) -> list[Array]:
-        """Read one block, call the user function, and return the checked outputs without margin."""
+    def _read(self, block: _Block, seconds: _Seconds) -> tuple[BlockAssociations, dict[int, InputFile]]:
+        with seconds.spent_on("reading"):
+            return self._reader.read(block.window)
+
+    def _compute(
+        self,
+        block: _Block,
+        inputs: BlockAssociations,
+        files: dict[int, InputFile],
+        other_args: Any,
+        seconds: _Seconds,
+    ) -> BlockAssociations:
+        """Call the user function on one block, and return what it set, with the margin and unchecked."""
         spec = self._spec
-        started = time.perf_counter()
-        inputs, files = self._reader.read(block.window)
-        outputs = BlockAssociations()
         info = ReaderInfo(
             grid=spec.grid,
             blocks=spec.plan.blocks,
@@ -164,16 +143,15 @@ class TileRunner:
             arrays=files,
             open_file=lambda file: open_raster(file.name, file.path),
         )
-        called = time.perf_counter()
-        seconds.reading += called - started
+        returned = BlockAssociations()
         try:
-            spec.function(info, inputs, outputs, *([other_args] if spec.takes_other_args else []))
+            with seconds.spent_on("function"):
+                spec.function(info, inputs, returned, *([other_args] if spec.takes_other_args else []))
         except Exception as error:
             raise self._explained(error, block) from error
         finally:
-            seconds.function += time.perf_counter() - called
             ensure_exceptions()
-        return collect_outputs(spec.outputs, outputs, block.window, spec.overlap_px, f"in {block}")
+        return returned
 
     def _explained(self, error: Exception, block: _Block) -> UserFunctionError:
         # The first frame is this module's; the reader wants to start at the function.
@@ -189,6 +167,68 @@ class TileRunner:
         kind = f"{type(error).__module__}.{type(error).__qualname__}"
         return UserFunctionError(message, exception_type=kind, traceback_text=text)
 
+    def _record(self, tile: Tile, outputs: tuple[TileOutput, ...], seconds: _Seconds) -> TileRecord:
+        return TileRecord(
+            tile=tile.index,
+            window=tile.window,
+            worker=self._worker,
+            blocks=len(tile.xblocks) * len(tile.yblocks),
+            reading_s=seconds.reading,
+            function_s=seconds.function,
+            encoding_s=seconds.encoding,
+            statistics_s=seconds.statistics,
+            bytes_out=sum(output.nbytes for output in outputs),
+        )
+
+
+class _TileWriter:
+    """Encodes the outputs of one tile, and collects their statistics, block by block."""
+
+    def __init__(self, outputs: tuple[OutputSpec, ...], tile: Tile, seconds: _Seconds) -> None:
+        self._outputs, self._window, self._seconds = outputs, tile.window, seconds
+        self._layouts: list[Layout] = []
+        self._sinks: list[TileSink] = []
+        self._statistics: list[TileStatistics | None] = []
+
+    def write(self, arrays: Sequence[Array], window: PixelWindow) -> None:
+        """Take a block: for each output an array of shape (bands, rows, cols) for ``window`` of the working grid.
+
+        Raises
+        ------
+        TypeConversionError, ArrayShapeError : a type or number of bands is not that of the tile's first block.
+        """
+        with self._seconds.spent_on("encoding"):
+            layouts = [Layout(array.dtype.name, array.shape[0]) for array in arrays]
+            if not self._layouts:
+                self._start(layouts)
+            check_layouts(self._outputs, layouts, self._layouts, window)
+            for array, sink in zip(arrays, self._sinks, strict=True):
+                sink.write(array, window.col - self._window.col, window.row - self._window.row)
+        with self._seconds.spent_on("statistics"):
+            for array, collector in zip(arrays, self._statistics, strict=True):
+                if collector is not None:
+                    collector.add(array, window)
+
+    def _start(self, layouts: list[Layout]) -> None:
+        self._layouts = layouts
+        for output, layout in zip(self._outputs, layouts, strict=True):
+            self._sinks.append(tile_sink(output, layout, self._window))
+            self._statistics.append(_tile_statistics(output, layout))
+
+    def finish(self) -> tuple[TileOutput, ...]:
+        """Return the tile's part of each output."""
+        with self._seconds.spent_on("encoding"):
+            return tuple(
+                replace(sink.finish(), statistics=() if collector is None else collector.finish())
+                for sink, collector in zip(self._sinks, self._statistics, strict=True)
+            )
+
+    def close(self) -> None:
+        """Free what the outputs hold; harmless after ``finish``."""
+        with contextlib.ExitStack() as cleanup:
+            for sink in self._sinks:
+                cleanup.callback(sink.abort)
+
 
 def _tile_statistics(output: OutputSpec, layout: Layout) -> TileStatistics | None:
     if output.statistics is None:
@@ -199,103 +239,3 @@ def _tile_statistics(output: OutputSpec, layout: Layout) -> TileStatistics | Non
 def process_name() -> str:
     """Return a worker name for this process."""
     return f"process {os.getpid()}"
-
-
-def collect_outputs(
-    output_specs: tuple[OutputSpec, ...],
-    outputs: BlockAssociations,
-    window: PixelWindow,
-    overlap_px: int,
-    where: str,
-) -> list[Array]:
-    """Check what the user function set, and cut the margin off.
-
-    Parameters
-    ----------
-    where : "in" and the block, for messages.
-
-    Returns
-    -------
-    One array of shape (bands, rows, cols) for each output, of a type that GDAL can write.
-
-    Raises
-    ------
-    KeysMismatch, MismatchedListLengthsError : an output is missing, or a list has another length.
-    ArrayShapeError, TypeConversionError : the array's shape or type is wrong.
-    """
-    return [
-        _checked(output_spec, _value_of(output_spec, output_specs, outputs, where), window, overlap_px, where)
-        for output_spec in output_specs
-    ]
-
-
-def _value_of(
-    output_spec: OutputSpec, output_specs: tuple[OutputSpec, ...], outputs: BlockAssociations, where: str
-) -> Any:
-    if output_spec.name not in outputs:
-        raise KeysMismatch(
-            f"the user function did not set outputs.{output_spec.name} {where}; "
-            f"it set {', '.join(outputs) or 'nothing'}"
-        )
-    value = getattr(outputs, output_spec.name)
-    if output_spec.sequence is None:
-        return value
-    wanted = sum(other.name == output_spec.name for other in output_specs)
-    if not isinstance(value, list | tuple) or len(value) != wanted:
-        got = f"{len(value)} arrays" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
-        raise MismatchedListLengthsError(
-            f"outputs.{output_spec.name} must be a list of {wanted} arrays, one for each file; "
-            f"{where} it is {got}"
-        )
-    return value[output_spec.sequence]
-
-
-def _checked(output_spec: OutputSpec, value: Any, window: PixelWindow, overlap_px: int, where: str) -> Array:
-    rows, cols = window.height + 2 * overlap_px, window.width + 2 * overlap_px
-    if not isinstance(value, np.ndarray):
-        raise ArrayShapeError(
-            f"{output_spec.label} is a {type(value).__name__} {where}; "
-            "it must be a numpy array of shape (bands, rows, cols)"
-        )
-    if value.ndim != 3 or value.shape[0] < 1 or value.shape[1:] != (rows, cols):  # noqa: PLR2004
-        margin = f", the margin of {overlap_px} on every side included" if overlap_px else ""
-        raise ArrayShapeError(
-            f"{output_spec.label} has shape {value.shape} {where}; it must be (bands, {rows}, {cols}) with "
-            f"at least one band{margin}"
-        )
-    dtype = block_dtype_name(value.dtype)
-    try:
-        gdal_type(dtype)
-    except TypeConversionError as error:
-        raise TypeConversionError(f"{output_spec.label} {where}: {error}") from None
-    inner = value[:, overlap_px : rows - overlap_px, overlap_px : cols - overlap_px]
-    array = np.asarray(inner).astype(dtype, copy=False)
-    # GDAL takes a stride of 0 (np.broadcast_to) for "as usual", and reads past the array's end.
-    return array if all(stride > 0 for stride in array.strides) else np.ascontiguousarray(array)
-
-
-def check_layouts(
-    output_specs: tuple[OutputSpec, ...],
-    layouts: Sequence[Layout],
-    wanted: Sequence[Layout],
-    window: PixelWindow,
-) -> None:
-    """Refuse outputs whose type or band count is not that of an earlier block.
-
-    GDAL would cast silently (300.7 becomes 255 in uint8), or leave bands out.
-
-    Parameters
-    ----------
-    window : where ``layouts`` were found, for messages.
-
-    Raises
-    ------
-    TypeConversionError, ArrayShapeError : naming both.
-    """
-    for output_spec, got, expected in zip(output_specs, layouts, wanted, strict=True):
-        if got != expected:
-            kind = TypeConversionError if got.dtype != expected.dtype else ArrayShapeError
-            raise kind(
-                f"{output_spec.label} has {got} at {window}, but {expected} in an earlier block; every block must "
-                "have the same type and number of bands (use .astype)"
-            )

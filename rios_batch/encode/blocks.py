@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from osgeo import gdal
 
-from rios_batch.assemble.staging import explained
 from rios_batch.encode.overviews import TileOverviews
-from rios_batch.gdalapi import MemoryFolder, closing, gdal_type, memory_file, set_nodata
+from rios_batch.gdalapi import (
+    MemoryFolder,
+    closing,
+    gdal_type,
+    memory_file,
+    output_errors_named,
+    set_nodata,
+)
 from rios_batch.model.geotiff import joined, take_blocks
 from rios_batch.model.pyramid import OVERVIEW_BLOCK_PX
 from rios_batch.model.spec import Layout
@@ -36,17 +42,10 @@ class TileSink(Protocol):
         """Free what the tile holds; harmless after ``finish``."""
 
 
-def tile_sink(
-    output: OutputSpec, layout: Layout, window: PixelWindow, encoded_overviews: tuple[int, ...] = ()
-) -> TileSink:
-    """Return the sink that suits the output: one that encodes, or one that keeps the array.
-
-    Parameters
-    ----------
-    encoded_overviews : the factors of the overviews that tiles are whole blocks of.
-    """
-    if output.encoded_by_workers:
-        return BlockEncoder(output, layout, window, encoded_overviews)
+def tile_sink(output_spec: OutputSpec, layout: Layout, window: PixelWindow) -> TileSink:
+    """Return the sink that suits the output: one that encodes, or one that keeps the array."""
+    if output_spec.encoded_by_workers:
+        return BlockEncoder(output_spec, layout, window)
     return ArrayCollector(layout, window)
 
 
@@ -61,16 +60,14 @@ class BlockEncoder:
     pixels that main makes the coarser ones of.
     """
 
-    def __init__(
-        self, output: OutputSpec, layout: Layout, window: PixelWindow, encoded_overviews: tuple[int, ...]
-    ) -> None:
-        self._output, self._layout, self._encoded_overviews = output, layout, encoded_overviews
-        self._collected = None if output.blocks_are_whole else ArrayCollector(layout, window)
+    def __init__(self, output_spec: OutputSpec, layout: Layout, window: PixelWindow) -> None:
+        self._output_spec, self._layout = output_spec, layout
+        self._collected = None if output_spec.blocks_are_whole else ArrayCollector(layout, window)
         self._overviews = None
-        if output.pyramid is not None:
-            factors = encoded_overviews or (output.pyramid.first_factor,)
-            self._overviews = TileOverviews(output, factors, layout, window)
-        self._tiff = SmallTiff(output, layout, window.height, window.width)
+        if output_spec.pyramid is not None:
+            factors = output_spec.encoded_overviews or (output_spec.pyramid.first_factor,)
+            self._overviews = TileOverviews(output_spec, factors, layout, window)
+        self._tiff = SmallTiff(output_spec, layout, window.height, window.width)
 
     def write(self, block: Array, col: int, row: int) -> None:
         if self._collected is not None:
@@ -78,7 +75,7 @@ class BlockEncoder:
             return
         self._tiff.write(block, col, row)
         if self._overviews is not None:
-            with explained(self._output.path):
+            with output_errors_named(self._output_spec.path):
                 self._overviews.add(block, col, row)
 
     def finish(self) -> TileOutput:
@@ -88,21 +85,24 @@ class BlockEncoder:
         full = self._tiff.finish()
         if self._overviews is None:
             return TileOutput(self._layout, full)
-        with explained(self._output.path):
+        with output_errors_named(self._output_spec.path):
             arrays = self._overviews.finish()
-        overviews = [encode_overview(self._output, array) for array in arrays[: len(self._encoded_overviews)]]
+        overviews = [
+            encode_overview(self._output_spec, array)
+            for array in arrays[: len(self._output_spec.encoded_overviews)]
+        ]
         blocks = joined([*reversed(overviews), full])
-        assert self._output.pyramid is not None
-        main_makes_more = len(overviews) < len(self._output.pyramid.factors)
+        assert self._output_spec.pyramid is not None
+        main_makes_more = len(overviews) < len(self._output_spec.pyramid.factors)
         return TileOutput(self._layout, blocks, coarsest=arrays[-1] if main_makes_more else None)
 
     def abort(self) -> None:
         self._tiff.abort()
 
 
-def encode_overview(output: OutputSpec, pixels: Array) -> EncodedBlocks:
+def encode_overview(output_spec: OutputSpec, pixels: Array) -> EncodedBlocks:
     """Encode a part of an overview, pixels of shape (bands, rows, cols), that begins at a TIFF block."""
-    tiff = SmallTiff(as_overview(output), Layout(pixels.dtype.name, pixels.shape[0]), *pixels.shape[1:])
+    tiff = SmallTiff(as_overview(output_spec), Layout(pixels.dtype.name, pixels.shape[0]), *pixels.shape[1:])
     try:
         tiff.write(pixels, 0, 0)
         return tiff.finish()
@@ -110,13 +110,15 @@ def encode_overview(output: OutputSpec, pixels: Array) -> EncodedBlocks:
         tiff.abort()
 
 
-def as_overview(output: OutputSpec) -> OutputSpec:
+def as_overview(output_spec: OutputSpec) -> OutputSpec:
     """Return the output as its overviews are written: with blocks of their own size."""
     side = str(OVERVIEW_BLOCK_PX)
-    return replace(output, creation_options=output.creation_options.but(BLOCKXSIZE=side, BLOCKYSIZE=side))
+    return replace(
+        output_spec, creation_options=output_spec.creation_options.but(BLOCKXSIZE=side, BLOCKYSIZE=side)
+    )
 
 
-def new_tiff(path: str, output: OutputSpec, layout: Layout, rows: int, cols: int) -> gdal.Dataset:
+def new_tiff(path: str, output_spec: OutputSpec, layout: Layout, rows: int, cols: int) -> gdal.Dataset:
     """Create a TIFF with the output's own creation options.
 
     All but NUM_THREADS, which says how and not what: workers are the threads, see
@@ -128,34 +130,32 @@ def new_tiff(path: str, output: OutputSpec, layout: Layout, rows: int, cols: int
         rows,
         layout.nbands,
         gdal_type(layout.dtype),
-        list(output.creation_options.but(NUM_THREADS=None).texts),
+        list(output_spec.creation_options.but(NUM_THREADS=None).texts),
     )
-    if output.nodata is not None:  # decides which blocks SPARSE_OK leaves out
-        set_nodata(dataset, output.nodata, layout.dtype)
+    if output_spec.nodata is not None:  # decides which blocks SPARSE_OK leaves out
+        set_nodata(dataset, output_spec.nodata, layout.dtype)
     return dataset
 
 
 class SmallTiff:
     """A TIFF in memory, made for its encoded blocks."""
 
-    def __init__(self, output: OutputSpec, layout: Layout, rows: int, cols: int) -> None:
-        self._output, self._finished = output, False
+    def __init__(self, output_spec: OutputSpec, layout: Layout, rows: int, cols: int) -> None:
+        self._output_spec, self._finished = output_spec, False
         self._memory = MemoryFolder()
         self._path = f"{self._memory.path}/tile.tif"
-        self._may_be_sparse = output.creation_options.is_on("SPARSE_OK")
-        with explained(output.path):
-            self._dataset: gdal.Dataset | None = new_tiff(self._path, output, layout, rows, cols)
+        self._may_be_sparse = output_spec.creation_options.is_on("SPARSE_OK")
+        with output_errors_named(output_spec.path):
+            self._dataset = new_tiff(self._path, output_spec, layout, rows, cols)
 
     def write(self, block: Array, col: int, row: int) -> None:
         """Write an array of shape (bands, rows, cols)."""
-        with explained(self._output.path):
-            assert self._dataset is not None
+        with output_errors_named(self._output_spec.path):
             self._dataset.WriteArray(block, col, row)
 
     def finish(self) -> EncodedBlocks:
         """Return the blocks; the file goes when they do."""
-        with explained(self._output.path):
-            assert self._dataset is not None
+        with output_errors_named(self._output_spec.path):
             self._dataset.FlushCache()  # an encoder's error is raised here; the destructor would swallow it
             self._dataset = None
             encoded = take_blocks(memory_file(self._path))

@@ -17,7 +17,7 @@ from osgeo import gdal
 
 from rios_batch.errors import OutputError, ParameterError
 from rios_batch.gdalapi import gdal_type, nodata_or_none, set_nodata
-from rios_batch.model.pyramid import OVERVIEW_BLOCK_PX
+from rios_batch.model.pyramid import METHODS_WITHIN_TILES, OVERVIEW_BLOCK_PX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from rios_batch.model.spec import Array, Layout, OutputSpec
     from rios_batch.model.tiles import Tile
 
-# GDAL's names; those that look at neighbours cannot be made tile by tile.
-METHODS_WITHIN_TILES = ("NEAREST", "AVERAGE", "RMS", "MODE")
-METHODS = (*METHODS_WITHIN_TILES, "GAUSS", "BILINEAR", "CUBIC", "CUBICSPLINE", "LANCZOS")
-DEFAULT_METHOD = "NEAREST"
 # Pixels of all bands that are reduced or encoded at a time, if that is a whole TIFF block.
 _PART_PX = 4 * 1024 * 1024
 

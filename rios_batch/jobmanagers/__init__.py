@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from rios_batch.jobmanagers import local, processes  # noqa: F401 - importing registers them
-from rios_batch.jobmanagers.base import JobManager, getAvailableJobManagerTypes, getJobManagerClassByType
+from rios_batch.jobmanagers.base import (
+    GeneratorRun,
+    JobManager,
+    Run,
+    getAvailableJobManagerTypes,
+    getJobManagerClassByType,
+)
 
-__all__ = ["JobManager", "getAvailableJobManagerTypes", "getJobManagerClassByType"]
+__all__ = ["GeneratorRun", "JobManager", "Run", "getAvailableJobManagerTypes", "getJobManagerClassByType"]

@@ -1,37 +1,81 @@
 # ruff: noqa: N802, N803, N815 - RIOS's names
-"""The job manager's contract, the registry, and the queue that managers take tiles from."""
+"""What a job manager is, and the registry of those that are imported."""
 
 from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from rios_batch.errors import JobMgrError
 from rios_batch.model.spec import RunOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from rios_batch.model.spec import RunSpec
     from rios_batch.model.tileresult import TileResult
-    from rios_batch.model.tiles import Tile, TilePlan
+
+
+class Run(ABC):
+    """One run of a job manager, from its first worker to the end of the last.
+
+    ``with run: for result in run: ...; run.outputs_committed()``. Nothing is started before the first result is asked
+    for. A subclass yields exactly one result for every tile of ``spec.plan``, in any order, and lets errors of a tile
+    out as they are.
+
+    Parameters
+    ----------
+    spec : what is really run: with the tile plan of an earlier run, if that is resumed.
+    """
+
+    def __init__(self, spec: RunSpec) -> None:
+        self.spec = spec
+
+    def __enter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def __exit__(self, *error: object) -> None:
+        """Stop everything that was started, whatever the reason.
+
+        Unless ``outputs_committed`` was called the run has failed, and what a resume needs stays.
+        """
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[TileResult]:
+        """Start workers, and yield the tiles' results. Called once."""
+
+    def outputs_committed(self) -> None:  # noqa: B027 - most managers keep nothing
+        """Take note that all outputs are in their places: what they were made from is no longer needed."""
+
+
+class GeneratorRun(Run):
+    """A run whose results are those of a generator, which stops what it started when it is closed.
+
+    Parameters
+    ----------
+    results : its ``finally`` (or ``with``) ends the workers.
+    """
+
+    def __init__(self, spec: RunSpec, results: Generator[TileResult, None, None]) -> None:
+        super().__init__(spec)
+        self._results = results
+
+    def __exit__(self, *error: object) -> None:
+        self._results.close()
+
+    def __iter__(self) -> Iterator[TileResult]:
+        return self._results
 
 
 class JobManager(ABC):
-    """Hands the tiles of a run to workers and yields their results.
+    """Hands the tiles of a run to workers and brings their results back.
 
-    A subclass with a ``jobMgrType`` can be chosen with ``controls.setJobManagerType`` once it is
-    imported, as in RIOS. It must
-
-    - yield exactly one result for every tile of ``spec.plan``, in any order;
-    - give each tile a fresh copy of ``other_args``, and bring the changed attributes back in
-      ``TileResult.other_args`` (:class:`rios_batch.compute.otherargs.ChangeDetector`);
-    - let errors of a tile out as they are;
-    - have stopped everything it started when the generator is closed, whatever the reason.
-
-    The generator is resumed after its last result only when all outputs are in place: until then it keeps what they
-    are made from, and being closed means that the run has failed.
+    A subclass with a ``jobMgrType`` can be chosen with ``controls.setJobManagerType`` once it is imported, as in RIOS.
+    It gives each tile a fresh copy of ``other_args``, and brings the changed attributes back in
+    ``TileResult.other_args`` (:class:`rios_batch.compute.otherargs.ChangeDetector`).
+    :class:`rios_batch.testing.JobManagerTests` tries all that is asked of it.
 
     Parameters
     ----------
@@ -51,14 +95,14 @@ class JobManager(ABC):
         """Return how many tiles are computed at a time; the tile plan follows it. Checked before anything is read."""
         return self.numThreads
 
-    def adopt(self, spec: RunSpec, other_args: Any) -> RunSpec:
-        """Return the spec that is to be run: with the tile plan of an earlier run, if it is resumed."""
-        del other_args
-        return spec
-
     @abstractmethod
-    def run_tiles(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
-        """Run all tiles; see the class."""
+    def start(self, spec: RunSpec, other_args: Any) -> Run:
+        """Return a run that is ready to begin.
+
+        It may look for an earlier run and refuse, but starts nothing that would have to be stopped: outputs are opened
+        between ``start`` and the first result, for they depend on ``Run.spec``, and one that cannot be written is to be
+        refused before workers cost anything.
+        """
 
     @classmethod
     def registered(cls) -> dict[str, type[JobManager]]:
@@ -104,55 +148,3 @@ def getJobManagerClassByType(jobMgrType: str) -> type[JobManager]:
     known = ", ".join(map(repr, getAvailableJobManagerTypes()))
     hint = f"; {_ELSEWHERE[jobMgrType]}" if jobMgrType in _ELSEWHERE else ""
     raise JobMgrError(f"job manager type {jobMgrType!r} is not known; there are {known}{hint}")
-
-
-class TileQueue:
-    """The tiles of a plan, handed out in order, never far ahead of the first unfinished one.
-
-    Results are used in tile order, so a finished tile waits in memory until those before it are done; one
-    slow tile must not let all the others pile up.
-
-    Parameters
-    ----------
-    num_workers : at least so many tiles are handed out, and at most AHEAD_PER_WORKER times as many past the first
-        unfinished one; fewer where results are so large that they would fill MAX_AHEAD_BYTES.
-    """
-
-    def __init__(self, plan: TilePlan, num_workers: int) -> None:
-        self._plan, self._num_workers = plan, num_workers
-        self._max_ahead = AHEAD_PER_WORKER * num_workers
-        self._next = 0
-        self._first_unfinished = 0
-        self._finished: set[int] = set()
-        self._returned: list[int] = []
-
-    @property
-    def all_finished(self) -> bool:
-        return self._first_unfinished == len(self._plan)
-
-    def take(self) -> Tile | None:
-        """Return the next tile, or None if there is none, or none to take before others finish."""
-        if self._returned:
-            return self._plan.tile(self._returned.pop())
-        if self._next == len(self._plan) or self._next >= self._first_unfinished + self._max_ahead:
-            return None
-        self._next += 1
-        return self._plan.tile(self._next - 1)
-
-    def give_back(self, tile: Tile) -> None:
-        """Put back a tile whose worker died; it is taken next."""
-        self._returned.append(tile.index)
-
-    def finish(self, tile_index: int, result_bytes: int) -> None:
-        """Say that a tile's result of this size has arrived."""
-        fitting = MAX_AHEAD_BYTES // max(result_bytes, 1)
-        self._max_ahead = max(self._num_workers, min(self._max_ahead, fitting))
-        self._finished.add(tile_index)
-        while self._first_unfinished in self._finished:
-            self._finished.remove(self._first_unfinished)
-            self._first_unfinished += 1
-
-
-# Tiles in memory beyond those being computed: enough that one slow tile seldom makes the others wait.
-AHEAD_PER_WORKER = 4
-MAX_AHEAD_BYTES = 2**30

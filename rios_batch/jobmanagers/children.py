@@ -98,7 +98,6 @@ class Child:
 
     def __init__(self, process: BaseProcess, connection: Connection) -> None:
         self._process, self.connection = process, connection
-        self._tile: Tile | None = None
 
     @classmethod
     def start(cls, context: BaseContext, order: WorkOrder, inherited: Sequence[Connection] = ()) -> Child:
@@ -118,17 +117,8 @@ class Child:
         its.close()  # so that the pipe ends with the child
         return cls(process, mine)
 
-    @property
-    def idle(self) -> bool:
-        return self._tile is None
-
-    @property
-    def tile(self) -> Tile:
-        assert self._tile is not None
-        return self._tile
-
     def send(self, tile: Tile) -> None:
-        self._tile = tile
+        """Have it compute a tile; it must have replied to the last one."""
         try:
             self.connection.send(tile)
         except OSError:  # it is dead already; receive() will say so
@@ -141,7 +131,6 @@ class Child:
         except (EOFError, OSError):
             self._process.join()
             return None
-        self._tile = None
         return reply
 
     def cause_of_death(self) -> str:

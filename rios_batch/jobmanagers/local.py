@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from rios_batch.compute.otherargs import ChangeDetector
 from rios_batch.compute.tile import TileRunner
-from rios_batch.jobmanagers.base import JobManager, TileQueue
+from rios_batch.jobmanagers.base import GeneratorRun, JobManager
 from rios_batch.jobmanagers.pickling import dump_other_args
+from rios_batch.jobmanagers.tilequeue import TileQueue
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -28,7 +29,10 @@ class InProcess(JobManager):
     jobMgrType = "in-process"
     shares_other_args = True
 
-    def run_tiles(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
+    def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
+        return GeneratorRun(spec, self._results(spec, other_args))
+
+    def _results(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
         with contextlib.closing(TileRunner(spec, "the main process")) as runner:
             for tile in spec.plan:
                 yield runner.run(tile, other_args)
@@ -39,7 +43,10 @@ class Threads(JobManager):
 
     jobMgrType = "threads"
 
-    def run_tiles(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
+    def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
+        return GeneratorRun(spec, self._results(spec, other_args))
+
+    def _results(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
         queue = TileQueue(spec.plan, self.numThreads)
         worker = _ThreadWorker(spec, dump_other_args(other_args))
         running: set[Future[TileResult]] = set()

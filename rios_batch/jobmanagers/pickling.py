@@ -14,6 +14,7 @@ import cloudpickle
 
 from rios_batch.compute.otherargs import attributes_of, pickle_or_none
 from rios_batch.errors import PicklingFailedError
+from rios_batch.jobmanagers.sourcelines import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,11 +38,11 @@ def dump_spec(spec: RunSpec, *, same_machine: bool = False) -> bytes:
     """
     try:
         with _local_modules_by_value():
-            return bytes(cloudpickle.dumps(spec))
+            return dumps(spec)
     except Exception as error:
         if same_machine:
             with contextlib.suppress(Exception):
-                return bytes(cloudpickle.dumps(spec))
+                return dumps(spec)
         name = getattr(spec.function, "__qualname__", repr(spec.function))
         raise PicklingFailedError(
             f"the function {name} cannot be sent to another process: {error}; "
@@ -60,7 +61,7 @@ def dump_other_args(other_args: Any) -> bytes:
     attributes = attributes_of(other_args) if other_args is not None else {}
     try:
         with _local_modules_by_value():
-            return bytes(cloudpickle.dumps(other_args))
+            return dumps(other_args)
     except Exception as error:
         culprits = [name for name, value in attributes.items() if pickle_or_none(value) is None]
         raise PicklingFailedError(

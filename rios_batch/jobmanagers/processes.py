@@ -17,12 +17,14 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.errors import JobMgrError, WorkerLostError
-from rios_batch.jobmanagers.base import JobManager, TileQueue
+from rios_batch.jobmanagers.base import GeneratorRun, JobManager
 from rios_batch.jobmanagers.children import Child, TileFailure, WorkOrder
 from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
+from rios_batch.jobmanagers.tilequeue import TileQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
+    from multiprocessing.connection import Connection
 
     from rios_batch.model.spec import RunSpec
     from rios_batch.model.tileresult import TileResult
@@ -38,12 +40,21 @@ class Processes(JobManager):
 
     jobMgrType = "multiprocessing"
 
-    def run_tiles(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
+    def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
+        """Return the run.
+
+        Raises
+        ------
+        JobMgrError : this is a worker process itself, which cannot have any.
+        """
         if multiprocessing.current_process().daemon:
             raise JobMgrError(
                 "'multiprocessing' cannot start workers inside a worker process (of this or another pool); "
                 "use setJobManagerType('threads') there, or one thread"
             )
+        return GeneratorRun(spec, self._results(spec, other_args))
+
+    def _results(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
         queue = TileQueue(spec.plan, self.numThreads)
         pool = _Pool(
             WorkOrder(dump_spec(spec, same_machine=True), dump_other_args(other_args), self.numThreads)
@@ -54,9 +65,7 @@ class Processes(JobManager):
                 pool.start_worker()
             while not queue.all_finished:
                 pool.hand_out(queue)
-                for worker in pool.wait():
-                    tile = worker.tile
-                    reply = worker.receive()
+                for worker, tile, reply in pool.replies():
                     if reply is None:
                         losses[tile.index] += 1
                         if losses[tile.index] == MAX_LOSSES_PER_TILE:
@@ -91,6 +100,7 @@ class _Pool:
     def __init__(self, order: WorkOrder) -> None:
         self._order = order
         self._workers: list[Child] = []
+        self._tiles: dict[Child, Tile] = {}  # of those that are at work
 
     def start_worker(self) -> None:
         with _forking:
@@ -104,13 +114,17 @@ class _Pool:
 
     def hand_out(self, queue: TileQueue) -> None:
         for worker in self._workers:
-            if worker.idle and (tile := queue.take()):
+            if worker not in self._tiles and (tile := queue.take()):
+                self._tiles[worker] = tile
                 worker.send(tile)
 
-    def wait(self) -> list[Child]:
-        """Wait until workers have replied or died, and return those."""
-        by_connection = {worker.connection: worker for worker in self._workers if not worker.idle}
-        return [by_connection[ready] for ready in wait(list(by_connection))]  # type: ignore[index]
+    def replies(self) -> Iterator[tuple[Child, Tile, TileResult | TileFailure | None]]:
+        """Wait until workers have replied or died; yield those, their tiles, and their replies (None: it died)."""
+        by_connection = {worker.connection: worker for worker in self._tiles}
+        ready: list[Connection] = wait(list(by_connection))  # type: ignore[assignment]  # only connections
+        for worker in (by_connection[connection] for connection in ready):
+            reply = worker.receive()
+            yield worker, self._tiles.pop(worker), reply
 
     def stop(self) -> None:
         for worker in self._workers:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
-
-    from rios_batch.model.protocols import BlobStore
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,26 @@ class Blob:
     size: int
 
 
+class PendingBlob(Protocol):
+    """A blob that is being made."""
+
+    def result(self) -> Blob:
+        """Wait until it is there."""
+
+
+class BlobStore(Protocol):
+    """The encoded blocks of a run that lie in S3, as the writer of an output sees them."""
+
+    def read(self, blob: Blob) -> bytes:
+        """Fetch a blob; the caller counts what passes through it."""
+
+    def merge(self, blobs: Sequence[Blob]) -> PendingBlob:
+        """Have a worker put blobs end to end into one, so that they need not pass through main."""
+
+
 @dataclass(frozen=True)
 class StoredBlocks:
-    """Encoded blocks that a worker left in S3; ``byte_counts`` as in EncodedBlocks.
+    """Encoded blocks that a worker left in S3; ``byte_counts`` has one value for each block, in TIFF order.
 
     ``blob_store`` reads and merges blobs; it lives as long as the run.
     """

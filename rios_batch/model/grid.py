@@ -139,13 +139,11 @@ class PixelGridDefn:
             self.xMin, self.xRes = float(geotransform[0]), float(geotransform[1])
             self.yMax, self.yRes = float(geotransform[3]), -float(geotransform[5])
             self.ncols, self.nrows = int(ncols), int(nrows)
-        elif None not in (xMin, xMax, yMin, yMax, xRes, yRes):
-            assert xMin is not None
-            assert xMax is not None
-            assert yMin is not None
-            assert yMax is not None
-            assert xRes is not None
-            assert yRes is not None
+        elif (
+            (xMin is not None and xMax is not None)
+            and (yMin is not None and yMax is not None)
+            and (xRes is not None and yRes is not None)
+        ):
             if xRes <= 0 or yRes <= 0:
                 raise GridError(f"pixel sizes must be positive, not xRes={xRes}, yRes={yRes}")
             self.xMin, self.xRes, self.yMax, self.yRes = float(xMin), float(xRes), float(yMax), float(yRes)

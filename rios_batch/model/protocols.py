@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from rios_batch.model.blobs import Blob
+    from rios_batch.model.blobs import StoredBlocks
+    from rios_batch.model.geotiff import EncodedBlocks
     from rios_batch.model.statitems import BandStatistics
     from rios_batch.model.tileresult import TileOutput
     from rios_batch.model.tiles import Tile
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class RasterSink(Protocol):
     """One output file being written. Nothing is at its path before ``commit``."""
 
-    def write(self, tile: Tile, output: TileOutput) -> None:
+    def write(self, tile: Tile, tile_output: TileOutput) -> None:
         """Take one tile's part; tiles come in order of their index."""
 
     def finish(self, statistics: Sequence[BandStatistics] = ()) -> None:
@@ -30,21 +31,25 @@ class RasterSink(Protocol):
         """Remove everything that was written; harmless after ``commit``."""
 
 
-class PendingBlob(Protocol):
-    """A blob that is being made."""
+class ByteSink(Protocol):
+    """The bytes of one output file being written, on disk or in S3. Nothing is at the file's path before ``commit``.
 
-    def result(self) -> Blob:
-        """Wait until it is there."""
+    The file is a front of so many bytes, which is known last, and blocks that are appended behind the front. Every
+    method but ``abort`` raises OutputError, with the output's name, where the bytes cannot be written or a stored
+    block cannot be read.
+    """
 
+    def append(self, blocks: EncodedBlocks | StoredBlocks) -> None:
+        """Take the next bytes of the file."""
 
-class BlobStore(Protocol):
-    """The encoded blocks of a run that lie in S3, as the writer of an output sees them."""
+    def finish(self, front: bytes, side_files: Mapping[str, bytes]) -> None:
+        """Take the first bytes of the file, and the content of the files beside it, by their names."""
 
-    def read(self, blob: Blob) -> bytes:
-        """Fetch a blob; the caller counts what passes through it."""
+    def commit(self) -> None:
+        """Have the file appear at its path with its side files, in place of what was there."""
 
-    def merge(self, blobs: Sequence[Blob]) -> PendingBlob:
-        """Have a worker put blobs end to end into one, so that they need not pass through main."""
+    def abort(self) -> None:
+        """Remove everything that was written; harmless after ``commit``."""
 
 
 class Progress(Protocol):

@@ -14,6 +14,11 @@ OVERVIEW_BLOCK_PX = 128  # a side of an overview's TIFF blocks; GDAL's own defau
 # of it, do not depend on its neighbours.
 TILE_FACTOR = 16
 
+# GDAL's names of how pixels are reduced. The methods that look at neighbours cannot be used tile by tile.
+METHODS_WITHIN_TILES = ("NEAREST", "AVERAGE", "RMS", "MODE")
+METHODS = (*METHODS_WITHIN_TILES, "GAUSS", "BILINEAR", "CUBIC", "CUBICSPLINE", "LANCZOS")
+DEFAULT_METHOD = "NEAREST"
+
 
 @dataclass(frozen=True)
 class Pyramid:

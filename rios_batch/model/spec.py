@@ -22,13 +22,31 @@ if TYPE_CHECKING:
     UserFunction = Callable[..., object]
 
 
+# All of gdalwarp's but sum, which GDAL (3.6.2 and 3.10.3 were tried) gets wrong along the edges of its chunks.
+RESAMPLE_METHODS = (
+    "near",
+    "bilinear",
+    "cubic",
+    "cubicspline",
+    "lanczos",
+    "average",
+    "rms",
+    "mode",
+    "max",
+    "min",
+    "med",
+    "q1",
+    "q3",
+)
+
+
 @dataclass(frozen=True)
 class Warp:
     """How a raster is resampled: all that the result depends on, so that every worker gets the same pixels.
 
-    ``grid`` is what the pixels are resampled onto, in chunks of ``chunk_px`` x ``chunk_px``. ``xscale`` and
-    ``yscale`` are grid pixels per source pixel. ``overview`` is the file's overview that is the source, from
-    0 for the finest; None for full resolution.
+    ``method`` is one of :data:`RESAMPLE_METHODS`. ``grid`` is what the pixels are resampled onto, in chunks of
+    ``chunk_px`` x ``chunk_px``. ``xscale`` and ``yscale`` are grid pixels per source pixel. ``overview`` is the file's
+    overview that is the source, from 0 for the finest; None for full resolution.
     """
 
     method: str
@@ -107,7 +125,8 @@ class OutputSpec:
     ``sequence`` is the position in a list of files, or None for a single file. ``encoded_by_workers``
     says that tiles arrive as encoded TIFF blocks; otherwise they arrive as arrays.
     ``blocks_are_whole`` says that every block of the user function is also whole TIFF blocks. ``pyramid`` is
-    None where there are no overviews; ``changed_by_script`` says that the script gets the finished file before it is in
+    None where there are no overviews; ``encoded_overviews`` are the factors of those that are encoded with each tile,
+    while main encodes the others. ``changed_by_script`` says that the script gets the finished file before it is in
     its place; ``colour_table`` is one of :data:`rios_batch.model.colourtables.KINDS`, or None.
     """
 
@@ -122,9 +141,15 @@ class OutputSpec:
     encoded_by_workers: bool
     blocks_are_whole: bool
     pyramid: Pyramid | None = None
+    encoded_overviews: tuple[int, ...] = ()
     statistics: StatisticsSpec | None = None
     colour_table: str | None = None
     changed_by_script: bool = False
+
+    def with_plan(self, plan: TilePlan) -> OutputSpec:
+        """Return the spec for the tiles of a plan, which decide which overviews are encoded with them."""
+        pyramid = self.pyramid if self.encoded_by_workers else None
+        return replace(self, encoded_overviews=pyramid.encoded_in_tiles(plan) if pyramid else ())
 
     @property
     def stays_in_s3(self) -> bool:
@@ -165,9 +190,9 @@ class RunSpec:
         )
         return replace(self, inputs=inputs)
 
-    def encoded_overviews(self, output: OutputSpec) -> tuple[int, ...]:
-        """Return the factors of an output's overviews that are encoded with each tile; main encodes the others."""
-        return output.pyramid.encoded_in_tiles(self.plan) if output.pyramid else ()
+    def with_plan(self, plan: TilePlan) -> RunSpec:
+        """Return the spec of the same run cut into the tiles of another plan."""
+        return replace(self, plan=plan, outputs=tuple(output.with_plan(plan) for output in self.outputs))
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -113,12 +113,14 @@ class TileStatistics:
     nodata : left out; a value of the output's type, or None.
     """
 
-    def __init__(self, spec: StatisticsSpec, layout: Layout, nodata: float | None) -> None:
-        self._step = spec.step
+    def __init__(self, wanted: StatisticsSpec, layout: Layout, nodata: float | None) -> None:
+        self._step = wanted.step
         dtype = np.dtype(layout.dtype)
         kind = _CountedBand if dtype.kind in "iu" and dtype.itemsize <= 2 else _ChunkedBand  # noqa: PLR2004
         nbands = layout.nbands if has_statistics(dtype) else 0
-        self._bands: list[_Band] = [kind(dtype, nodata, with_histogram=spec.histogram) for _ in range(nbands)]
+        self._bands: list[_Band] = [
+            kind(dtype, nodata, with_histogram=wanted.histogram) for _ in range(nbands)
+        ]
 
     def add(self, block: Array, window: PixelWindow) -> None:
         """Take a block of shape (bands, rows, cols) that has its place at ``window`` of the working grid."""
@@ -212,11 +214,11 @@ class _ChunkedBand:
         return values if self._nodata is None else _where(values != self._nodata, values)
 
     def _merge(self) -> None:
-        self._parts = [merged(self._parts)]
-        histogram = self._parts[0].histogram
-        assert histogram is not None
-        # Integers of later chunks need not be counted in finer bins than these.
-        self._keys, self._exponent = len(histogram.keys), histogram.exponent
+        whole = merged(self._parts)
+        self._parts = [whole]
+        if whole.histogram is not None:
+            # Integers of later chunks need not be counted in finer bins than these.
+            self._keys, self._exponent = len(whole.histogram.keys), whole.histogram.exponent
 
     def _of_floats(self, values: NDArray[Any]) -> PartialStatistics:
         lowest, highest = float(values.min()), float(values.max())

@@ -64,12 +64,12 @@ def finished(
 
 
 def _finished(
-    output: OutputSpec, layout: Layout, spec: StatisticsSpec, band: PartialStatistics
+    output: OutputSpec, layout: Layout, wanted: StatisticsSpec, band: PartialStatistics
 ) -> BandStatistics:
     if band.count == 0:
         return BandStatistics({})
-    items = _extent_items(output, spec)
-    if spec.basic:
+    items = _extent_items(output, wanted)
+    if wanted.basic:
         values = (band.lowest, band.highest, band.mean, band.stddev)
         items |= zip(_BASIC, map(_text, values), strict=True)
     if band.histogram is not None:
@@ -78,16 +78,16 @@ def _finished(
             _most_frequent(band, band.histogram),
             _bins(band, band.histogram, layout.dtype, thematic=output.thematic),
         )
-    return BandStatistics(items, band.highest if spec.step == 1 else None)
+    return BandStatistics(items, band.highest if wanted.step == 1 else None)
 
 
 _BASIC = ("STATISTICS_MINIMUM", "STATISTICS_MAXIMUM", "STATISTICS_MEAN", "STATISTICS_STDDEV")
 
 
-def _extent_items(output: OutputSpec, spec: StatisticsSpec) -> dict[str, str]:
+def _extent_items(output: OutputSpec, wanted: StatisticsSpec) -> dict[str, str]:
     """Return the items that say which pixels the statistics are of."""
-    items = {"STATISTICS_SKIPFACTORX": str(spec.step), "STATISTICS_SKIPFACTORY": str(spec.step)}
-    if spec.step > 1:
+    items = {"STATISTICS_SKIPFACTORX": str(wanted.step), "STATISTICS_SKIPFACTORY": str(wanted.step)}
+    if wanted.step > 1:
         items["STATISTICS_APPROXIMATE"] = "YES"
     if output.nodata is not None:
         items["STATISTICS_EXCLUDEDVALUES"] = _text(output.nodata)
@@ -170,8 +170,8 @@ def _linear_bins(band: PartialStatistics, histogram: Histogram) -> _Bins:
 def longest(output: OutputSpec, layout: Layout, npixels: int) -> tuple[BandStatistics, ...]:
     """Return made-up statistics whose texts are at least as long as those of any output of so many pixels."""
     dtype = np.dtype(layout.dtype)
-    spec = output.statistics
-    if spec is None or not has_statistics(dtype):
+    wanted = output.statistics
+    if wanted is None or not has_statistics(dtype):
         return ()
     number, nbins = _LONGEST_FLOAT, LINEAR_BINS
     if dtype.kind in "iu":
@@ -179,10 +179,10 @@ def longest(output: OutputSpec, layout: Layout, npixels: int) -> tuple[BandStati
         number = max(str(limits.min), str(limits.max), key=len)
         if output.thematic:
             nbins = max(nbins, min(limits.max - limits.min + 1, MOST_DIRECT_BINS))
-    items = _extent_items(output, spec)
-    if spec.basic:
+    items = _extent_items(output, wanted)
+    if wanted.basic:
         items |= zip(_BASIC, (number, number, _LONGEST_FLOAT, _LONGEST_FLOAT), strict=True)
-    if spec.histogram:
+    if wanted.histogram:
         items |= _histogram_items(
             number, number, _Bins(0, 0, direct=True, counts=_most_digits(npixels, nbins))
         )

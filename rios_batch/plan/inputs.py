@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,219 +15,252 @@ from rios_batch.gdalapi import nodata_or_none, same_projection
 from rios_batch.model.grid import offset_on
 from rios_batch.model.spec import Burn, InputFile, InputSpec
 from rios_batch.plan.workinggrid import find_reference, find_working_grid
-from rios_batch.read.facts import describe, is_file_name, is_vector, open_raster
+from rios_batch.read.facts import RasterFacts, describe, is_file_name
+from rios_batch.read.layers import open_vectors
 from rios_batch.read.network import gdal_name
 from rios_batch.read.vectors import check_vectors
 from rios_batch.read.warp import plan_warp
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from osgeo import gdal
+
     from rios_batch.controls import ApplierControls
     from rios_batch.model.grid import PixelGridDefn, PixelWindow
     from rios_batch.pixelgrid import PixelGridDefn as PublicGrid
     from rios_batch.plan.workinggrid import Reference
-    from rios_batch.read.facts import RasterFacts
 
 FileNames = dict[str, str | list[str]]
 
 
 def as_list(paths: str | list[str]) -> list[str]:
+    """Return the files of a symbolic name as a list, however they were given."""
     return paths if isinstance(paths, list) else [paths]
 
 
-class InputPlan:
-    """The inputs of a run, and the grid they are brought onto.
+@dataclass(frozen=True)
+class Placement:
+    """One file of an input: what is known of the raster, and how it comes onto the working grid.
 
-    Parameters
-    ----------
-    names : file names by symbolic name.
-
-    Attributes
-    ----------
-    facts : for each file name what is known of the raster; None for a vector file.
-    grid : the working grid.
-    specs : what workers read.
-
-    Raises
-    ------
-    FileOpenError, GridError, ParameterError : with a sentence that names the file.
+    ``facts`` is None for a vector file. ``file`` is what workers read.
     """
 
-    def __init__(self, names: FileNames, controls: ApplierControls) -> None:
-        self._controls = controls
-        paths = dict.fromkeys(path for given in names.values() for path in as_list(given))
-        self.facts = {path: _describe(path) for path in paths}
-        rasters = {
-            name: [fact for path in as_list(given) if (fact := self.facts[path])]
-            for name, given in names.items()
-        }
-        self._reference = find_reference(controls, rasters)
-        if not self._reference.was_set:
-            for fact in filter(None, self.facts.values()):
-                _check_same_lattice(fact, self._reference)
-        self.grid: PublicGrid = find_working_grid(controls, rasters, self._reference)
-        self.specs = tuple(
-            InputSpec(
-                name,
-                tuple(self._file(name, path) for path in as_list(given)),
-                is_list=isinstance(given, list),
-            )
-            for name, given in names.items()
-        )
+    facts: RasterFacts | None
+    file: InputFile
 
     @property
     def bytes_per_px(self) -> int:
-        """Return what a pixel of the largest input takes with all its bands."""
-        return max(
-            (
-                len(file.layers) * np.dtype(file.dtype).itemsize
-                for input_spec in self.specs
-                for file in input_spec.files
-            ),
-            default=8,
-        )
+        """Return what a pixel takes with all its bands."""
+        return len(self.file.layers) * np.dtype(self.file.dtype).itemsize
 
     def cache_bytes(self, window: PixelWindow, width_px: int) -> int:
-        """Return how much of the files GDAL should keep, so that nothing is read or resampled twice in a tile.
+        """Return how much of the file GDAL should keep, so that nothing is read or resampled twice in a tile.
 
         Parameters
         ----------
         window : the first window read, margin included, in pixels of the working grid.
         width_px : how far windows go on from there before the next row of windows begins.
         """
-        rasters = [
-            (fact, file)
-            for input_spec in self.specs
-            for file in input_spec.files
-            if (fact := self.facts[file.name]) is not None
-        ]
-        return sum(
-            fact.cache_bytes(len(file.layers), window.shifted(file.col_offset, file.row_offset), width_px)
-            if file.warp is None
-            else fact.warp_cache_bytes(len(file.layers), file.warp, window.height, width_px)
-            for fact, file in rasters
-        )
+        if self.facts is None:
+            return 0
+        file, nlayers = self.file, len(self.file.layers)
+        if file.warp is not None:
+            return self.facts.warp_cache_bytes(nlayers, file.warp, window.height, width_px)
+        return self.facts.cache_bytes(nlayers, window.shifted(file.col_offset, file.row_offset), width_px)
 
-    def _file(self, name: str, path: str) -> InputFile:
-        fact = self.facts[path]
-        return self._vector_file(name, path) if fact is None else self._raster_file(name, fact)
 
-    def _raster_file(self, name: str, fact: RasterFacts) -> InputFile:
-        controls, grid = self._controls, self.grid
-        layers = _layers(fact, controls.getOptionForImagename("layerselection", name))
-        nodata = _nodata(fact, controls.getOptionForImagename("inputNodata", name))
-        warp = None
-        ncols, nrows = fact.ncols, fact.nrows
-        if not difference(fact, grid):
-            col, row = offset_on(fact.grid, grid)
-        else:
-            warp = plan_warp(
-                fact,
-                open_raster(fact.path),
-                len(layers),
-                grid,
-                controls.overlap,
-                controls.getOptionForImagename("resampleMethod", name),
-                overviews_allowed=controls.allowOverviewsGdalwarp,
+@dataclass(frozen=True)
+class PlannedInput:
+    """A symbolic name of the inputs; with ``is_list`` the script gave it a list of files."""
+
+    name: str
+    placements: tuple[Placement, ...]
+    is_list: bool
+
+    @property
+    def spec(self) -> InputSpec:
+        """Return what workers read."""
+        return InputSpec(self.name, tuple(placement.file for placement in self.placements), self.is_list)
+
+
+@dataclass(frozen=True)
+class InputPlan:
+    """The inputs of a run, and the working grid that they are brought onto."""
+
+    grid: PublicGrid
+    inputs: tuple[PlannedInput, ...]
+
+    @property
+    def specs(self) -> tuple[InputSpec, ...]:
+        """Return what workers read."""
+        return tuple(planned.spec for planned in self.inputs)
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        return tuple(placement for planned in self.inputs for placement in planned.placements)
+
+
+def plan_inputs(names: FileNames, controls: ApplierControls) -> InputPlan:
+    """Find the working grid, and how each input file comes onto it. Each file is opened once.
+
+    Parameters
+    ----------
+    names : file names by symbolic name.
+
+    Raises
+    ------
+    FileOpenError, GridError, ParameterError : with a sentence that names the file.
+    """
+    described = functools.cache(functools.partial(describe, with_overviews=controls.allowOverviewsGdalwarp))
+    paths = dict.fromkeys(path for given in names.values() for path in as_list(given))
+    opened = {path: _described_or_opened(path, described) for path in paths}
+    rasters = {
+        name: [found for path in as_list(given) if isinstance(found := opened[path], RasterFacts)]
+        for name, given in names.items()
+    }
+    reference = find_reference(controls, rasters, described)
+    if not reference.was_set:
+        for facts in (facts for named in rasters.values() for facts in named):
+            _check_same_lattice(facts, reference)
+    grid = find_working_grid(controls, rasters, reference, described)
+
+    def placed(name: str, path: str) -> Placement:
+        found = opened[path]
+        if isinstance(found, RasterFacts):
+            return Placement(found, _raster_file(name, found, grid, controls))
+        return Placement(None, _vector_file(name, path, found, grid, controls))
+
+    return InputPlan(
+        grid,
+        tuple(
+            PlannedInput(
+                name, tuple(placed(name, path) for path in as_list(given)), is_list=isinstance(given, list)
             )
-            col, row = offset_on(warp.grid, grid)
-            nrows, ncols = warp.grid.getDimensions()
-        return InputFile(
-            name=fact.path,
-            path=_absolute(fact.path),
-            col_offset=col,
-            row_offset=row,
-            ncols=ncols,
-            nrows=nrows,
-            dtype=fact.dtype,
-            layers=layers,
-            nodata=tuple(nodata[layer - 1] for layer in layers),
-            warp=warp,
-        )
-
-    def _vector_file(self, name: str, path: str) -> InputFile:
-        option = self._controls.getOptionForImagename
-        burn = Burn(
-            layer=option("vectorlayer", name),
-            value=option("burnvalue", name),
-            attribute=option("burnattribute", name),
-            where=option("filtersql", name),
-            all_touched=option("alltouched", name),
-        )
-        file = InputFile(
-            name=path,
-            path=_absolute(path),
-            col_offset=0,
-            row_offset=0,
-            ncols=self.grid.ncols,
-            nrows=self.grid.nrows,
-            dtype=option("vectordatatype", name),
-            layers=(1,),
-            nodata=(option("vectornull", name),),
-            burn=burn,
-        )
-        check_vectors(file, self.grid)
-        return file
+            for name, given in names.items()
+        ),
+    )
 
 
-def _describe(path: str) -> RasterFacts | None:
+def _described_or_opened(path: str, described: Callable[[str], RasterFacts]) -> RasterFacts | gdal.Dataset:
+    """Return the facts of a raster; or a file of vectors, open, since what is asked of it depends on the grid."""
     try:
-        return describe(path)
+        return described(path)
     except ImageOpenError:
-        if is_vector(gdal_name(path)):
-            return None
-        raise
+        dataset = open_vectors(gdal_name(path))
+        if dataset is None:
+            raise
+        return dataset
+
+
+def _raster_file(name: str, facts: RasterFacts, grid: PixelGridDefn, controls: ApplierControls) -> InputFile:
+    layers = _layers(facts, controls.getOptionForImagename("layerselection", name))
+    nodata = _nodata(facts, controls.getOptionForImagename("inputNodata", name))
+    warp = None
+    if difference(facts, grid):
+        warp = plan_warp(
+            facts,
+            len(layers),
+            grid,
+            controls.overlap,
+            controls.getOptionForImagename("resampleMethod", name),
+            overviews_allowed=controls.allowOverviewsGdalwarp,
+        )
+    own_grid = facts.grid if warp is None else warp.grid
+    col_offset, row_offset = offset_on(own_grid, grid)
+    return InputFile(
+        name=facts.path,
+        path=_absolute(facts.path),
+        col_offset=col_offset,
+        row_offset=row_offset,
+        ncols=own_grid.ncols,
+        nrows=own_grid.nrows,
+        dtype=facts.dtype,
+        layers=layers,
+        nodata=tuple(nodata[layer - 1] for layer in layers),
+        warp=warp,
+    )
+
+
+def _vector_file(
+    name: str, path: str, dataset: gdal.Dataset, grid: PixelGridDefn, controls: ApplierControls
+) -> InputFile:
+    def option(key: str) -> Any:
+        return controls.getOptionForImagename(key, name)
+
+    burn = Burn(
+        layer=option("vectorlayer"),
+        value=option("burnvalue"),
+        attribute=option("burnattribute"),
+        where=option("filtersql"),
+        all_touched=option("alltouched"),
+    )
+    file = InputFile(
+        name=path,
+        path=_absolute(path),
+        col_offset=0,
+        row_offset=0,
+        ncols=grid.ncols,
+        nrows=grid.nrows,
+        dtype=option("vectordatatype"),
+        layers=(1,),
+        nodata=(option("vectornull"),),
+        burn=burn,
+    )
+    check_vectors(file, burn, dataset, grid)
+    return file
 
 
 def _absolute(path: str) -> str:
     return str(Path(path).absolute()) if is_file_name(path) else gdal_name(path)
 
 
-def difference(fact: RasterFacts, grid: PixelGridDefn) -> str:
+def difference(facts: RasterFacts, grid: PixelGridDefn) -> str:
     """Say in what a raster is not on the lattice of a grid; empty if it is."""
-    if not fact.is_north_up:
+    if not facts.is_north_up:
         return "it is not north-up"
-    if not same_projection(fact.projection, grid.projection):
+    if not same_projection(facts.projection, grid.projection):
         return "it is in another projection than the reference"
     try:
-        offset_on(grid, fact.grid)
+        offset_on(grid, facts.grid)
         # Pixel sizes that agree over the file may not do so over a much larger grid.
-        offset_on(fact.grid, grid)
+        offset_on(facts.grid, grid)
     except ResampleNeededError as error:
         return str(error)
     return ""
 
 
-def _check_same_lattice(fact: RasterFacts, reference: Reference) -> None:
+def _check_same_lattice(facts: RasterFacts, reference: Reference) -> None:
     """Refuse to resample when the script has not said onto what (RIOS's rule)."""
-    problem = difference(fact, reference.grid)
+    problem = difference(facts, reference.grid)
     if problem:
         raise ResampleNeededError(
-            f"input {fact.path!r} is not on the grid of {reference.name}: {problem}; to have it resampled, "
+            f"input {facts.path!r} is not on the grid of {reference.name}: {problem}; to have it resampled, "
             "name the grid with setReferenceImage or setReferencePixgrid"
         )
 
 
-def _layers(fact: RasterFacts, wanted: Sequence[int] | None) -> tuple[int, ...]:
-    layers = tuple(wanted or range(1, fact.nbands + 1))
-    if max(layers) > fact.nbands:
+def _layers(facts: RasterFacts, wanted: Sequence[int] | None) -> tuple[int, ...]:
+    layers = tuple(wanted or range(1, facts.nbands + 1))
+    if max(layers) > facts.nbands:
         raise GDALLayerNumberError(
-            f"layer {max(layers)} of input {fact.path!r} was selected, but it has layers 1 to {fact.nbands}"
+            f"layer {max(layers)} of input {facts.path!r} was selected, but it has layers 1 to {facts.nbands}"
         )
     return layers
 
 
-def _nodata(fact: RasterFacts, wanted: float | Sequence[float | None] | None) -> Sequence[float | None]:
+def _nodata(facts: RasterFacts, wanted: float | Sequence[float | None] | None) -> Sequence[float | None]:
     """Return a nodata value for each band of the file: what the script says, or else what the file says."""
     if wanted is None:
-        return fact.nodata
-    values = list(wanted) if isinstance(wanted, Sequence) else [wanted] * fact.nbands
-    if len(values) != fact.nbands:
+        return facts.nodata
+    values = list(wanted) if isinstance(wanted, Sequence) else [wanted] * facts.nbands
+    if len(values) != facts.nbands:
         raise ParameterError(
-            f"setInputNoDataValue has {len(values)} values, but input {fact.path!r} has {fact.nbands} bands"
+            f"setInputNoDataValue has {len(values)} values, but input {facts.path!r} has {facts.nbands} bands"
         )
     for value in values:
-        if value is not None and nodata_or_none(value, fact.dtype) is None:
+        if value is not None and nodata_or_none(value, facts.dtype) is None:
             raise ParameterError(
-                f"setInputNoDataValue is {value!r} for input {fact.path!r}, which its type {fact.dtype} cannot hold"
+                f"setInputNoDataValue is {value!r} for input {facts.path!r}, which its type {facts.dtype} cannot hold"
             )
     return values

@@ -9,12 +9,12 @@ from xml.etree import ElementTree as ET
 
 from osgeo import gdal
 
-from rios_batch.encode.overviews import METHODS_WITHIN_TILES
 from rios_batch.errors import OutputError, ParameterError
 from rios_batch.model.creationoptions import CreationOptions
+from rios_batch.model.pyramid import METHODS_WITHIN_TILES
 from rios_batch.model.s3names import SCHEME
-from rios_batch.model.tiles import blocks_per_unit, tiff_block_for
 from rios_batch.plan import cogoptions
+from rios_batch.plan.tiling import blocks_per_unit, tiff_block_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,14 +7,14 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from rios_batch.encode.overviews import DEFAULT_METHOD
 from rios_batch.errors import ParameterError, ThematicError
-from rios_batch.model.pyramid import Pyramid
+from rios_batch.model.pyramid import DEFAULT_METHOD, Pyramid
 from rios_batch.model.s3names import SCHEME, S3Name
 from rios_batch.model.spec import OutputSpec, RunSpec, StatisticsSpec
-from rios_batch.model.tiles import BlockGrid, plan_tiles
-from rios_batch.plan.inputs import InputPlan, as_list
+from rios_batch.model.tiles import BlockGrid
+from rios_batch.plan.inputs import as_list, plan_inputs
 from rios_batch.plan.outputs import choose_format, driver_for_extension
+from rios_batch.plan.tiling import plan_tiles
 from rios_batch.read.network import gdal_name, is_remote, release_connections
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def prepare(
         raise ParameterError(f"the user function is a {type(function).__name__}, not a function")
     in_names, out_names = file_names(infiles, "infiles"), file_names(outfiles, "outfiles")
     controls.check_names(in_names.keys() | out_names.keys())
-    inputs = InputPlan(in_names, controls)
+    inputs = plan_inputs(in_names, controls)
     grid = inputs.grid
     blocks = BlockGrid(grid.ncols, grid.nrows, controls.windowxsize, controls.windowysize)
     outputs = _outputs(out_names, controls, blocks)
@@ -59,28 +59,29 @@ def prepare(
         unit_yblocks=math.lcm(*(y for _, y in units)),
         num_workers=num_workers,
         # Outputs are known only after the first block; they are seldom larger than the largest input.
-        bytes_per_px=inputs.bytes_per_px,
+        bytes_per_px=max((placement.bytes_per_px for placement in inputs.placements), default=8),
         tile_size_px=controls.tileSize,
         overview_factors={
             factor
-            for spec, chosen in outputs
-            if spec.pyramid is not None and chosen.unit_blocks is not None
-            for factor in spec.pyramid.factors_in_tiles
+            for output, _ in outputs
+            if output.pyramid is not None and output.encoded_by_workers
+            for factor in output.pyramid.factors_in_tiles
         },
     )
-    if any(is_remote(gdal_name(path)) for path in [*inputs.facts, controls.referenceImage or ""]):
+    opened = [placement.file.name for placement in inputs.placements] + [controls.referenceImage or ""]
+    if any(is_remote(gdal_name(path)) for path in opened):
         release_connections()
+    first = blocks.window(0, 0).grown(controls.overlap)
+    width_px = plan.tile(0).window.width + 2 * controls.overlap
     return RunSpec(
         function=function,
         takes_other_args=takes_other_args,
         inputs=inputs.specs,
-        outputs=tuple(spec for spec, _ in outputs),
+        outputs=tuple(output.with_plan(plan) for output, _ in outputs),
         grid=grid,
         plan=plan,
         overlap_px=controls.overlap,
-        input_cache_bytes=inputs.cache_bytes(
-            blocks.window(0, 0).grown(controls.overlap), plan.tile(0).window.width + 2 * controls.overlap
-        ),
+        input_cache_bytes=sum(placement.cache_bytes(first, width_px) for placement in inputs.placements),
     )
 
 
@@ -123,11 +124,11 @@ def _outputs(
         for index, path in enumerate(as_list(paths))
     ]
     seen: dict[str, str] = {}
-    for spec, _ in outputs:
-        place = spec.path if spec.path.startswith(SCHEME) else os.path.realpath(spec.path)
-        other = seen.setdefault(place, spec.label)
-        if other != spec.label:
-            raise ParameterError(f"{other} and {spec.label} would both be written to {spec.path!r}")
+    for output, _ in outputs:
+        place = output.path if output.path.startswith(SCHEME) else os.path.realpath(output.path)
+        other = seen.setdefault(place, output.label)
+        if other != output.label:
+            raise ParameterError(f"{other} and {output.label} would both be written to {output.path!r}")
     return outputs
 
 
@@ -147,7 +148,7 @@ def _output(
             path,
             chosen.reason,
         )
-    spec = OutputSpec(
+    output = OutputSpec(
         name=name,
         sequence=sequence,
         path=path,
@@ -163,7 +164,7 @@ def _output(
         statistics=_statistics(name, controls),
         colour_table=_colour_table(name, controls),
     )
-    return spec, chosen
+    return output, chosen
 
 
 def _pyramid(controls: ApplierControls, name: str, blocks: BlockGrid) -> Pyramid | None:

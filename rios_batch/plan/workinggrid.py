@@ -9,10 +9,9 @@ from rios_batch.errors import GridError, IntersectionError, ParameterError
 from rios_batch.model.grid import BOUNDS_FROM_REFERENCE
 from rios_batch.pixelgrid import PixelGridDefn
 from rios_batch.read.extents import common_region
-from rios_batch.read.facts import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rios_batch.controls import ApplierControls
     from rios_batch.model import grid
@@ -28,22 +27,28 @@ class Reference:
     was_set: bool
 
 
-def find_reference(controls: ApplierControls, rasters: Mapping[str, Sequence[RasterFacts]]) -> Reference:
+def find_reference(
+    controls: ApplierControls,
+    rasters: Mapping[str, Sequence[RasterFacts]],
+    described: Callable[[str], RasterFacts],
+) -> Reference:
     """Return the reference set in the controls, or else the first input raster.
 
     Parameters
     ----------
     rasters : the input rasters of each symbolic name.
+    described : returns the facts of a raster that is not an input.
 
     Raises
     ------
+    FileOpenError : the reference image cannot be opened.
     ParameterError : there is neither an input raster nor a reference.
     GridError : the reference is rotated or south-up.
     """
     if controls.referencePixgrid is not None:
         return Reference(controls.referencePixgrid, "the reference pixel grid", was_set=True)
     if controls.referenceImage is not None:
-        named = _named(controls.referenceImage, rasters)[0]
+        named = _named(controls.referenceImage, rasters, described)[0]
         return Reference(named.grid, f"the reference {named.path!r}", was_set=True)
     first = next((fact for facts in rasters.values() for fact in facts), None)
     if first is None:
@@ -55,22 +60,31 @@ def find_reference(controls: ApplierControls, rasters: Mapping[str, Sequence[Ras
 
 
 def find_working_grid(
-    controls: ApplierControls, rasters: Mapping[str, Sequence[RasterFacts]], reference: Reference
+    controls: ApplierControls,
+    rasters: Mapping[str, Sequence[RasterFacts]],
+    reference: Reference,
+    described: Callable[[str], RasterFacts],
 ) -> PixelGridDefn:
     """Return the grid that the run works on: the lattice of the reference, and the extent of the inputs.
 
     Vector inputs do not limit the extent. A reference that is not itself an input limits it only
     after ``setReferenceLimitsExtent(True)``; ``setFilesForExtent`` takes the place of the inputs.
 
+    Parameters
+    ----------
+    rasters : the input rasters of each symbolic name.
+    described : returns the facts of a raster that is not an input.
+
     Raises
     ------
+    FileOpenError : a file that was set for the extent cannot be opened.
     ParameterError : there is nothing to take the extent from.
     GridError : an input has no image in the reference's projection.
     IntersectionError : no pixel is common to all.
     """
     files = [fact for facts in rasters.values() for fact in facts]
     if controls.filesForExtent is not None:
-        files = [fact for name in controls.filesForExtent for fact in _named(name, rasters)]
+        files = [fact for name in controls.filesForExtent for fact in _named(name, rasters, described)]
     extents = [fact.extent for fact in files]
     if controls.referenceLimitsExtent:
         extents.append(reference.grid.extent)
@@ -93,6 +107,8 @@ def find_working_grid(
         ) from error
 
 
-def _named(name: str, rasters: Mapping[str, Sequence[RasterFacts]]) -> Sequence[RasterFacts]:
+def _named(
+    name: str, rasters: Mapping[str, Sequence[RasterFacts]], described: Callable[[str], RasterFacts]
+) -> Sequence[RasterFacts]:
     """Return the rasters of a symbolic name, or the one that is a file of that name."""
-    return rasters.get(name) or [describe(name)]
+    return rasters.get(name) or [described(name)]

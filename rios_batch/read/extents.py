@@ -98,14 +98,15 @@ def common_region(reference: AnyGrid, extents: Sequence[Extent], footprint: int)
     grids = [reference.snapped(extent) for extent in near]
     if not near and footprint == INTERSECTION:
         far.sort(key=_size_on_the_globe)
-    region = common_grid(reference, grids, footprint) if grids else None
+    if not near:
+        grids.append(reference.snapped(reprojected(far.pop(0), reference.projection)))
+    region = common_grid(reference, grids, footprint)
     for extent in far:
         # A map of the world limits no intersection, and has no image in most projections.
-        if footprint == INTERSECTION and region and surrounds(extent, region.extent):
+        if footprint == INTERSECTION and surrounds(extent, region.extent):
             continue
         grids.append(reference.snapped(reprojected(extent, reference.projection)))
         region = common_grid(reference, grids, footprint)
-    assert region is not None
     return region
 
 

@@ -26,7 +26,8 @@ class RasterFacts:
 
     ``geotransform`` has GDAL's six numbers. ``dtype`` is the first band's; ``nodata`` has a value for each
     band; ``block_xsize`` and ``block_ysize`` are the pixels that GDAL reads at once, of all bands if
-    ``reads_all_bands``.
+    ``reads_all_bands``. Without ``has_georeference`` the geotransform only counts pixels. ``overviews`` has the
+    columns and rows of each overview of the first band, if they were asked for.
     """
 
     path: str
@@ -39,6 +40,8 @@ class RasterFacts:
     block_xsize: int
     block_ysize: int
     reads_all_bands: bool
+    has_georeference: bool
+    overviews: tuple[tuple[int, int], ...] = ()
 
     @property
     def nbands(self) -> int:
@@ -136,20 +139,17 @@ def is_file_name(path: str) -> bool:
     return not path.startswith(("/vsi", "<")) and ":" not in path
 
 
-def is_vector(path: str) -> bool:
-    """Say whether GDAL can open a file as vectors, with at least one layer."""
-    try:
-        return bool(gdal.OpenEx(path, gdal.OF_VECTOR).GetLayerCount())
-    except RuntimeError:
-        return False
-
-
-def describe(path: str) -> RasterFacts:
+def describe(path: str, *, with_overviews: bool = False) -> RasterFacts:
     """Open a raster and tell its facts.
+
+    Parameters
+    ----------
+    with_overviews : overviews are looked for too, which over the network is another request.
 
     Raises
     ------
-    ImageOpenError : it has no bands (a container of subdatasets), or as in :func:`open_raster`.
+    MissingFileError : there is no such file or object.
+    ImageOpenError : GDAL cannot open it, or it has no bands (a container of subdatasets).
     """
     dataset = open_raster(path)
     bands = [dataset.GetRasterBand(i + 1) for i in range(dataset.RasterCount)]
@@ -158,14 +158,15 @@ def describe(path: str) -> RasterFacts:
         hint = f"; name one of its subdatasets, such as {names[0]!r}" if names else ""
         raise ImageOpenError(f"input {path!r} has no bands{hint}")
     # A raster without georeference counts pixels from its top left corner; GDAL's own default is south-up.
-    transform = dataset.GetGeoTransform(can_return_null=True) or (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    transform = dataset.GetGeoTransform(can_return_null=True)
     dtype = numpy_name(bands[0])
     nodata = tuple(nodata_or_none(band.GetNoDataValue(), dtype) for band in bands)
     by_pixel = dataset.GetMetadataItem("INTERLEAVE", "IMAGE_STRUCTURE") == "PIXEL"
     block_xsize, block_ysize = bands[0].GetBlockSize()
+    overviews = map(bands[0].GetOverview, range(bands[0].GetOverviewCount() if with_overviews else 0))
     return RasterFacts(
         path=path,
-        geotransform=tuple(transform),
+        geotransform=tuple(transform or (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)),
         ncols=dataset.RasterXSize,
         nrows=dataset.RasterYSize,
         projection=dataset.GetProjection(),
@@ -174,4 +175,6 @@ def describe(path: str) -> RasterFacts:
         block_xsize=block_xsize,
         block_ysize=block_ysize,
         reads_all_bands=by_pixel,
+        has_georeference=transform is not None,
+        overviews=tuple((overview.XSize, overview.YSize) for overview in overviews),
     )

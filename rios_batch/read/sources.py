@@ -17,7 +17,7 @@ from rios_batch.read.warp import by_chunks, open_warped
 
 if TYPE_CHECKING:
     from rios_batch.model.grid import PixelWindow
-    from rios_batch.model.spec import Array, InputFile, RunSpec
+    from rios_batch.model.spec import Array, Burn, InputFile, RunSpec
 
 
 class BlockReader:
@@ -55,7 +55,7 @@ class BlockReader:
 
     def _read_file(self, file: InputFile, window: PixelWindow) -> Array:
         if file.burn is not None:
-            return self._rasterizer(file).read(window)
+            return self._rasterizer(file, file.burn).read(window)
         wanted = window.shifted(file.col_offset, file.row_offset)
         inside = wanted.clipped(file.ncols, file.nrows)
         if inside == wanted:
@@ -97,14 +97,16 @@ class BlockReader:
         if key not in self._datasets:
             if is_remote(file.path):
                 prepare_network()
-            self._datasets[key] = open_warped(file) if file.warp else open_raster(file.name, file.path)
+            self._datasets[key] = (
+                open_warped(file, file.warp) if file.warp else open_raster(file.name, file.path)
+            )
         return self._datasets[key]
 
-    def _rasterizer(self, file: InputFile) -> Rasterizer:
+    def _rasterizer(self, file: InputFile, burn: Burn) -> Rasterizer:
         if file not in self._rasterizers:
             if is_remote(file.path):
                 prepare_network()
             spec = self._spec
             width_px = spec.plan.tile(0).window.width + 2 * spec.overlap_px
-            self._rasterizers[file] = Rasterizer(file, spec.grid, width_px)
+            self._rasterizers[file] = Rasterizer(file, burn, spec.grid, width_px)
         return self._rasterizers[file]

@@ -17,34 +17,22 @@ from osgeo import gdal, ogr, osr
 
 from rios_batch.errors import (
     FileOpenError,
-    GridError,
     ParameterError,
-    VectorAttributeError,
-    VectorLayerError,
-    VectorProjectionError,
     VectorRasterizationError,
 )
 from rios_batch.gdalapi import (
     GDAL_TYPES,
     nodata_or_none,
-    raising_what_is_reported,
     reason,
-    same_projection,
 )
 from rios_batch.model.grid import PixelWindow
-from rios_batch.read.extents import reprojected, transformation
+from rios_batch.read.layers import VectorLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rios_batch.model.grid import PixelGridDefn
     from rios_batch.model.spec import Array, Burn, InputFile
 
 CHUNK_PX = 256
-
-# A straight edge of a geometry is a curve in another projection. Corners at this distance keep what is drawn within
-# a few hundredths of a pixel of it.
-STRAIGHT_PX = 32
 
 # GDAL 3.11 has one driver for rasters and vectors in memory.
 _VECTORS_IN_MEMORY = "MEM" if int(gdal.VersionInfo()) >= 3_110_000 else "Memory"  # noqa: PLR2004
@@ -52,8 +40,12 @@ _VECTORS_IN_MEMORY = "MEM" if int(gdal.VersionInfo()) >= 3_110_000 else "Memory"
 _PIXELS = osr.SpatialReference('LOCAL_CS["pixels of the working grid"]')
 
 
-def check_vectors(file: InputFile, grid: PixelGridDefn) -> None:
+def check_vectors(file: InputFile, burn: Burn, dataset: gdal.Dataset, grid: PixelGridDefn) -> None:
     """Refuse, before any work is done, what no worker could rasterise.
+
+    Parameters
+    ----------
+    dataset : the file, opened as vectors.
 
     Raises
     ------
@@ -61,148 +53,16 @@ def check_vectors(file: InputFile, grid: PixelGridDefn) -> None:
         layer cannot be brought onto the grid.
     ParameterError : the filter is not understood, or the type cannot hold a value.
     """
-    assert file.burn is not None
     if file.dtype not in GDAL_TYPES or np.dtype(file.dtype).kind == "c":
         raise ParameterError(
             f"vectors cannot be rasterised to {file.dtype}; set another with setVectorDatatype"
         )
-    for value, setter in ((file.nodata[0], "setVectorNull"), (file.burn.value, "setBurnValue")):
+    for value, setter in ((file.nodata[0], "setVectorNull"), (burn.value, "setBurnValue")):
         if nodata_or_none(value, file.dtype) is None:
             raise ParameterError(
                 f"{setter} is {value!r} for {file.name!r}, which {file.dtype} cannot hold; use setVectorDatatype"
             )
-    _Layer(file, file.burn, grid)
-
-
-class _Layer:
-    """The features of a vector file that should be burned, in pixels of the working grid."""
-
-    def __init__(self, file: InputFile, burn: Burn, grid: PixelGridDefn) -> None:
-        self._name, self._burn, self._grid = file.name, burn, grid
-        self._dataset, self.layer = _open_layer(file, burn.layer)
-        if burn.attribute is not None and self.layer.FindFieldIndex(burn.attribute, True) < 0:
-            definition = self.layer.GetLayerDefn()
-            names = [definition.GetFieldDefn(i).GetName() for i in range(definition.GetFieldCount())]
-            raise VectorAttributeError(
-                f"layer {self.layer.GetName()!r} of {file.name!r} has no attribute {burn.attribute!r}; "
-                f"it has {', '.join(map(repr, names)) or 'none'}"
-            )
-        self._set_filter()
-        reference = self.layer.GetSpatialRef()
-        self._projection = reference.ExportToWkt() if reference and grid.projection else grid.projection
-        if grid.projection and reference is None:
-            raise VectorProjectionError(f"layer {self.layer.GetName()!r} of {file.name!r} has no projection")
-        self._to_grid, self._straight = None, 0.0
-        if not same_projection(self._projection, grid.projection):
-            self._to_grid = transformation(self._projection, grid.projection)
-            self._straight = self._length_of(STRAIGHT_PX)
-        self._to_pixels = _grid_to_pixels(grid)
-
-    def _set_filter(self) -> None:
-        if self._burn.where is None:
-            return
-        try:
-            with raising_what_is_reported():
-                self.layer.SetAttributeFilter(self._burn.where)
-                self.layer.GetNextFeature()  # some drivers look at the condition only now
-        except RuntimeError as error:
-            raise ParameterError(
-                f"setFilterSQL: {self._burn.where!r} is no condition for {self._name!r}: {reason(error)}"
-            ) from error
-
-    def _length_of(self, pixels: int) -> float:
-        """Return how long so many pixels are in the layer's units; 0 where the grid has no image there."""
-        middle = self._grid.window(self._grid.ncols // 2, self._grid.nrows // 2, pixels, pixels)
-        try:
-            extent = reprojected(middle.extent, self._projection)
-        except GridError:
-            return 0.0
-        return min(extent.x_max - extent.x_min, extent.y_max - extent.y_min)
-
-    def shapes(self, window: PixelWindow) -> list[tuple[int, ogr.Geometry, float]]:
-        """Return feature number, geometry and value of all features that may touch a window, by number.
-
-        The order decides which of two overlapping features is seen; a spatial index has another.
-        """
-        # Two pixels more, since what is drawn is not quite what the filter sees.
-        around = window.grown(2)
-        extent = self._grid.window(around.col, around.row, around.width, around.height).extent
-        try:
-            area = reprojected(extent, self._projection)
-        except GridError:
-            self.layer.SetSpatialFilter(None)
-        else:
-            self.layer.SetSpatialFilterRect(area.x_min, area.y_min, area.x_max, area.y_max)
-        try:
-            with raising_what_is_reported():
-                found = list(self.layer)
-        except RuntimeError as error:
-            raise FileOpenError(
-                f"input {self._name!r} cannot be read; it may be damaged: {reason(error)}"
-            ) from error
-        return list(self._shapes(sorted(found, key=lambda feature: int(feature.GetFID()))))
-
-    def _shapes(self, features: list[ogr.Feature]) -> Iterator[tuple[int, ogr.Geometry, float]]:
-        for feature in features:
-            value = self._value(feature)
-            geometry = feature.GetGeometryRef()
-            if value is not None and geometry is not None and not geometry.IsEmpty():
-                yield feature.GetFID(), self._in_pixels(geometry, feature.GetFID()), value
-
-    def _value(self, feature: ogr.Feature) -> float | None:
-        name = self._burn.attribute
-        if name is None:
-            return self._burn.value
-        field = self.layer.FindFieldIndex(name, True)
-        if not feature.IsFieldSetAndNotNull(field):
-            return None
-        try:
-            return float(feature.GetField(field))
-        except (TypeError, ValueError):
-            raise VectorAttributeError(
-                f"attribute {name!r} of feature {feature.GetFID()} of {self._name!r} is "
-                f"{feature.GetField(field)!r}, which is not a number"
-            ) from None
-
-    def _in_pixels(self, geometry: ogr.Geometry, number: int) -> ogr.Geometry:
-        shape = geometry.GetLinearGeometry()  # a copy; GDAL burns no curves
-        if self._to_grid is not None:
-            if self._straight:
-                shape.Segmentize(self._straight)
-            try:
-                with raising_what_is_reported():
-                    shape.Transform(self._to_grid)
-            except RuntimeError as error:
-                raise VectorProjectionError(
-                    f"feature {number} of {self._name!r} cannot be brought into the projection of the working "
-                    f"grid: {reason(error)}"
-                ) from error
-        shape.Transform(self._to_pixels)
-        return shape
-
-
-def _open_layer(file: InputFile, layer: str | int) -> tuple[gdal.Dataset, ogr.Layer]:
-    try:
-        dataset = gdal.OpenEx(file.path, gdal.OF_VECTOR)
-    except RuntimeError as error:
-        raise FileOpenError(f"input {file.name!r} cannot be opened as vectors: {reason(error)}") from error
-    names = [dataset.GetLayer(i).GetName() for i in range(dataset.GetLayerCount())]
-    number = names.index(layer) if layer in names else layer
-    if not isinstance(number, int) or not 0 <= number < len(names):
-        raise VectorLayerError(
-            f"vector file {file.name!r} has no layer {layer!r}; it has {', '.join(map(repr, names))}, numbered from 0"
-        )
-    return dataset, dataset.GetLayer(number)
-
-
-def _grid_to_pixels(grid: PixelGridDefn) -> osr.CoordinateTransformation:
-    """Return the way from the grid's coordinates to columns and, counted upwards, rows."""
-    options = osr.CoordinateTransformationOptions()
-    options.SetOperation(
-        f"+proj=affine +xoff={-grid.xMin / grid.xRes!r} +s11={1 / grid.xRes!r} "
-        f"+yoff={-grid.yMax / grid.yRes!r} +s22={1 / grid.yRes!r}"
-    )
-    return osr.CoordinateTransformation(osr.SpatialReference(), osr.SpatialReference(), options)
+    VectorLayer(dataset, file.name, burn, grid)
 
 
 @dataclass(frozen=True)
@@ -223,19 +83,18 @@ class Rasterizer:
     Parameters
     ----------
     width_px : how wide the tiles are that windows come from, row by row; so many chunks are kept.
+
+    Raises
+    ------
+    FileOpenError : GDAL cannot open the file as vectors.
+    VectorLayerError, VectorAttributeError, VectorProjectionError : the file has changed since the run was planned.
     """
 
-    def __init__(self, file: InputFile, grid: PixelGridDefn, width_px: int) -> None:
-        assert file.burn is not None
-        self._file, self._burn = file, file.burn
-        self._layer = _Layer(file, file.burn, grid)
+    def __init__(self, file: InputFile, burn: Burn, grid: PixelGridDefn, width_px: int) -> None:
+        self._file, self._burn = file, burn
+        self._layer = VectorLayer(_opened(file), file.name, burn, grid)
         self._chunks: OrderedDict[_Chunk, Array] = OrderedDict()
         self._most_chunks = 2 * (width_px // CHUNK_PX + 2)
-
-    @property
-    def features_read(self) -> int:
-        """Number of features that were read from the file so far."""
-        return int(self._layer.layer.GetFeaturesRead())
 
     def read(self, window: PixelWindow) -> Array:
         """Return a window of the working grid, which may reach outside it, of shape (1, rows, cols)."""
@@ -288,6 +147,13 @@ class Rasterizer:
                 f"attribute {self._burn.attribute!r} of feature {number} of {self._file.name!r} is {value:.17g}, "
                 f"which {self._file.dtype} cannot hold; use setVectorDatatype"
             )
+
+
+def _opened(file: InputFile) -> gdal.Dataset:
+    try:
+        return gdal.OpenEx(file.path, gdal.OF_VECTOR)
+    except RuntimeError as error:
+        raise FileOpenError(f"input {file.name!r} cannot be opened as vectors: {reason(error)}") from error
 
 
 def _overlap(one: PixelWindow, other: PixelWindow) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

@@ -28,23 +28,6 @@ if TYPE_CHECKING:
     from rios_batch.model.spec import InputFile
     from rios_batch.read.facts import RasterFacts
 
-# All of gdalwarp's but sum, which GDAL (3.6.2 and 3.10.3 were tried) gets wrong along the edges of its chunks.
-RESAMPLE_METHODS = (
-    "near",
-    "bilinear",
-    "cubic",
-    "cubicspline",
-    "lanczos",
-    "average",
-    "rms",
-    "mode",
-    "max",
-    "min",
-    "med",
-    "q1",
-    "q3",
-)
-
 LARGEST_CHUNK_PX, SMALLEST_CHUNK_PX = 256, 16
 LARGEST_SOURCE_BYTES = 64 * 2**20  # of the source pixels of a chunk, which are in memory at once
 SOURCE_EXTRA_PX = 8  # read around what a chunk's edges say, since they are looked at in 21 points only
@@ -52,7 +35,6 @@ SOURCE_EXTRA_PX = 8  # read around what a chunk's edges say, since they are look
 
 def plan_warp(
     fact: RasterFacts,
-    dataset: gdal.Dataset,
     nlayers: int,
     grid: PixelGridDefn,
     overlap_px: int,
@@ -64,19 +46,19 @@ def plan_warp(
 
     Parameters
     ----------
-    dataset : the raster that ``fact`` is about.
     nlayers : number of bands that are resampled.
     overlap_px : how far beyond the working grid pixels are wanted.
+    overviews_allowed : the source may be one of the overviews in ``fact``, where it is as fine as the grid.
 
     Raises
     ------
     GdalWarpError : GDAL cannot resample this raster.
     """
-    _check_can_be_warped(fact, dataset, grid)
+    _check_can_be_warped(fact, grid)
     xscale, yscale = scale_of(fact, grid)
     overview = None
     if overviews_allowed:
-        overview, factor_x, factor_y = _coarsest_overview(dataset, xscale, yscale)
+        overview, factor_x, factor_y = _coarsest_overview(fact, xscale, yscale)
         xscale, yscale = xscale * factor_x, yscale * factor_y
     chunk_px = _chunk_side(xscale * yscale, nlayers * np.dtype(fact.dtype).itemsize)
     # Whole chunks, so that the lattice of chunks begins at the grid's corner whatever the overlap.
@@ -85,13 +67,13 @@ def plan_warp(
     return Warp(method, onto, chunk_px, xscale, yscale, overview)
 
 
-def _check_can_be_warped(fact: RasterFacts, dataset: gdal.Dataset, grid: PixelGridDefn) -> None:
+def _check_can_be_warped(fact: RasterFacts, grid: PixelGridDefn) -> None:
     problem = ""
     if bool(fact.projection) != bool(grid.projection):
         problem = "only one of them has a projection"
     elif fact.dtype not in GDAL_TYPES:
         problem = f"this version of GDAL cannot resample {fact.dtype}"
-    elif dataset.GetGeoTransform(can_return_null=True) is None:
+    elif not fact.has_georeference:
         problem = "it has no georeference"
     if problem:
         raise GdalWarpError(f"input {fact.path!r} cannot be resampled onto the working grid: {problem}")
@@ -124,15 +106,11 @@ def scale_of(fact: RasterFacts, grid: PixelGridDefn) -> tuple[float, float]:
     return (float(1 / columns), float(1 / rows)) if usable else (1.0, 1.0)
 
 
-def _coarsest_overview(
-    dataset: gdal.Dataset, xscale: float, yscale: float
-) -> tuple[int | None, float, float]:
+def _coarsest_overview(fact: RasterFacts, xscale: float, yscale: float) -> tuple[int | None, float, float]:
     """Return the coarsest overview that is at least as fine as the grid, and its pixel's size in file pixels."""
-    band = dataset.GetRasterBand(1)
     best: tuple[int | None, float, float] = (None, 1.0, 1.0)
-    for number in range(band.GetOverviewCount()):
-        overview = band.GetOverview(number)
-        factor_x, factor_y = dataset.RasterXSize / overview.XSize, dataset.RasterYSize / overview.YSize
+    for number, (ncols, nrows) in enumerate(fact.overviews):
+        factor_x, factor_y = fact.ncols / ncols, fact.nrows / nrows
         if xscale * factor_x <= 1 and yscale * factor_y <= 1 and factor_x > best[1]:
             best = (number, factor_x, factor_y)
     return best
@@ -145,16 +123,15 @@ def _chunk_side(grid_px_per_source_px: float, bytes_per_px: int) -> int:
     return side
 
 
-def open_warped(file: InputFile) -> gdal.Dataset:
-    """Return the file as a raster on ``file.warp.grid`` with the bands ``file.layers``.
+def open_warped(file: InputFile, warp: Warp) -> gdal.Dataset:
+    """Return the file as a raster on ``warp.grid`` with the bands ``file.layers``.
 
     Raises
     ------
     GdalWarpError : GDAL cannot resample it; says why.
     """
-    assert file.warp is not None
     try:
-        return gdal.Open(_vrt(file, file.warp))
+        return gdal.Open(_vrt(file, warp))
     except RuntimeError as error:
         raise GdalWarpError(
             f"input {file.name!r} cannot be resampled onto the working grid: {reason(error)}"
@@ -207,7 +184,8 @@ def _vrt(file: InputFile, warp: Warp) -> str:
 
 def _child(element: ET.Element, name: str) -> ET.Element:
     found = element.find(name)
-    assert found is not None, name
+    if found is None:
+        raise LookupError(f"the warped VRT that GDAL wrote has no {name}")
     return found
 
 

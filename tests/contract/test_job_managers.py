@@ -36,7 +36,7 @@ from rios_batch.errors import (
     UserFunctionError,
     WorkerLostError,
 )
-from rios_batch.jobmanagers import JobManager, processes
+from rios_batch.jobmanagers import GeneratorRun, JobManager, processes
 from rios_batch.jobmanagers.base import getJobManagerClassByType
 from rios_batch.jobmanagers.pickling import dump_other_args
 from tests.support import make_raster, read_metadata, read_raster, run_script, wait_until
@@ -54,10 +54,13 @@ class BackToFront(JobManager):
 
     jobMgrType = "back-to-front"  # noqa: N815 - RIOS's name
 
-    def run_tiles(self, job: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
+    def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
+        return GeneratorRun(spec, self._results(spec, other_args))
+
+    def _results(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
         detector = ChangeDetector(dump_other_args(other_args))
-        runner = TileRunner(job, "back-to-front")
-        for tile in reversed(list(job.plan)):
+        runner = TileRunner(spec, "back-to-front")
+        for tile in reversed(list(spec.plan)):
             copy = detector.fresh_copy()
             yield replace(runner.run(tile, copy), other_args=detector.changes(copy))
 

@@ -29,14 +29,13 @@ class Commands:
     def run(
         self, *command: str, environment: Mapping[str, str] | None = None, folder: Path = ROOT
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command; standard error is part of what it prints, the exit status is not checked."""
+        """Run a command; the exit status is not checked. Docker warns on standard error, so the two stay apart."""
         return subprocess.run(
             command,
             cwd=folder,
             env={**os.environ, **self.cloud.environment(), **(environment or {})},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
             check=False,
         )
@@ -54,8 +53,13 @@ class Commands:
                 **(settings or {}),
             },
         )
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == 0, said(done)
         return done.stdout
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    """Return all that a command printed: standard output, then standard error."""
+    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from rios_batch.aws.exports import read_exports
 from rios_batch.contract import DEFAULT_STACK_NAME, StackOutput
-from tests.e2e.conftest import DOCKER
+from tests.e2e.conftest import DOCKER, said
 from tests.support import ROOT, make_raster, ramp, read_raster
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def brightest(scene: str, commands: Commands, tmp_path_factory: pytest.TempPathF
     """Give what the script makes of the scene in one process."""
     folder = tmp_path_factory.mktemp("in-process")
     done = commands.run(*SCRIPT, scene, "out.tif", "--workers", "1", folder=folder)
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, said(done)
     return read_raster(folder / "out.tif")
 
 
@@ -101,10 +100,12 @@ def test_deploy_builds_the_image_and_makes_what_the_runtime_looks_for(
 
     commands.cdk("deploy", "--require-approval", "never", settings=settings(LIKE_HERE))
 
-    exports = read_exports(cloud.client("cloudformation"), stack_name=DEFAULT_STACK_NAME)
-    printed = commands.run("docker", "run", "--rm", exports.worker_image, "python3", "--version").stdout
+    outputs = cloud.outputs(DEFAULT_STACK_NAME)
+    printed = commands.run(
+        "docker", "run", "--rm", outputs[StackOutput.WORKER_IMAGE], "python3", "--version"
+    ).stdout
     assert printed.startswith("Python {}.{}.".format(*PYTHONS[LIKE_HERE]))
-    assert images(cloud) == [exports.worker_image.rpartition(":")[2]]
+    assert images(cloud) == [outputs[StackOutput.WORKER_IMAGE].rpartition(":")[2]]
 
 
 @pytest.mark.skipif(PYTHONS[LIKE_HERE] != sys.version_info[:2], reason="no base image here has this Python")
@@ -114,7 +115,7 @@ def test_a_script_here_and_workers_in_containers_give_the_pixels_of_one_process(
     with person(cloud, StackOutput.SUBMITTER_POLICY) as user:
         done = commands.run(*SCRIPT, scene, "out.tif", environment=user, folder=tmp_path)
 
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, said(done)
     np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), brightest)
     assert "(job " in done.stdout  # after the name of a worker on Batch
     assert ends_of_workers(cloud) == ["SUCCEEDED"] * 4
@@ -137,8 +138,8 @@ def test_a_script_here_learns_that_workers_have_another_python(
 
     assert done.returncode == 1
     here, there = (".".join(map(str, python)) for python in (sys.version_info[:2], PYTHONS[UNLIKE_HERE]))
-    assert f"main has Python {here}" in done.stdout
-    assert f"workers have {there}" in done.stdout
+    assert f"main has Python {here}" in said(done)
+    assert f"workers have {there}" in said(done)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -171,7 +172,7 @@ def test_the_same_script_submitted_as_main_gives_the_same_pixels(
         submit = ("rios-batch", "submit", *beside, str(SCRIPTS / "brightest.py"), SCENE, OUT)
         done = commands.run(*submit, environment=user)
 
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, said(done)
     assert "computed by" in done.stdout
     np.testing.assert_array_equal(pixels_in_s3(cloud, "out.tif", tmp_path), brightest)
 
@@ -179,21 +180,21 @@ def test_the_same_script_submitted_as_main_gives_the_same_pixels(
 def test_a_main_image_built_on_the_workers_image_gives_the_same_pixels(
     brightest: Array, commands: Commands, cloud: Emulator, tmp_path: Path
 ) -> None:
-    exports = read_exports(cloud.client("cloudformation"), stack_name=DEFAULT_STACK_NAME)
-    image = f"{exports.main_repository}:latest"
+    outputs = cloud.outputs(DEFAULT_STACK_NAME)
+    image = f"{outputs[StackOutput.MAIN_REPOSITORY]}:latest"
     build = commands.run(
         *(DOCKER, "build", "-f", "docker/Dockerfile.main", "--build-arg", "SCRIPT=brightest.py"),
-        *("--build-arg", f"WORKER_IMAGE={exports.worker_image}", "-t", image, str(SCRIPTS)),
+        *("--build-arg", f"WORKER_IMAGE={outputs[StackOutput.WORKER_IMAGE]}", "-t", image, str(SCRIPTS)),
     )
-    assert build.returncode == 0, build.stdout
+    assert build.returncode == 0, said(build)
 
     with person(cloud, StackOutput.PUBLISHER_POLICY, StackOutput.SUBMITTER_POLICY) as user:
         push = commands.run(DOCKER, "push", image, environment=user)
-        assert push.returncode == 0, push.stdout
+        assert push.returncode == 0, said(push)
         job = cloud.client("batch", user).submit_job(
             jobName="brightest",
-            jobQueue=exports.main_queue,
-            jobDefinition=exports.main_definition,
+            jobQueue=outputs[StackOutput.MAIN_QUEUE],
+            jobDefinition=outputs[StackOutput.MAIN_DEFINITION],
             containerOverrides={
                 "environment": [
                     {"name": "SCENE", "value": SCENE},
@@ -204,7 +205,7 @@ def test_a_main_image_built_on_the_workers_image_gives_the_same_pixels(
         )
         follow = commands.run("rios-batch", "follow", job["jobId"], environment=user)
 
-    assert follow.returncode == 0, follow.stdout
+    assert follow.returncode == 0, said(follow)
     np.testing.assert_array_equal(pixels_in_s3(cloud, "main.tif", tmp_path), brightest)
 
 

@@ -12,7 +12,7 @@ import boto3
 from cdk_app.settings import DeploySettings
 from rios_batch.aws.calls import On, Role
 from rios_batch.contract import ENV_STACK, StackOutput
-from tests.cdk.variants import synthesize
+from tests.cdk_app.variants import synthesize
 from tests.emulation.fixtures import pushed_tags
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import pytest
 from rios_batch import applier
 from rios_batch.aws.objects import UploadStoppedError
 from rios_batch.aws.queue import WorkQueue
-from rios_batch.awsbatch import controller as attempt
+from rios_batch.awsbatch import polling, starting
 from rios_batch.awsbatch.runstore import RunStore
 from rios_batch.contract import ENV_STACK, StackOutput
 from rios_batch.errors import JobMgrError, ProcessCancelledError, RiosBatchError, StackExportsError
@@ -252,7 +252,7 @@ def test_a_killed_main_is_resumed_from_its_finished_tiles(scene: Scene, quick_cl
     assert finished.isdisjoint(calls[len(calls_before) :])
     assert not finished_tiles(quick_cloud)
     wait_for_jobs(quick_cloud)
-    clean_up(quick_cloud)  # the first attempt's queue, which nobody could delete
+    clean_up(quick_cloud)  # the killed main's queue, which nobody could delete
 
 
 def test_workers_finish_what_is_queued_when_main_is_killed(scene: Scene, quick_cloud: Emulator) -> None:
@@ -445,7 +445,7 @@ def test_main_may_be_quicker_than_the_copying_of_its_inputs(
         wait_until(stopped)
         raise UploadStoppedError
 
-    monkeypatch.setattr(attempt, "copy_local_inputs", copy_for_ever)
+    monkeypatch.setattr(starting, "copy_local_inputs", copy_for_ever)
 
     scene()
 
@@ -466,7 +466,7 @@ def test_main_that_only_coordinates_computes_nothing(scene: Scene) -> None:
 def test_requests_per_tile_are_few_and_the_job_is_submitted_once(
     scene: Scene, quick_cloud: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "POLL_SECONDS", 1.0)  # as for users
+    monkeypatch.setattr(polling, "POLL_SECONDS", 1.0)  # as for users
     per_tile = {}
     for rows in (1, 4):
         make_raster(scene.folder / "scene.tif", np.tile(SCENE, (1, rows, 1)))

@@ -9,7 +9,7 @@ import pytest
 from osgeo import gdal
 
 from rios_batch import applier
-from rios_batch.awsbatch import controller as attempt
+from rios_batch.awsbatch import starting
 from rios_batch.awsbatch.stagedinputs import copy_local_inputs
 from rios_batch.gdalapi import gdal_exceptions
 from tests.support import ORIGIN, PIXEL_M, make_raster, ramp, read_raster
@@ -157,7 +157,7 @@ def test_copies_of_every_kind_of_input_are_read_on_batch(
         return copies
 
     here = stacked(inputs, tmp_path / "here.tif", "in-process", 1)
-    monkeypatch.setattr(attempt, "copy_local_inputs", copy_and_take_away)
+    monkeypatch.setattr(starting, "copy_local_inputs", copy_and_take_away)
     on_batch = stacked(inputs, tmp_path / "batch.tif", "AWSBatch", 2)
 
     for number, kind in enumerate(inputs):

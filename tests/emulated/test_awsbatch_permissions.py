@@ -18,9 +18,9 @@ from rios_batch import applier, cli
 from rios_batch.aws import scripts
 from rios_batch.aws.calls import CALLS, On, Role, actions
 from rios_batch.aws.jobs import WorkerJobs
-from rios_batch.awsbatch import controller as attempt
+from rios_batch.awsbatch import explaining
 from rios_batch.awsbatch.configuration import WorkerConfig
-from rios_batch.awsbatch.controller import RunController
+from rios_batch.awsbatch.explaining import Explainer
 from rios_batch.errors import (
     DeniedError,
     ImageOpenError,
@@ -56,7 +56,7 @@ def stack(shared_cloud: Emulator, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(autouse=True)
 def _guarded(stack: Guarded, quick_cloud: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(attempt, "EXPLAIN_SECONDS", 0.2)
+    monkeypatch.setattr(explaining, "EXPLAIN_SECONDS", 0.2)
     monkeypatch.setattr(scripts, "_POLL_SECONDS", 0.2)
     gdal.VSICurlClearCache()  # what it has read with other credentials
     quick_cloud.enforce_iam(on=True)
@@ -93,8 +93,8 @@ SCRIPT = """
     import numpy as np
     from rios_batch import applier
     from rios_batch.errors import RiosBatchError
-    from rios_batch.awsbatch import controller as attempt
-    attempt.POLL_SECONDS, attempt.LEASE_SECONDS, attempt.EXPLAIN_SECONDS = 0.2, 10, 0.2
+    from rios_batch.awsbatch import explaining, polling, starting
+    polling.POLL_SECONDS, starting.LEASE_SECONDS, explaining.EXPLAIN_SECONDS = 0.2, 10, 0.2
 
     here = os.path.dirname(os.path.abspath(__file__))
     shared, scene, *targets = sys.argv[1:]
@@ -297,13 +297,13 @@ class Scenario:
 
     def begin(self) -> None:
         """Main does all until it would wait for workers, and asks Batch about them."""
-        self.monkeypatch.setattr(attempt, "EXPLAIN_SECONDS", 0.0)
+        self.monkeypatch.setattr(explaining, "EXPLAIN_SECONDS", 0.0)
         self.stack.cloud.limit_capacity(0)
         self.run(controls())
 
     def begin_and_fail(self) -> None:
         """The same, and then something goes wrong."""
-        self.monkeypatch.setattr(RunController, "_explain", fail_once_submitted)
+        self.monkeypatch.setattr(Explainer, "look", fail_once_submitted)
         with pytest.raises(JobMgrError, match="^something went wrong$"):
             self.begin()
 
@@ -398,8 +398,8 @@ class Hurried:
         return self.client.submit_job(**{**request, "containerOverrides": overrides})
 
 
-def fail_once_submitted(attempt: RunController, _now: float) -> None:
-    if attempt._jobs.submitted:
+def fail_once_submitted(explainer: Explainer) -> None:
+    if explainer._jobs.submitted:
         raise JobMgrError("something went wrong")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -10,8 +12,8 @@ import numpy as np
 import pytest
 
 from rios_batch import applier
-from rios_batch.awsbatch import controller as attempt
 from rios_batch.awsbatch import manager as awsbatch
+from rios_batch.awsbatch import polling, runstore
 from rios_batch.awsbatch.versions import versions
 from rios_batch.contract import StackOutput
 from rios_batch.errors import JobMgrError, OutputError, StackExportsError, VersionMismatchError
@@ -30,7 +32,9 @@ def double(_info: Any, inputs: Any, outputs: Any) -> None:
     outputs.result = inputs.image * 2
 
 
-def run(folder: Path, target: str = "", image: str = "", *, alone: bool = False) -> None:
+def run(
+    folder: Path, target: str = "", image: str = "", *, alone: bool = False, resume: bool | str = False
+) -> None:
     infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
     infiles.image = image or make_raster(folder / "scene.tif", SCENE)
     outfiles.result = target or str(folder / "out.tif")
@@ -41,6 +45,7 @@ def run(folder: Path, target: str = "", image: str = "", *, alone: bool = False)
     controls.setNumThreads(2)
     controls.setJobManagerType("AWSBatch")
     controls.setCoordinateOnly(alone)
+    controls.setResume(resume)
     applier.apply(double, infiles, outfiles, controls=controls)
 
 
@@ -56,7 +61,7 @@ def submitted(cloud: Emulator) -> bool:
     ("name", "version", "says"),
     [
         ("Python", "3.9.1", r"main has Python 3\.9\.1, workers have 3\.\d+\.\d+"),
-        ("rios_batch", "0.0.1", r"main has rios_batch 0\.0\.1, workers have \d+\.\d+\.\d+"),
+        ("rios_batch", "0.0.1", r"main has rios_batch 0\.0\.1, workers have \S+ \(code \w+\)"),
     ],
 )
 def test_workers_of_other_versions_end_the_run_with_the_cure(
@@ -79,6 +84,59 @@ def test_workers_of_other_versions_end_the_run_with_the_cure(
     bucket = quick_cloud.outputs()[StackOutput.BUCKET]
     assert "Contents" not in quick_cloud.client("s3").list_objects_v2(Bucket=bucket)
     assert not (tmp_path / "out.tif").exists()
+
+
+# -- runs of another format
+
+# As rios_batch 0.1.0 wrote them before runs had a format.
+OLD_RUN = (
+    b'{"versions": {"Python": "3.11.2", "rios_batch": "0.1.0", "cloudpickle": "3.1.3", "numpy": "2.3.5", '
+    b'"GDAL": "3.6.2"}, "plan": {"blocks": {"width": 160, "height": 96, "block_width": 32, "block_height": 32}, '
+    b'"tile_blocks": [1, 1]}, "fingerprints": {"the function": "0"}, "cloud_options": {}}'
+)
+OLD_JOB = pickle.dumps({"job": b"a pickled TileJob", "other_args": b"a pickled None"})
+OLD_ATTEMPT = b'{"queue_url": "https://sqs.us-west-2.amazonaws.com/1/q", "job_name": "rios-batch-x-1a2b"}'
+
+
+@pytest.mark.parametrize("newest", [False, True], ids=["named", "the newest"])
+@pytest.mark.parametrize(
+    ("description", "age"), [(OLD_RUN, "an older"), (b'{"format": 99}', "a newer")], ids=["old", "new"]
+)
+def test_a_run_of_another_format_is_not_resumed(
+    tmp_path: Path, quick_cloud: Emulator, newest: bool, description: bytes, age: str
+) -> None:
+    digest = hashlib.sha256(str(tmp_path / "out.tif").encode()).hexdigest()[:10]
+    run_id = f"{digest}-20260101T000000-1a2b"
+    s3, bucket = quick_cloud.client("s3"), quick_cloud.outputs()[StackOutput.BUCKET]
+    objects = {
+        "run.json": description,
+        "job.pkl": OLD_JOB,
+        "attempt.json": OLD_ATTEMPT,
+        "tiles/0000000": b"x",
+    }
+    for name, data in objects.items():
+        s3.put_object(Bucket=bucket, Key=f"runs/{run_id}/{name}", Body=data)
+
+    with pytest.raises(
+        VersionMismatchError,
+        match=f"^run {run_id} was begun by {age} rios_batch and cannot be resumed; start it again without resume",
+    ):
+        run(tmp_path, resume=True if newest else run_id)
+
+    kept = s3.list_objects_v2(Bucket=bucket, Prefix=f"runs/{run_id}/")["Contents"]
+    assert len(kept) == len(objects)
+    assert not submitted(quick_cloud)
+
+
+def test_workers_of_another_format_end_the_run(
+    tmp_path: Path, quick_cloud: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runstore, "RUN_FORMAT", 99)  # main's; the workers are other processes
+
+    with pytest.raises(VersionMismatchError, match="^main writes runs of format 99, the workers read format"):
+        run(tmp_path)
+
+    wait_for_jobs(quick_cloud)
 
 
 # -- a stack that cannot be used
@@ -187,7 +245,7 @@ def test_a_run_in_us_east_1_is_like_any_other(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_SESSION_TOKEN")
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    monkeypatch.setattr(attempt, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(polling, "POLL_SECONDS", 0.2)
     s3 = virginia.client("s3")
     s3.create_bucket(Bucket="data")
     assert s3.get_bucket_location(Bucket="data")["LocationConstraint"] is None

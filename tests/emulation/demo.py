@@ -53,7 +53,7 @@ def main() -> None:
 def synthesized() -> dict[str, Any]:
     os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
     from cdk_app.settings import DeploySettings  # noqa: PLC0415 - loading the CDK takes seconds
-    from tests.cdk.variants import synthesize  # noqa: PLC0415
+    from tests.cdk_app.variants import synthesize  # noqa: PLC0415
 
     return synthesize(DeploySettings())
 

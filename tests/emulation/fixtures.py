@@ -1,11 +1,12 @@
 """pytest fixtures: the emulated AWS with the default stack deployed, shared by all tests of a session.
 
-tests/conftest.py imports everything of this module. Tests that use ``cloud`` may open sockets to this machine,
+A plug-in that tests/conftest.py names. Tests that use ``cloud`` may open sockets to this machine,
 all others stay without.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,15 @@ import pytest
 
 from rios_batch.contract import RUNS_PREFIX, StackOutput
 from tests.emulation.cloud import Emulator
+from tests.once import once_per_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _WAITS, _WAIT_S = 100, 0.1
 _ENDED = ("SUCCEEDED", "FAILED")
+_TEMPLATE = "template.json"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,12 +32,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def default_template() -> dict[str, Any]:
+def default_template(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, Any]:
+    folder = once_per_run(tmp_path_factory, worker_id, "default-template", _write_template)
+    template: dict[str, Any] = json.loads((folder / _TEMPLATE).read_text())
+    return template
+
+
+def _write_template(folder: Path) -> None:
     # Loading the CDK takes seconds, which only tests of the stack need to spend.
     from cdk_app.settings import DeploySettings  # noqa: PLC0415
-    from tests.cdk.variants import synthesize  # noqa: PLC0415
+    from tests.cdk_app.variants import synthesize  # noqa: PLC0415
 
-    return synthesize(DeploySettings())
+    (folder / _TEMPLATE).write_text(json.dumps(synthesize(DeploySettings())))
 
 
 @pytest.fixture(scope="session")
@@ -65,11 +75,11 @@ def cloud(shared_cloud: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
 @pytest.fixture
 def quick_cloud(cloud: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     """Give the emulated AWS, and a main that looks often and has leases as short as they may be."""
-    from rios_batch.awsbatch import controller as attempt  # noqa: PLC0415 - loads GDAL
+    from rios_batch.awsbatch import lostmessages, polling, starting  # noqa: PLC0415 - loads GDAL
 
-    monkeypatch.setattr(attempt, "POLL_SECONDS", 0.2)
-    monkeypatch.setattr(attempt, "STALL_SECONDS", 1.5)
-    monkeypatch.setattr(attempt, "LEASE_SECONDS", 10)
+    monkeypatch.setattr(polling, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(lostmessages, "STALL_SECONDS", 1.5)
+    monkeypatch.setattr(starting, "LEASE_SECONDS", 10)
     return cloud
 
 

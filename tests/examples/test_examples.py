@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,14 +11,15 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from osgeo import gdal
 
-from tests.support import make_raster, read_raster
+from tests.support import ROOT, make_raster, read_raster, run_python
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 
 # More than one block of 256 x 256 both ways, and cut ones at the edges.
@@ -52,19 +49,12 @@ def inputs(tmp_path: Path) -> Inputs:
     return Inputs(tmp_path, tmp_path / "first.tif", tmp_path / "second.tif", pixels, second)
 
 
-def run_script(script: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RIOS_DFLT_")}
-    return subprocess.run(
-        [sys.executable, str(script), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment | {"PYTHONWARNINGS": "error", "PYTHONPATH": str(ROOT)},
-    )
+def strict_run(script: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return run_python(script, *arguments, PYTHONWARNINGS="error")
 
 
 def run_well(script: Path, *arguments: str | Path) -> str:
-    done = run_script(script, *arguments)
+    done = strict_run(script, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -136,7 +126,7 @@ def test_band_means_equal_numpys_and_leave_nodata_out(inputs: Inputs) -> None:
 
 @pytest.mark.parametrize("example", ["average.py", "focal_maximum.py", "band_means.py"])
 def test_an_example_without_arguments_says_what_it_wants(example: str) -> None:
-    done = run_script(EXAMPLES / example)
+    done = strict_run(EXAMPLES / example)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [done.stderr.strip()]
     assert done.stderr.startswith(f"usage: {example}")
@@ -182,7 +172,7 @@ def test_vegetation_index_writes_the_index_and_a_picture(scene: Scene) -> None:
 
 
 def test_vegetation_index_names_a_missing_scene_in_one_sentence(tmp_path: Path) -> None:
-    done = run_script(
+    done = strict_run(
         EXAMPLES / "vegetation_index.py",
         "--scene",
         tmp_path / "absent.tif",

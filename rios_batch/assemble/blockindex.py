@@ -1,0 +1,217 @@
+"""Where the encoded blocks of a GeoTIFF stand, and the directories that say so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+import numpy as np
+from osgeo import gdal
+
+from rios_batch.assemble.bandinfo import describe
+from rios_batch.assemble.newdataset import create_dataset
+from rios_batch.encode.blocks import as_overview, new_tiff
+from rios_batch.encode.overviews import reduced_shape
+from rios_batch.errors import OutputError, RiosBatchError
+from rios_batch.gdalapi import MemoryFolder, memory_file
+from rios_batch.model import geotiff
+from rios_batch.model.statitems import longest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from rios_batch.encode.overviews import OverviewPart
+    from rios_batch.model.blobs import StoredBlocks
+    from rios_batch.model.geotiff import EncodedBlocks
+    from rios_batch.model.grid import PixelGridDefn
+    from rios_batch.model.spec import Layout, OutputSpec
+    from rios_batch.model.statitems import BandStatistics
+    from rios_batch.model.tiles import Tile
+
+_ALIGNMENT_BYTES = 16
+
+
+class BlockIndex:
+    """Everything in a tiled GeoTIFF but the blocks: header, directories, and where each block stands.
+
+    GDAL itself makes the directories, as those of empty files of the full size and of the overviews' sizes; only the
+    block index is put in place of its own. They stand before the blocks, so that whoever opens the file over a network
+    finds all of them at once (that is what makes a GeoTIFF cloud optimised).
+
+    Attributes
+    ----------
+    front_bytes : where blocks may begin; known before any block, as is everything that ``front`` needs room for.
+    raw_bytes : what all blocks would take if they were not compressed.
+    made_by_main : factors of the overviews that do not come with the tiles.
+    """
+
+    def __init__(
+        self,
+        output_spec: OutputSpec,
+        grid: PixelGridDefn,
+        layout: Layout,
+    ) -> None:
+        self._output_spec, self._grid, self._layout = output_spec, grid, layout
+        factors = output_spec.pyramid.factors if output_spec.pyramid else ()
+        template, _ = self._template(longest(output_spec, layout, grid.ncols * grid.nrows))
+        self._levels = {1: _Level(template, layout, grid, 1)}
+        for factor in factors:
+            empty = _overview_template(output_spec, grid, layout, factor, big=template.big)
+            self._levels[factor] = _Level(empty, layout, grid, factor)
+        self._in_tiles = (*reversed(output_spec.encoded_overviews), 1)
+        self.made_by_main = tuple(factor for factor in factors if factor not in output_spec.encoded_overviews)
+        self.raw_bytes = sum(level.raw_bytes for level in self._levels.values())
+        end = len(self._header_and_directories(template))
+        self.front_bytes = end + -end % _ALIGNMENT_BYTES
+
+    def _template(self, statistics: Sequence[BandStatistics]) -> tuple[geotiff.TiledTiff, dict[str, bytes]]:
+        """Return the TIFF without its blocks, and what does not fit into it (.aux.xml, .tfw): content by file name."""
+        name = PurePath(self._output_spec.path).name
+        with MemoryFolder() as folder:
+            dataset = create_dataset(f"{folder}/{name}", _sparse(self._output_spec), self._grid, self._layout)
+            describe(dataset, self._output_spec, self._layout, statistics)
+            dataset.FlushCache()
+            del dataset
+            others = [other for other in gdal.ReadDir(folder) if other not in (".", "..", name)]
+            side_files = {other: bytes(memory_file(f"{folder}/{other}")) for other in others}
+            return geotiff.parse_tiled_tiff(memory_file(f"{folder}/{name}")), side_files
+
+    def place_tile(self, tile: Tile, blocks: EncodedBlocks | StoredBlocks, position: int) -> None:
+        """Note that a tile's blocks stand end to end at ``position``.
+
+        Raises
+        ------
+        RiosBatchError : the blocks do not have the bytes that they should, so those that follow would be in the
+            wrong place.
+        """
+        needed = int(blocks.byte_counts.sum())
+        if needed != blocks.nbytes:
+            raise RiosBatchError(
+                f"tile {tile.index} of output {self._output_spec.path!r} has {blocks.nbytes:,} bytes, but its blocks "
+                f"need {needed:,}"
+            )
+        offsets = _offsets(blocks, position)
+        window, start = tile.window, 0
+        for factor in self._in_tiles:
+            start += self._levels[factor].place(
+                window.col // factor,
+                window.row // factor,
+                reduced_shape(window.height, window.width, factor),
+                offsets[start:],
+                blocks.byte_counts[start:],
+            )
+
+    def place_overview(self, part: OverviewPart, blocks: EncodedBlocks, position: int) -> None:
+        """Note that the blocks of a part of an overview stand end to end at ``position``."""
+        offsets = _offsets(blocks, position)
+        self._levels[part.factor].place(
+            part.col, part.row, part.pixels.shape[1:], offsets, blocks.byte_counts
+        )
+
+    def front(self, statistics: Sequence[BandStatistics]) -> tuple[bytes, dict[str, bytes]]:
+        """Return the file's first ``front_bytes`` bytes, and side files (.aux.xml, .tfw): content by file name.
+
+        Parameters
+        ----------
+        statistics : of each band, or none.
+        """
+        template, side_files = self._template(statistics)
+        front = self._header_and_directories(template)
+        if len(front) > self.front_bytes:
+            raise RiosBatchError(
+                f"the directory of output {self._output_spec.path!r} takes {len(front):,} bytes; {self.front_bytes:,} "
+                "were kept for it"
+            )
+        return front.ljust(self.front_bytes, b"\0"), side_files
+
+    def _header_and_directories(self, full: geotiff.TiledTiff) -> bytes:
+        front = geotiff.header(full, geotiff.header_size(full))
+        for number, level in enumerate(self._levels.values(), start=1):
+            front += geotiff.directory(
+                geotiff.reduced(level.template, full) if number > 1 else full,
+                level.offsets,
+                level.byte_counts,
+                len(front),
+                another_follows=number < len(self._levels),
+            )
+        return front
+
+    def check(self, end: int) -> None:
+        """See that every block has its place in a file whose last byte comes before ``end``.
+
+        Raises
+        ------
+        RiosBatchError : a tile is missing; it would read as nodata without a word.
+        OutputError : the file is too large for a classic TIFF.
+        """
+        if not all(level.placed.all() for level in self._levels.values()):
+            raise incomplete(self._output_spec)
+        if not self._levels[1].template.big and end > geotiff.CLASSIC_LIMIT_BYTES:
+            raise OutputError(
+                f"output {self._output_spec.path!r} needs {end:,} bytes, more than the 4 GiB of a classic TIFF; "
+                "remove BIGTIFF from its creation options, or set BIGTIFF=YES"
+            )
+
+
+class _Level:
+    """The blocks of the full resolution, or of an overview, which is ``factor`` times smaller."""
+
+    def __init__(self, template: geotiff.TiledTiff, layout: Layout, grid: PixelGridDefn, factor: int) -> None:
+        self.template = template
+        rows, cols = reduced_shape(grid.nrows, grid.ncols, factor)
+        side_x, side_y = template.block_size
+        nplanes = layout.nbands if template.is_planar else 1
+        self._layout = geotiff.BlockLayout(side_x, side_y, -(-cols // side_x), -(-rows // side_y), nplanes)
+        nblocks = self._layout.nblocks
+        bands_per_block = layout.nbands // nplanes
+        self.raw_bytes = nblocks * side_x * side_y * bands_per_block * np.dtype(layout.dtype).itemsize
+        self.offsets = np.zeros(nblocks, np.uint64)
+        self.byte_counts = np.zeros(nblocks, np.uint64)
+        self.placed = np.zeros(nblocks, np.bool_)
+
+    def place(
+        self,
+        col: int,
+        row: int,
+        shape: tuple[int, ...],
+        offsets: NDArray[np.uint64],
+        byte_counts: NDArray[np.uint64],
+    ) -> int:
+        """Note where the blocks of ``shape`` (rows, cols) pixels stand, the first of those given; return how many."""
+        rows, cols = shape
+        index = self._layout.index_of(col, row, cols, rows)
+        self.offsets[index] = offsets[: len(index)]
+        self.byte_counts[index] = byte_counts[: len(index)]
+        self.placed[index] = True
+        return len(index)
+
+
+def _offsets(blocks: EncodedBlocks | StoredBlocks, position: int) -> NDArray[np.uint64]:
+    """Return where each of some blocks stands that stand end to end at ``position``; 0 for sparse ones."""
+    counts = blocks.byte_counts
+    return np.where(counts > 0, position + np.cumsum(counts) - counts, 0)
+
+
+def _sparse(output_spec: OutputSpec, **more: str) -> OutputSpec:
+    return replace(output_spec, creation_options=output_spec.creation_options.but(SPARSE_OK="TRUE", **more))
+
+
+def _overview_template(
+    output_spec: OutputSpec, grid: PixelGridDefn, layout: Layout, factor: int, *, big: bool
+) -> geotiff.TiledTiff:
+    sparse = _sparse(as_overview(output_spec), BIGTIFF="YES" if big else "NO")
+    rows, cols = reduced_shape(grid.nrows, grid.ncols, factor)
+    with MemoryFolder() as folder:
+        path = f"{folder}/overview.tif"
+        dataset = new_tiff(path, sparse, layout, rows, cols)
+        dataset.FlushCache()
+        del dataset
+        return geotiff.parse_tiled_tiff(memory_file(path))
+
+
+def incomplete(output_spec: OutputSpec) -> RiosBatchError:
+    """Return the error for an output that not all tiles came for."""
+    return RiosBatchError(f"output {output_spec.path!r} is incomplete: some of its tiles never arrived")

@@ -1,0 +1,105 @@
+"""The output files of a run, from their opening until they are in their places."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+from typing import TYPE_CHECKING, Self
+
+from rios_batch.assemble.bandinfo import why_no_colours
+from rios_batch.assemble.sinks import open_sink
+from rios_batch.compute.checks import check_layouts
+from rios_batch.model.statistics import merged
+from rios_batch.model.statitems import finished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rios_batch.assemble.beforeclose import BeforeClose
+    from rios_batch.model.protocols import RasterSink
+    from rios_batch.model.spec import Layout, RunSpec
+    from rios_batch.model.statistics import PartialStatistics
+    from rios_batch.model.tileresult import TileResult
+
+log = logging.getLogger("rios_batch")
+
+
+class Outputs:
+    """Opens the outputs on entry; whatever is not committed on exit is removed.
+
+    Parameters
+    ----------
+    before_close : what a script wants to do to the output of a name before the file is in its place, or None.
+    """
+
+    def __init__(self, spec: RunSpec, before_close: Callable[[str], BeforeClose | None]) -> None:
+        self._spec, self._before_close = spec, before_close
+        self._cleanup = contextlib.ExitStack()
+        self._sinks: list[RasterSink] = []
+        self._layouts: list[Layout] = []
+        self._statistics: list[list[PartialStatistics]] = []
+
+    def __enter__(self) -> Self:
+        """Open the outputs.
+
+        Raises
+        ------
+        OutputError : a folder or bucket cannot be written.
+        """
+        with self._cleanup:
+            for output in self._spec.outputs:
+                sink = open_sink(output, self._spec.grid, self._before_close(output.name))
+                self._cleanup.callback(sink.abort)
+                self._sinks.append(sink)
+            self._cleanup = self._cleanup.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._cleanup.close()
+
+    def write(self, result: TileResult) -> None:
+        """Take in one tile; tiles come in order of their index.
+
+        Raises
+        ------
+        TypeConversionError, ArrayShapeError : it is not like the tiles before.
+        """
+        layouts = [part.layout for part in result.outputs]
+        if not self._layouts:
+            self._layouts = layouts
+            _warn_of_missing_colours(self._spec, layouts)
+        check_layouts(self._spec.outputs, layouts, self._layouts, result.record.window)
+        for sink, part in zip(self._sinks, result.outputs, strict=True):
+            sink.write(self._spec.plan.tile(result.record.tile), part)
+        self._statistics = merge_tile_statistics(result, self._statistics)
+
+    def finish(self) -> None:
+        """Complete the files beside their places."""
+        # Without any tile there are neither layouts nor statistics, which the sink says.
+        bands = itertools.starmap(
+            finished, zip(self._spec.outputs, self._layouts, self._statistics, strict=False)
+        )
+        for sink in self._sinks:
+            sink.finish(next(bands, ()))
+
+    def commit(self) -> None:
+        """Move the finished files to their places, one after the other."""
+        for sink in self._sinks:
+            sink.commit()
+
+
+def _warn_of_missing_colours(spec: RunSpec, layouts: Sequence[Layout]) -> None:
+    for output, layout in zip(spec.outputs, layouts, strict=True):
+        if reason := why_no_colours(output, layout):
+            log.warning("%s gets no colour table: %s", output.path, reason)
+
+
+def merge_tile_statistics(
+    result: TileResult, so_far: list[list[PartialStatistics]]
+) -> list[list[PartialStatistics]]:
+    """Return the statistics of each output's bands after one more tile."""
+    found = [list(output.statistics) for output in result.outputs]
+    if not so_far:
+        return found
+    return [[merged(band) for band in zip(*bands, strict=True)] for bands in zip(so_far, found, strict=True)]

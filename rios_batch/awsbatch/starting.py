@@ -1,0 +1,91 @@
+"""The parts of a run's beginning: the last main's remains, the queue, the workers' shares, the copies of inputs."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from rios_batch.aws.jobs import WorkerJobs
+from rios_batch.aws.queue import WorkQueue
+from rios_batch.awsbatch.configuration import WorkerConfig
+from rios_batch.awsbatch.stagedinputs import copy_local_inputs
+
+if TYPE_CHECKING:
+    from rios_batch.aws.cloud import Cloud
+    from rios_batch.awsbatch.polling import Poll
+    from rios_batch.awsbatch.runstore import RunStore
+    from rios_batch.model.spec import RunSpec
+
+LEASE_SECONDS = 60
+
+
+def end_last_main(cloud: Cloud, store: RunStore) -> None:
+    """End what a main that was killed has left: workers that do the same tiles, and their queue.
+
+    Raises
+    ------
+    AWSError, S3Error : AWS refuses.
+    """
+    last = store.last_main()
+    if last is not None:
+        url, job_name = last
+        WorkerJobs(cloud.batch, cloud.stack_outputs, job_name).terminate("its run is resumed")
+        WorkQueue(cloud.sqs, url, LEASE_SECONDS).delete()
+
+
+def make_queue(cloud: Cloud, name: str) -> WorkQueue:
+    """Make the run's queue.
+
+    Raises
+    ------
+    AWSError : SQS refuses.
+    """
+    return WorkQueue.create(cloud.sqs, f"{cloud.stack_outputs.run_queue_prefix}{name}", LEASE_SECONDS)
+
+
+def worker_config(cloud: Cloud, run_id: str, job_sha256: str, queue: WorkQueue) -> WorkerConfig:
+    """Return what a worker beside main is told; workers on Batch have some of it from the stack."""
+    return WorkerConfig(
+        bucket=cloud.stack_outputs.bucket,
+        region=cloud.region,
+        processes=min(cloud.stack_outputs.worker_vcpus, os.cpu_count() or 1),
+        run_id=run_id,
+        job_sha256=job_sha256,
+        queue_url=queue.url,
+        lease_seconds=LEASE_SECONDS,
+    )
+
+
+def useful_workers(missing: int, own_share: int, worker_vcpus: int) -> int:
+    """Return how many workers on Batch have something to do from the beginning.
+
+    Parameters
+    ----------
+    missing : tiles to compute.
+    own_share : tiles that the worker beside main computes at a time.
+    worker_vcpus : tiles that a worker on Batch computes at a time.
+    """
+    return -(-max(missing - own_share, 0) // worker_vcpus)
+
+
+def copy_inputs(spec: RunSpec, store: RunStore, poll: Poll) -> None:
+    """Copy local inputs to S3 while the worker beside main computes, and say where the copies are.
+
+    When the poll is over, the worker beside main was quicker than the copying, and the copying is broken off.
+
+    Raises
+    ------
+    RiosBatchError : what goes wrong with the copying, or elsewhere meanwhile.
+    """
+    stopped = threading.Event()
+    with ThreadPoolExecutor(1, "rios_batch copy") as executor:
+        copying = executor.submit(copy_local_inputs, spec, store.bucket, store.inputs_prefix, stopped.is_set)
+        try:
+            while not (copying.done() or poll.over):
+                poll.wait()
+        finally:
+            stopped.set()
+    if not poll.over:
+        store.put_staged_inputs(copying.result())

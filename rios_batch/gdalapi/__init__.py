@@ -1,0 +1,45 @@
+"""All that other parts need of GDAL beside datasets and bands: import it from here."""
+
+from rios_batch.gdalapi.memoryfiles import MemoryFolder, memory_file
+from rios_batch.gdalapi.messages import output_errors_named, reason
+from rios_batch.gdalapi.state import (
+    closing,
+    ensure_exceptions,
+    gdal_exceptions,
+    limit_gdal_resources,
+    raising_what_is_reported,
+    thread_option,
+)
+from rios_batch.gdalapi.values import (
+    GDAL_TYPES,
+    buffer_type,
+    dataset_stamps,
+    gdal_type,
+    gdal_version,
+    nodata_or_none,
+    numpy_name,
+    same_projection,
+    set_nodata,
+)
+
+__all__ = [
+    "GDAL_TYPES",
+    "MemoryFolder",
+    "buffer_type",
+    "closing",
+    "dataset_stamps",
+    "ensure_exceptions",
+    "gdal_exceptions",
+    "gdal_type",
+    "gdal_version",
+    "limit_gdal_resources",
+    "memory_file",
+    "nodata_or_none",
+    "numpy_name",
+    "output_errors_named",
+    "raising_what_is_reported",
+    "reason",
+    "same_projection",
+    "set_nodata",
+    "thread_option",
+]

@@ -1,0 +1,124 @@
+"""What GDAL says of types, nodata values, projections and files, in the project's own terms."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from osgeo import gdal, osr
+
+from rios_batch.errors import ParameterError, TypeConversionError
+
+# int8 came with GDAL 3.7, 64-bit integers with 3.5.
+_GDAL_NAMES = {
+    "uint8": "GDT_Byte",
+    "int8": "GDT_Int8",
+    "uint16": "GDT_UInt16",
+    "int16": "GDT_Int16",
+    "uint32": "GDT_UInt32",
+    "int32": "GDT_Int32",
+    "uint64": "GDT_UInt64",
+    "int64": "GDT_Int64",
+    "float32": "GDT_Float32",
+    "float64": "GDT_Float64",
+    "complex64": "GDT_CFloat32",
+    "complex128": "GDT_CFloat64",
+}
+GDAL_TYPES: dict[str, int] = {
+    name: getattr(gdal, constant) for name, constant in _GDAL_NAMES.items() if hasattr(gdal, constant)
+}
+_NUMPY_NAMES = {code: name for name, code in GDAL_TYPES.items()} | {
+    gdal.GDT_CInt16: "complex64",  # numpy has no complex integers; GDAL itself reads them as complex64
+    gdal.GDT_CInt32: "complex64",
+}
+
+
+def gdal_version() -> str:
+    """Return GDAL's version, such as ``3.6.2``."""
+    return str(gdal.VersionInfo("RELEASE_NAME"))
+
+
+def dataset_stamps(path: str) -> list[tuple[str, int, int]]:
+    """Return name, size in bytes and time of change of every file that a dataset consists of, wherever it lies."""
+    dataset = gdal.OpenEx(path)
+    # Of an array in a Zarr GDAL names no files; of a whole one it names the folder.
+    names = {path, *re.findall(r'"([^"]+)"', path), *(dataset.GetFileList() or [])}
+    for name in [name for name in names if not name.startswith("/vsi")]:
+        if (stat := gdal.VSIStatL(name)) and stat.IsDirectory():
+            names |= set(map(str, Path(name).rglob("*")))
+    found = ((name, gdal.VSIStatL(name)) for name in sorted(names))
+    return [(name, stat.size, stat.mtime) for name, stat in found if stat is not None]
+
+
+def gdal_type(dtype_name: str) -> int:
+    """Return GDAL's code for a numpy type.
+
+    Raises
+    ------
+    TypeConversionError : this GDAL cannot write the type; names those it can.
+    """
+    try:
+        return GDAL_TYPES[dtype_name]
+    except KeyError:
+        raise TypeConversionError(
+            f"GDAL {gdal.VersionInfo('RELEASE_NAME')} cannot write {dtype_name}; "
+            f"use .astype() with one of {', '.join(GDAL_TYPES)}"
+        ) from None
+
+
+def buffer_type(dtype_name: str) -> int:
+    """Return GDAL's code for reading into an array that is then viewed as a numpy type."""
+    return int(
+        GDAL_TYPES.get(dtype_name, gdal.GDT_Byte)
+    )  # int8 before GDAL 3.7: bytes, with the sign in metadata
+
+
+def numpy_name(band: gdal.Band) -> str:
+    """Return the numpy type of a band's pixels."""
+    name: str = _NUMPY_NAMES[band.DataType]
+    # Before GDAL 3.7 signed bytes are marked by metadata; numpy must not see 255 for -1.
+    if name == "uint8" and band.GetMetadataItem("PIXELTYPE", "IMAGE_STRUCTURE") == "SIGNEDBYTE":
+        return "int8"
+    return name
+
+
+def same_projection(wkt: str, other_wkt: str) -> bool:
+    """Say whether two WKT texts mean one projection; none at all is the same only as none."""
+    if wkt == other_wkt:
+        return True
+    if not wkt or not other_wkt:
+        return False
+    return bool(osr.SpatialReference(wkt).IsSame(osr.SpatialReference(other_wkt)))
+
+
+def set_nodata(dataset: gdal.Dataset, value: float, dtype_name: str) -> None:
+    """Set the nodata value of all bands.
+
+    Raises
+    ------
+    ParameterError : it is a 64-bit integer type that cannot hold the value. GDAL keeps the values of all
+        other types as float64 and takes any.
+    """
+    is_64_bit = dtype_name in ("int64", "uint64")
+    if is_64_bit and nodata_or_none(value, dtype_name) is None:
+        raise ParameterError(
+            f"nodata value {value!r} is not one of {dtype_name}; set another with setStatsIgnore"
+        )
+    for number in range(1, dataset.RasterCount + 1):
+        dataset.GetRasterBand(number).SetNoDataValue(int(value) if is_64_bit else float(value))
+
+
+def nodata_or_none(value: float | None, dtype_name: str) -> float | None:
+    """Return a nodata value if the type can hold it; GDAL's files may name one that it cannot."""
+    if value is None:
+        return None
+    dtype = np.dtype(dtype_name)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return (
+            value
+            if np.isfinite(value) and value == int(value) and limits.min <= value <= limits.max
+            else None
+        )
+    return value

@@ -1,0 +1,52 @@
+"""Code that travels by value brings its file name and its source lines, so that a worker's traceback shows them.
+
+cloudpickle leaves the file name out (from 3.1.3 on), and a worker on another machine lacks the file. Only the lines of
+functions that travel come along: the rest of a script is nobody's business there.
+"""
+
+from __future__ import annotations
+
+import io
+import linecache
+import types
+from typing import Any
+
+import cloudpickle
+
+
+class SourcePickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle ships no types
+    """cloudpickle's pickler; what it writes is read with ``cloudpickle.loads``."""
+
+    def reducer_override(self, value: Any) -> Any:
+        """Add file name and source lines to code; leave everything else to cloudpickle."""
+        if not isinstance(value, types.CodeType):
+            return super().reducer_override(value)
+        make, arguments = self.dispatch_table[types.CodeType](value)
+        first, last = _line_numbers(value)
+        lines = linecache.getlines(value.co_filename)[first - 1 : last]
+        return _code_with_source, (make, arguments, value.co_filename, first, lines)
+
+
+def dumps(value: Any) -> bytes:
+    """Pickle a value with :class:`SourcePickler`."""
+    with io.BytesIO() as file:
+        SourcePickler(file).dump(value)
+        return file.getvalue()
+
+
+def _line_numbers(code: types.CodeType) -> tuple[int, int]:
+    """Return the 1-based numbers of the first and last line of a function."""
+    ends = [end for _, end, _, _ in code.co_positions() if end is not None]
+    return code.co_firstlineno, max([code.co_firstlineno, *ends])
+
+
+def _code_with_source(make: Any, arguments: Any, file: str, first: int, lines: list[str]) -> types.CodeType:
+    """Make code again; called where it is unpickled."""
+    known = linecache.getlines(file)
+    if lines and known[first - 1 : first - 1 + len(lines)] != lines:
+        padded = known + ["\n"] * (first - 1 + len(lines) - len(known))
+        padded[first - 1 : first - 1 + len(lines)] = lines
+        # Without a time of change: what a loader has brought, which linecache does not look for on disk.
+        linecache.cache[file] = (sum(map(len, padded)), None, padded, file)
+    code: types.CodeType = make(*arguments)
+    return code.replace(co_filename=file)
