@@ -22,7 +22,7 @@ Asked:
 Spoiled:
 
 - ``slow_down(service, share)``, ``limit_capacity(vcpus)``, ``duplicate_messages(True)``,
-  ``lose_message(queue_url)``, ``signal_job(job_id, signal, ...)``.
+  ``be_late(queues_s=1, jobs_s=1)``, ``lose_message(queue_url)``, ``signal_job(job_id, signal, ...)``.
 - ``enforce_iam(True)`` checks every request against the policies of its caller, resources and conditions
   included; ``assume_role``, ``user_with(policy_arn)`` and ``without_action(holder, action)`` go with it.
   ``take_role_back(role)`` is what IAM Identity Center alone can do.

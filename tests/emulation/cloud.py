@@ -232,6 +232,7 @@ class Emulator:
 
         Parameters
         ----------
+        number : SIGKILL for a lost machine: EC2's Spot notice reaches no job. Fargate Spot sends SIGTERM.
         reason, status_reason : what Batch says if the attempt ends of it, such as
             ``OutOfMemoryError: Container killed due to memory usage`` (`runners.OUT_OF_MEMORY`), and
             ``Host EC2 (instance i-0123456789abcdef0) terminated.``
@@ -248,6 +249,10 @@ class Emulator:
     def duplicate_messages(self, on: bool) -> None:
         """Have SQS deliver every message sent from now on twice."""
         self._ask("duplicate_messages", on=on)
+
+    def be_late(self, *, queues_s: float = 0.0, jobs_s: float = 0.0) -> None:
+        """Have queues and jobs that are made from now on be unknown for so many seconds, as AWS says they may be."""
+        self._ask("be_late", queues_s=queues_s, jobs_s=jobs_s)
 
     def lose_message(self, queue_url: str) -> str:
         """Have SQS lose the oldest message that waits in a queue, and give its body."""

@@ -45,6 +45,9 @@ class Control:
     def on_duplicate_messages(self, on: bool) -> None:
         queues.Accidents.duplicates = on
 
+    def on_be_late(self, queues_s: float, jobs_s: float) -> None:
+        queues.Accidents.late_s, self._machines.late_s = queues_s, jobs_s
+
     def on_lose_message(self, region: str, queue: str) -> str:
         return queues.lose_message(region, queue)
 
@@ -55,6 +58,7 @@ class Control:
         self._door.no_faults()
         self._machines.limit_vcpus = None
         queues.Accidents.duplicates = False
+        self.on_be_late(0, 0)
 
     def on_jobs(self) -> list[dict[str, Any]]:
         return [
