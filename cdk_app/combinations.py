@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from cdk_app.pythons import BASE_IMAGES, workers_python
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -209,6 +211,12 @@ def _network(settings: SettingFields) -> Iterator[str]:
 
 def _image(settings: SettingFields) -> Iterator[str]:
     if not settings.worker_image:
+        version = workers_python(settings)
+        if not settings.base_image and version not in BASE_IMAGES:
+            yield (
+                f"the python3 that runs this is {version}, but there are base images for {', '.join(BASE_IMAGES)}:"
+                f" set python to what scripts use, or base_image to a Debian or Ubuntu image that has {version}"
+            )
         return
     for key in ("extra_packages", "pip_packages", "rios_archive", "base_image"):
         if key in settings.model_fields_set and getattr(settings, key):

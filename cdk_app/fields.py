@@ -42,8 +42,7 @@ class SettingFields(BaseModel):
     )
     tags: _PAIRS = option(
         {},
-        "Tags on everything in the stack but the compute environments, which AWS would replace; on instances and"
-        " volumes too.",
+        "Tags on everything but the compute environments, which AWS would replace; on instances and volumes too.",
         allowed="key=value pairs",
     )
     ecr_name: str = option(
@@ -203,12 +202,16 @@ class SettingFields(BaseModel):
         allowed="requirements without spaces, such as pydantic>=2",
         env="PIP_PACKAGES",
     )
+    python: Literal["", "3.11", "3.12", "3.13"] = option(
+        "",
+        "Python of the scripts, which workers need too; empty takes that of the `python3` that runs the app.",
+        allowed="3.11, 3.12, 3.13, or empty",
+    )
     base_image: str = option(
-        "public.ecr.aws/docker/library/debian:trixie-20261005-slim",
-        "Image that docker/Dockerfile starts from: Debian 13 or 12, or Ubuntu 24.04.",
-        allowed="an image's name",
-        min_length=1,
-        pattern=r"^\S+$",
+        "",
+        "Image that docker/Dockerfile starts from; empty chooses by `python`: Debian 12, Ubuntu 24.04, Debian 13.",
+        allowed="an image's name, or empty",
+        pattern=r"^\S*$",
     )
     rios_archive: str = option(
         "",

@@ -185,6 +185,7 @@ def steady(template: dict[str, Any]) -> str:
     """Text of a template without what changes with every edit of the runtime: paths, the image's hash, the version."""
     plain = json.loads(json.dumps(template))
     plain["Outputs"][StackOutput.VERSION]["Value"] = "<version>"
+    plain["Outputs"][StackOutput.PYTHON]["Value"] = "<that of the tests>"
     for resource in plain["Resources"].values():
         resource.pop("Metadata", None)
     text = json.dumps(plain, indent=1, sort_keys=True)
