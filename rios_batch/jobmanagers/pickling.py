@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 _OWN_PACKAGE = __name__.partition(".")[0]
 
 
-def dump_spec(spec: RunSpec, *, same_machine: bool = False) -> bytes:
+def dump_spec(spec: RunSpec, *, same_machine: bool = False, modules: set[str] | None = None) -> bytes:
     """Pickle a run.
 
     Parameters
     ----------
     same_machine : where a module cannot travel by value, for it holds a lock, say, its name may be enough.
+    modules : the names of modules that the pickle's parts come from are added here.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def dump_spec(spec: RunSpec, *, same_machine: bool = False) -> bytes:
     """
     try:
         with _local_modules_by_value():
-            return dumps(spec)
+            return dumps(spec, modules)
     except Exception as error:
         if same_machine:
             with contextlib.suppress(Exception):
@@ -50,8 +51,12 @@ def dump_spec(spec: RunSpec, *, same_machine: bool = False) -> bytes:
         ) from error
 
 
-def dump_other_args(other_args: Any) -> bytes:
+def dump_other_args(other_args: Any, *, modules: set[str] | None = None) -> bytes:
     """Pickle otherArgs.
+
+    Parameters
+    ----------
+    modules : the names of modules that the pickle's parts come from are added here.
 
     Raises
     ------
@@ -61,7 +66,7 @@ def dump_other_args(other_args: Any) -> bytes:
     attributes = attributes_of(other_args) if other_args is not None else {}
     try:
         with _local_modules_by_value():
-            return dumps(other_args)
+            return dumps(other_args, modules)
     except Exception as error:
         culprits = [name for name, value in attributes.items() if pickle_or_none(value) is None]
         raise PicklingFailedError(
