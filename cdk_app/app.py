@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aws_cdk import App
 
 from cdk_app.loading import SettingsError, load_settings
+from cdk_app.pythons import announcement
 from cdk_app.stack import RiosBatchStack
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def main() -> int:
     except SettingsError as error:
         print(f"settings that are not allowed:\n{error}", file=sys.stderr)  # noqa: T201
         return 2
+    print(announcement(settings), file=sys.stderr)  # noqa: T201
     build(settings, app=app)
     app.synth()
     return 0

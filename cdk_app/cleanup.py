@@ -32,7 +32,7 @@ class Cleanup(Construct):
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(scope, construct_id)
-        self._resources: list[CustomResource] = []
+        self._early: list[CustomResource] = []
         log_group = logs.LogGroup(
             self, "Log", retention=logs.RetentionDays.ONE_WEEK, removal_policy=RemovalPolicy.DESTROY
         )
@@ -48,7 +48,7 @@ class Cleanup(Construct):
             log_group=log_group,
             timeout=Duration.minutes(15),  # the longest there is; a thousand objects take about a second
             memory_size=256,
-            description="Deletes objects, run queues and the pushed image when the stack goes",
+            description="Deletes objects, run queues and the pushed image, and detaches policies, when the stack goes",
         )
         # CDK lets the function wait for its role, which its reference to the role says already (cfn-lint
         # W3005); what must wait is the custom resource, see below.
@@ -63,20 +63,45 @@ class Cleanup(Construct):
         self._allow(
             ["s3:DeleteObject", "s3:DeleteObjectVersion"], objects, why="Everything in the bucket goes."
         )
-        self._resource("BucketContents", Kind="bucket", Bucket=bucket.bucket_name)
+        self._before_all("BucketContents", Kind="bucket", Bucket=bucket.bucket_name)
 
     def delete_queues(self, prefix: str) -> None:
         """Delete all queues whose names begin with a prefix."""
         arn = Stack.of(self).format_arn(service="sqs", resource=f"{prefix}*")
         self._allow(["sqs:DeleteQueue"], arn, why="Names of run queues begin with the stack's unique id.")
         self._allow(["sqs:ListQueues"], "*", why="ListQueues has no narrower resource.")
-        self._resource("RunQueues", Kind="queues", Prefix=prefix)
+        self._before_all("RunQueues", Kind="queues", Prefix=prefix)
 
     def delete_image(self, image: PushedImage) -> None:
         """Delete an image that the stack pushed to a shared repository; after an update, the old one."""
         self._allow(["ecr:BatchDeleteImage", "ecr:BatchGetImage"], image.repository.repository_arn)
         name = image.repository.repository_name
-        self._resource("PushedImage", Kind="image", Repository=name, Tag=image.tag)
+        self._before_all("PushedImage", Kind="image", Repository=name, Tag=image.tag)
+
+    def detach(self, *policies: iam.ManagedPolicy) -> None:
+        """Detach the stack's policies for people before they are deleted: IAM deletes none that is attached."""
+        arns = [policy.managed_policy_arn for policy in policies]
+        statements = [iam.PolicyStatement(actions=["iam:ListEntitiesForPolicy"], resources=arns)]
+        holders = {kind: self._iam_arn(kind.lower()) for kind in ("User", "Group", "Role")}
+        statements += [
+            iam.PolicyStatement(
+                actions=[f"iam:Detach{kind}Policy"],
+                resources=[arn],
+                conditions={"ArnEquals": {"iam:PolicyARN": arns}},
+            )
+            for kind, arn in holders.items()
+        ]
+        # Not among the role's other statements: it names what is made after everything that those are for.
+        may_detach = iam.Policy(self, "MayDetach", roles=[self._role], statements=statements)
+        acknowledge_wildcards(
+            may_detach,
+            holders.values(),
+            "Anybody may hold a policy of the stack; the condition names the policies.",
+        )
+        for policy in policies:
+            self._resource(
+                f"{policy.node.id}Holders", may_detach, Kind="policy", Policy=policy.managed_policy_arn
+            )
 
     def outlive(self, *others: IConstruct) -> None:
         """Have others made after everything that cleans up, and deleted before it.
@@ -86,13 +111,21 @@ class Cleanup(Construct):
         """
         for other in others:
             if not isinstance(other, CfnOutput):
-                other.node.add_dependency(*self._resources)
+                other.node.add_dependency(*self._early)
 
     def _allow(self, actions: list[str], resource: str, *, why: str = "") -> None:
         self._role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
         acknowledge_wildcards(self._role, [resource], why)
 
-    def _resource(self, construct_id: str, **properties: str) -> None:
+    def _iam_arn(self, kind: str) -> str:
+        return Stack.of(self).format_arn(service="iam", region="", resource=kind, resource_name="*")
+
+    def _before_all(self, construct_id: str, **properties: str) -> None:
+        """Have something cleaned after everything that others of the stack do to it."""
+        permissions = self._role.node.find_child("DefaultPolicy")
+        self._early.append(self._resource(construct_id, permissions, **properties))
+
+    def _resource(self, construct_id: str, permissions: IConstruct, **properties: str) -> CustomResource:
         resource = CustomResource(
             self,
             construct_id,
@@ -102,7 +135,5 @@ class Cleanup(Construct):
             service_timeout=Duration.minutes(16),
         )
         # Deleted in reverse order: the permissions must be there until the work is done.
-        policy = self._role.node.find_child("DefaultPolicy").node.default_child
-        assert policy is not None
-        resource.node.add_dependency(policy)
-        self._resources.append(resource)
+        resource.node.add_dependency(permissions)
+        return resource

@@ -1,4 +1,4 @@
-"""Deletes, when the stack goes, what CloudFormation cannot: objects, run queues, the pushed image.
+"""Deletes, when the stack goes, what CloudFormation cannot: objects, run queues, the pushed image, attachments.
 
 Inlined into the template, because an asset would outlive the stack: standard library and boto3 only.
 """
@@ -68,6 +68,32 @@ def delete_images(client: Any, repository: str, ids: list[dict[str, str]], kept:
             raise RuntimeError(f"not deleted: {failure}")
 
 
+def clean_policy(props: dict[str, str], _: Any) -> None:
+    """Detach a policy from everybody who has it: IAM deletes none that is attached."""
+    client, arn, protected = boto3.client("iam"), props["Policy"], []
+    for kind, name in holders(client, arn):
+        detach = getattr(client, f"detach_{kind.lower()}_policy")
+        try:
+            with suppress(client.exceptions.NoSuchEntityException):  # meanwhile, by hand
+                detach(PolicyArn=arn, **{f"{kind}Name": name})
+        except client.exceptions.UnmodifiableEntityException:  # IAM Identity Center's own roles
+            protected.append(name)
+    if protected:
+        raise RuntimeError(
+            f"{arn} is attached to {', '.join(protected)}: remove the policy from the permission set in IAM"
+            " Identity Center, then run `cdk destroy` again"
+        )
+
+
+def holders(client: Any, arn: str) -> list[tuple[str, str]]:
+    found = []
+    with suppress(client.exceptions.NoSuchEntityException):  # deleted by hand
+        for page in client.get_paginator("list_entities_for_policy").paginate(PolicyArn=arn):
+            for kind in ("User", "Group", "Role"):
+                found += [(kind, one[f"{kind}Name"]) for one in page.get(f"Policy{kind}s", [])]
+    return found
+
+
 def check_time(context: Any, what: str) -> None:
     """Stop while there is time to say so."""
     if context.get_remaining_time_in_millis() < SPARE_MS:
@@ -78,6 +104,7 @@ KINDS = {  # what deletes it, and the property that says which
     "bucket": (clean_bucket, "Bucket"),
     "queues": (clean_queues, "Prefix"),
     "image": (clean_image, "Tag"),
+    "policy": (clean_policy, "Policy"),
 }
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from cdk_app.pythons import BASE_IMAGES, workers_python
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -25,10 +27,28 @@ FARGATE_MEMORY_MIB = {
 }
 FARGATE_VOLUME_GIB = (21, 200)
 
+# A budget is the whole account's, but CloudFormation does not make one everywhere; a test compares with its schemas.
+WITHOUT_BUDGETS = frozenset(
+    [
+        *(
+            "af-south-1",
+            "ap-east-1",
+            "ap-east-2",
+            "ap-northeast-3",
+            "ap-south-2",
+            "ap-southeast-3",
+            "ap-southeast-4",
+        ),
+        *("ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "ca-west-1", "eu-central-2", "eu-north-1"),
+        *("eu-south-1", "eu-south-2", "il-central-1", "me-central-1", "mx-central-1", "us-gov-east-1"),
+        *("us-gov-west-1",),
+    ]
+)
+
 # IAM takes managed policies of 6,144 characters, blanks not counted. What the submitter's says without users'
 # buckets is less than this, in the region with the longest name; a test renders it.
 _POLICY_CHARACTERS = 6144
-POLICY_WITHOUT_BUCKETS = 3500
+POLICY_WITHOUT_BUCKETS = 3800
 _LONGEST_S3_ARN = len("arn:aws-us-gov:s3:::")
 
 # Graviton families have a g behind the generation (m7g, c6gn, im4gn, is4gen); a1 is the one before that rule.
@@ -44,6 +64,16 @@ def problems(settings: SettingFields) -> Iterator[str]:
     yield from _policy(settings)
     yield from _ages(settings)
     yield from _budget(settings)
+    yield from region_problems(settings, settings.region)
+
+
+def region_problems(settings: SettingFields, region: str) -> Iterator[str]:
+    """Say what settings want that a region does not have; an empty region has everything."""
+    if settings.budget_usd and region in WITHOUT_BUDGETS:
+        yield (
+            f"budget_usd is {settings.budget_usd} but CloudFormation makes no budgets in {region}; set budget_usd to 0"
+            " and make the budget, which is the whole account's, by hand"
+        )
 
 
 def _budget(settings: SettingFields) -> Iterator[str]:
@@ -76,11 +106,6 @@ def _ages(settings: SettingFields) -> Iterator[str]:
 
 
 def _fargate(settings: SettingFields) -> Iterator[str]:
-    if settings.spot and settings.arch == "arm64":
-        yield (
-            "capacity is fargate-spot but arch is arm64, which AWS has no spare Fargate for;"
-            " set capacity to fargate or spot, or arch to x86_64"
-        )
     yield from _fargate_size("vcpus", settings.vcpus, "memory_mib", settings.memory_mib)
     yield from _fargate_size("main_vcpus", settings.main_vcpus, "main_memory_mib", settings.main_memory_mib)
     low, high = FARGATE_VOLUME_GIB
@@ -186,6 +211,12 @@ def _network(settings: SettingFields) -> Iterator[str]:
 
 def _image(settings: SettingFields) -> Iterator[str]:
     if not settings.worker_image:
+        version = workers_python(settings)
+        if not settings.base_image and version not in BASE_IMAGES:
+            yield (
+                f"the python3 that runs this is {version}, but there are base images for {', '.join(BASE_IMAGES)}:"
+                f" set python to what scripts use, or base_image to a Debian or Ubuntu image that has {version}"
+            )
         return
     for key in ("extra_packages", "pip_packages", "rios_archive", "base_image"):
         if key in settings.model_fields_set and getattr(settings, key):

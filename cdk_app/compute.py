@@ -15,6 +15,8 @@ from cdk_app.acknowledged import acknowledge
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from constructs import IDependable
+
 # The 10 minutes are AWS's minimum: waiting does not cure these two.
 _HOPELESS = (
     batch.JobStateTimeLimitActionsReason.JOB_RESOURCE_REQUIREMENT,
@@ -53,11 +55,13 @@ class BatchPool(Construct):
     Parameters
     ----------
     vpc, subnets, security_group : where jobs run.
+    connectivity : what machines need to reach AWS as long as they live.
     machines : what they run on.
     runnable_limit : how long the first job in the queue may wait for capacity.
 
     Attributes
     ----------
+    environment : the compute environment.
     queue : the job queue.
     queue_name : its name.
     """
@@ -70,15 +74,18 @@ class BatchPool(Construct):
         vpc: ec2.IVpc,
         subnets: ec2.SubnetSelection,
         security_group: ec2.ISecurityGroup,
+        connectivity: IDependable,
         machines: Machines,
         runnable_limit: Duration,
     ) -> None:
         super().__init__(scope, construct_id)
-        environment: batch.FargateComputeEnvironment | batch.ManagedEc2EcsComputeEnvironment
-        if machines.fargate:
-            environment = self._fargate(vpc, subnets, security_group, machines)
-        else:
-            environment = self._instances(vpc, subnets, security_group, machines)
+        make = self._fargate if machines.fargate else self._instances
+        environment = make(vpc, subnets, security_group, machines)
+        resource = environment.node.default_child
+        assert isinstance(resource, batch.CfnComputeEnvironment)
+        # It refers to subnets only: without this CloudFormation takes routes and gateway from under its machines.
+        resource.node.add_dependency(connectivity)
+        self.environment = resource
         self.queue = batch.JobQueue(
             self,
             f"{_kind(machines)}Queue",
@@ -136,7 +143,7 @@ class BatchPool(Construct):
             maxv_cpus=machines.max_vcpus,
             images=[batch.EcsMachineImage(image_type=batch.EcsMachineImageType.ECS_AL2023)],
             launch_template=template,
-            update_to_latest_image_version=True,  # patched ones arrive with the next update
+            update_to_latest_image_version=True,  # whenever an update replaces the machines anyway
         )
         resource = environment.node.default_child
         assert isinstance(resource, batch.CfnComputeEnvironment)
@@ -156,7 +163,8 @@ class BatchPool(Construct):
 
     def _launch_template(self, volume_gib: int) -> ec2.LaunchTemplate:
         agent = ec2.UserData.for_linux()
-        # Off by default: without it a worker on a reclaimed machine gets no SIGTERM to return its lease on.
+        # Off by default. It keeps new jobs away from a machine that has its notice. Those running there are no
+        # tasks of a service and get no signal: their leases lapse.
         agent.add_commands("echo ECS_ENABLE_SPOT_INSTANCE_DRAINING=true >> /etc/ecs/ecs.config")
         user_data = ec2.MultipartUserData()  # AWS Batch merges its own part and takes nothing else
         user_data.add_part(ec2.MultipartBody.from_user_data(agent))

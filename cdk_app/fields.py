@@ -41,7 +41,9 @@ class SettingFields(BaseModel):
         pattern=r"^([a-z]{2}(-[a-z]+)+-\d)?$",
     )
     tags: _PAIRS = option(
-        {}, "Tags on everything in the stack, on instances and volumes too.", allowed="key=value pairs"
+        {},
+        "Tags on everything but the compute environments, which AWS would replace; on instances and volumes too.",
+        allowed="key=value pairs",
     )
     ecr_name: str = option(
         "",
@@ -53,8 +55,8 @@ class SettingFields(BaseModel):
 
     # Network.
     zones: int = whole(
-        3,
-        "Availability zones of the stack's own VPC. More zones find more Spot capacity; some regions have 2.",
+        2,
+        "Availability zones of the stack's own VPC. Every region has 2; more zones find more Spot capacity.",
         low=1,
         high=6,
         unit="zones",
@@ -200,12 +202,16 @@ class SettingFields(BaseModel):
         allowed="requirements without spaces, such as pydantic>=2",
         env="PIP_PACKAGES",
     )
+    python: Literal["", "3.11", "3.12", "3.13"] = option(
+        "",
+        "Python of the scripts, which workers need too; empty takes that of the `python3` that runs the app.",
+        allowed="3.11, 3.12, 3.13, or empty",
+    )
     base_image: str = option(
-        "public.ecr.aws/docker/library/debian:trixie-20261005-slim",
-        "Image that docker/Dockerfile starts from: Debian 13 or 12, or Ubuntu 24.04.",
-        allowed="an image's name",
-        min_length=1,
-        pattern=r"^\S+$",
+        "",
+        "Image that docker/Dockerfile starts from; empty chooses by `python`: Debian 12, Ubuntu 24.04, Debian 13.",
+        allowed="an image's name, or empty",
+        pattern=r"^\S*$",
     )
     rios_archive: str = option(
         "",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_cdk import aws_iam as iam
+from constructs import Construct
 
 from cdk_app.acknowledged import acknowledge_wildcards
 from rios_batch.aws.calls import On, Role, actions
@@ -47,6 +48,8 @@ class Bounds:
         """Give the ARNs of each thing that calls act upon; no buckets, no ARNs."""
         own, name = self.stack.format_arn, self.stack.stack_name
         job = own(service="batch", resource="job", resource_name="*")
+        # AWS's reference names the job, queue and definition for SubmitJob, and for the tags that it takes along.
+        submission = [job, *self.job_queues, *self.job_definitions]
         return {
             # Described by name, and a name says nothing of the id behind the slash.
             On.STACK: [own(service="cloudformation", resource="stack", resource_name=f"{name}/*")],
@@ -57,9 +60,9 @@ class Bounds:
             On.OUTPUT_BUCKETS: self._buckets(self.outputs),
             On.OUTPUT_OBJECTS: self._objects(self.outputs),
             On.RUN_QUEUES: [own(service="sqs", resource=f"{self.run_queue_prefix}*")],
-            On.JOB_QUEUES_AND_DEFINITIONS: [*self.job_queues, *self.job_definitions],
+            On.JOB_QUEUES_AND_DEFINITIONS: submission,
             On.OWN_JOBS: [job],
-            On.NEW_JOBS: [job],
+            On.NEW_JOBS: submission,
             On.JOB_LOG: [self.log_group.log_group_arn],
             On.EVERYTHING: ["*"],
         }
@@ -72,6 +75,8 @@ class Bounds:
         return [f"arn:{self.stack.partition}:s3:::{name.rstrip('/')}/*" for name in names]
 
 
+_ON_QUEUES = (On.JOB_QUEUES_AND_DEFINITIONS, On.NEW_JOBS)
+
 # Where a resource ends in a star, and why it is no wider than the thing itself.
 _WILDCARDS = {
     On.STACK: "The stack is described by name; its ARN ends in an id that is unknown then.",
@@ -80,7 +85,7 @@ _WILDCARDS = {
     On.INPUT_OBJECTS: "The setting input_buckets says so.",
     On.OUTPUT_OBJECTS: "The setting output_buckets says so.",
     On.RUN_QUEUES: "Queues are made for each run; the prefix holds the stack's unique id.",
-    On.JOB_QUEUES_AND_DEFINITIONS: "Any revision of the stack's own job definitions.",
+    On.JOB_QUEUES_AND_DEFINITIONS: "A job has no id before; queue and definition narrow it.",
     On.OWN_JOBS: "Job ids are random; the condition on the stack's tag narrows them.",
     On.NEW_JOBS: "Job ids are random; the condition on the stack's tag narrows them.",
     On.EVERYTHING: "AWS has no narrower resource for DescribeJobs and ListJobs.",
@@ -119,8 +124,18 @@ def _conditions(on: On, stack_name: str) -> dict[str, dict[str, str]] | None:
 def grant(to: iam.Role | iam.ManagedPolicy, role: Role, bounds: Bounds) -> None:
     """Allow what the table says that a role calls, and nothing else."""
     for on, arns, statement in _statements(role, bounds):
-        if isinstance(to, iam.Role):
-            to.add_to_policy(statement)
+        policy = _submitting(to) if isinstance(to, iam.Role) and on in _ON_QUEUES else to
+        if isinstance(policy, iam.Role):
+            policy.add_to_policy(statement)
         else:
-            to.add_statements(statement)
-        acknowledge_wildcards(to, arns, _WILDCARDS.get(on, ""))
+            policy.add_statements(statement)
+        acknowledge_wildcards(policy, arns, _WILDCARDS.get(on, ""))
+
+
+def _submitting(role: iam.Role) -> iam.Policy:
+    """Give a role's policy for what names queues: these wait for its other one, so that jobs keep it to their end."""
+    scope, construct_id = role.node.scope, f"{role.node.id}Submitting"
+    assert isinstance(scope, Construct)
+    found = scope.node.try_find_child(construct_id) or iam.Policy(scope, construct_id, roles=[role])
+    assert isinstance(found, iam.Policy)
+    return found

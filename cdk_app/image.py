@@ -57,8 +57,8 @@ class WorkerImage(Construct):
 
     Parameters
     ----------
-    build : what goes into an image that `cdk deploy` builds and pushes.
-    given : name of an image to use as it is instead; empty builds.
+    build : what goes into an image that `cdk deploy` builds and pushes; None builds none.
+    given : name of an image to use as it is instead.
 
     Attributes
     ----------
@@ -68,11 +68,11 @@ class WorkerImage(Construct):
     pushed : what has to be deleted when the stack goes; None for a given image.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, build: ImageBuild, given: str) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, build: ImageBuild | None, given: str) -> None:
         super().__init__(scope, construct_id)
         self.pushed: PushedImage | None = None
         self.repository: ecr.IRepository | None = None
-        if given:
+        if build is None:
             self.image, self.uri = self._given(given), given
             return
         asset = assets.DockerImageAsset(

@@ -189,6 +189,7 @@ class BatchJobs(Construct):
     main : runs the user's main image with its own command.
     script : runs a command given at submission in the workers' image, with main's role.
     worker_role, main_role : what their code may do; the stack grants it.
+    roles : these and the one that pulls images and writes the log.
     log_group : output of all of them.
     """
 
@@ -215,6 +216,7 @@ class BatchJobs(Construct):
         acknowledge_wildcards(
             self._execution_role, ["*"], "ecr:GetAuthorizationToken has no narrower resource."
         )
+        self.roles = (self.worker_role, self.main_role, self._execution_role)
         self.worker = self._job("Worker", worker, worker_image, self.worker_role, command=worker_command)
         self.main = self._job("Main", main, main_image, self.main_role)
         self.script = self._job("Script", main, worker_image, self.main_role)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from cdk_app.combinations import region_problems
 from cdk_app.settings import DeploySettings
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ ENV_PREFIX = "RIOS_BATCH_"
 FILE_KEY = "rios_batch"
 """Key of the object in cdk.json's context that holds settings for everybody who deploys this checkout."""
 
+_PROFILES_REGION = "CDK_DEFAULT_REGION"  # set by the CDK's command line
 _CONTEXT = "context: -c, cdk.json or cdk.context.json"
 
 
@@ -69,9 +71,12 @@ def load_settings(context: Mapping[str, Any], env: Mapping[str, str]) -> DeployS
     if unknown:
         raise SettingsError("\n".join(unknown))
     try:
-        return DeploySettings(**{**of_file, **of_env, **of_context})
+        settings = DeploySettings(**{**of_file, **of_env, **of_context})
     except ValidationError as error:
         raise SettingsError("\n".join(_lines(error))) from error
+    if not settings.region and (found := list(region_problems(settings, env.get(_PROFILES_REGION, "")))):
+        raise SettingsError("\n".join(found))
+    return settings
 
 
 def _is_ours(key: str) -> bool:

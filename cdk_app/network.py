@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aws_cdk import Fn
 from aws_cdk import aws_ec2 as ec2
-from constructs import Construct
+from constructs import Construct, DependencyGroup
 
 from cdk_app.acknowledged import acknowledge
 
@@ -32,6 +32,7 @@ class Network(Construct):
     Attributes
     ----------
     vpc, subnets, security_group : for compute environments.
+    connectivity : what machines reach AWS through; to be there as long as one of them lives.
     public_addresses : whether jobs need a public address to reach AWS.
     """
 
@@ -47,6 +48,7 @@ class Network(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.public_addresses = not private
+        self.connectivity = DependencyGroup()
         self.vpc: ec2.IVpc
         if existing is None:
             self.vpc = self._own_vpc(zones=zones, private=private, nat_gateways=nat_gateways)
@@ -87,6 +89,9 @@ class Network(Construct):
             },
             restrict_default_security_group=False,  # unused; it would need one more Lambda
         )
+        # Nothing else refers to these, and they refer to all the rest of the network.
+        ends = (ec2.CfnRoute, ec2.CfnSubnetRouteTableAssociation, ec2.CfnVPCEndpoint)
+        self.connectivity.add(*(part for part in vpc.node.find_all() if isinstance(part, ends)))
         acknowledge(
             vpc, "VPC7", "Nothing listens and nothing is kept here; flow logs would cost for nothing."
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import CfnOutput, Duration, Environment, Stack, Tags
+from aws_cdk import CfnOutput, Duration, Environment, Stack
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 
@@ -18,6 +18,7 @@ from cdk_app.jobs import BatchJobs
 from cdk_app.network import Network
 from cdk_app.observability import JobDashboard, MonthlyBudget
 from cdk_app.publisher import publisher_policy
+from cdk_app.tagging import tag_resources
 from rios_batch.aws.calls import Role
 from rios_batch.contract import WORKER_COMMAND, StackOutput, export_name
 
@@ -61,6 +62,8 @@ class RiosBatchStack(Stack):
         )
         self._workers = self._pool("Workers", network, translate.worker_machines(settings))
         self._mains = self._pool("Mains", network, translate.main_machines(settings))
+        # A new account's first environment makes AWS Batch's service-linked role; two at once would both try.
+        self._mains.environment.node.add_dependency(self._workers.environment)
         self._jobs = BatchJobs(
             self,
             "Jobs",
@@ -73,12 +76,18 @@ class RiosBatchStack(Stack):
             main=translate.main_kind(settings, region=self.region),
             log_retention=translate.retention(settings),
         )
-        self._export(image, self._grant())
+        for pool in (self._workers, self._mains):
+            pool.queue.node.add_dependency(*self._jobs.roles)  # jobs that a deletion ends keep their rights
+        submitter = self._grant()
+        publisher = publisher_policy(
+            self, "ImagePublisherPolicy", push_to=self._exchange.repository, pull_from=image.repository
+        )
+        self._export(image, submitter, publisher)
         self._observe()
         parts = [part for part in self.node.children if part not in (self._exchange, cleanup, image)]
         cleanup.outlive(self._exchange.repository, *parts)
-        for key, value in settings.tags.items():
-            Tags.of(self).add(key, value)
+        cleanup.detach(submitter, publisher)
+        tag_resources(self, settings.tags)
 
     def _pool(self, construct_id: str, network: Network, machines: Machines) -> BatchPool:
         return BatchPool(
@@ -87,6 +96,7 @@ class RiosBatchStack(Stack):
             vpc=network.vpc,
             subnets=network.subnets,
             security_group=network.security_group,
+            connectivity=network.connectivity,
             machines=machines,
             runnable_limit=Duration.minutes(self._settings.runnable_limit_minutes),
         )
@@ -111,11 +121,8 @@ class RiosBatchStack(Stack):
         grant(submitter, Role.SUBMITTER, bounds)
         return submitter
 
-    def _export(self, image: WorkerImage, submitter: iam.ManagedPolicy) -> None:
+    def _export(self, image: WorkerImage, submitter: iam.ManagedPolicy, publisher: iam.ManagedPolicy) -> None:
         jobs, exchange = self._jobs, self._exchange
-        publisher = publisher_policy(
-            self, "ImagePublisherPolicy", push_to=exchange.repository, pull_from=image.repository
-        )
         outputs = translate.known_outputs(self._settings) | {
             StackOutput.WORKER_QUEUE: self._workers.queue_name,
             StackOutput.WORKER_DEFINITION: jobs.worker.name,

@@ -10,6 +10,7 @@ from cdk_app.compute import Machines
 from cdk_app.image import ImageBuild
 from cdk_app.jobs import FargateTask, JobKind, JobSize
 from cdk_app.network import ExistingVpc
+from cdk_app.pythons import base_image, workers_python
 from rios_batch import __version__
 from rios_batch.contract import CONTRACT_VERSION, ENV_STACK, ENV_STACK_REGION, Env, StackOutput
 
@@ -58,11 +59,13 @@ def nat_gateways(settings: DeploySettings) -> int:
     return 1 if settings.network == "private" else 0
 
 
-def image_build(settings: DeploySettings) -> ImageBuild:
-    """Give what goes into the image."""
+def image_build(settings: DeploySettings) -> ImageBuild | None:
+    """Give what goes into the image, if one is built."""
+    if settings.worker_image:
+        return None
     return ImageBuild(
         arch=settings.arch,
-        base_image=settings.base_image,
+        base_image=base_image(settings),
         extra_packages=settings.extra_packages,
         pip_packages=settings.pip_packages,
         rios_archive=settings.rios_archive,
@@ -144,6 +147,7 @@ def known_outputs(settings: DeploySettings) -> dict[StackOutput, str]:
         StackOutput.MAX_VCPUS: str(settings.max_vcpus),
         StackOutput.MAIN_VCPUS: str(settings.main_vcpus),
         StackOutput.MAIN_MEMORY_MIB: str(settings.main_memory_mib),
+        StackOutput.PYTHON: workers_python(settings),
         StackOutput.VERSION: __version__,
         StackOutput.CONTRACT: str(CONTRACT_VERSION),
     }

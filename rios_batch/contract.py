@@ -74,6 +74,7 @@ class StackOutput(StrEnum):
     LOG_GROUP = "LogGroupName"
     SUBMITTER_POLICY = "SubmitterPolicyArn"
     PUBLISHER_POLICY = "ImagePublisherPolicyArn"
+    PYTHON = "WorkerPython"
     VERSION = "RiosBatchVersion"
     CONTRACT = "ContractVersion"
 

@@ -53,6 +53,7 @@ FOR_PEOPLE = {
     StackOutput.WORKER_IMAGE,
     StackOutput.SUBMITTER_POLICY,
     StackOutput.PUBLISHER_POLICY,
+    StackOutput.PYTHON,
 }
 
 

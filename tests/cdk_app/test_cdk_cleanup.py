@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     from tests.cdk_app.synthesized import Stack
 
 KINDS = {"bucket": "Custom::BucketContents", "queues": "Custom::RunQueues", "image": "Custom::PushedImage"}
+# What detaches a policy, and which one.
+DETACHED = {
+    "Custom::SubmitterPolicyHolders": "SubmitterPolicy",
+    "Custom::ImagePublisherPolicyHolders": "ImagePublisherPolicy",
+}
 
 
-@pytest.mark.parametrize("resource_type", KINDS.values())
+@pytest.mark.parametrize("resource_type", [*KINDS.values(), *DETACHED])
 def test_each_clean_up_calls_the_one_function(default: Stack, resource_type: str) -> None:
     (function,) = default.of_type("AWS::Lambda::Function")
     assert default.only(resource_type)["ServiceToken"] == {"Fn::GetAtt": [function, "Arn"]}
@@ -45,6 +50,25 @@ def test_clean_up_keeps_its_permissions_until_it_is_done(default: Stack, resourc
     policy, _ = default.named("AWS::IAM::Policy", "Cleanup/Role/DefaultPolicy")
     (resource,) = default.of_type(resource_type).values()
     assert policy in resource["DependsOn"]
+
+
+@pytest.mark.parametrize("resource_type", DETACHED)
+def test_each_policy_for_people_is_detached_before_it_is_deleted(default: Stack, resource_type: str) -> None:
+    policy, _ = default.named("AWS::IAM::ManagedPolicy", DETACHED[resource_type])
+    properties = default.only(resource_type)
+    assert properties["Kind"] == "policy"
+    assert properties["Policy"] == {"Ref": policy}, "what refers to it is deleted first"
+
+
+@pytest.mark.parametrize("resource_type", DETACHED)
+def test_detaching_keeps_its_permissions_until_it_is_done(default: Stack, resource_type: str) -> None:
+    policy, _ = default.named("AWS::IAM::Policy", "Cleanup/MayDetach")
+    (resource,) = default.of_type(resource_type).values()
+    assert policy in resource["DependsOn"]
+
+
+def test_no_policy_for_people_is_left_out(default: Stack) -> None:
+    assert len(default.of_type("AWS::IAM::ManagedPolicy")) == len(DETACHED)
 
 
 @pytest.mark.parametrize("resource_type", ["AWS::Batch::ComputeEnvironment", "AWS::Batch::JobQueue"])
@@ -79,7 +103,7 @@ def test_function_has_all_the_time_that_lambda_gives(default: Stack) -> None:
     assert default.only("AWS::Lambda::Function")["Timeout"] == 15 * 60
 
 
-@pytest.mark.parametrize("resource_type", KINDS.values())
+@pytest.mark.parametrize("resource_type", [*KINDS.values(), *DETACHED])
 def test_stack_does_not_wait_much_longer_than_the_function(default: Stack, resource_type: str) -> None:
     assert default.only(resource_type)["ServiceTimeout"] == "960"
 

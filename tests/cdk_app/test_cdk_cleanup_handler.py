@@ -19,7 +19,7 @@ def stubs(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Stubber]]:
     """Clients that check their calls against AWS's service models and answer what a test says."""
     make: Callable[..., Any] = boto3.client
     credentials = {"aws_access_key_id": "none", "aws_secret_access_key": "none", "region_name": "us-west-2"}
-    clients = {name: make(name, **credentials) for name in ("s3", "sqs", "ecr")}
+    clients = {name: make(name, **credentials) for name in ("s3", "sqs", "ecr", "iam")}
     stubbers = {name: Stubber(client) for name, client in clients.items()}
     for stubber in stubbers.values():
         stubber.activate()
@@ -61,9 +61,11 @@ def ask(request_type: str, properties: dict[str, str], *, left_ms: int = 900_000
 BUCKET = {"Kind": "bucket", "Bucket": "exchange-bucket"}
 QUEUES = {"Kind": "queues", "Prefix": "rios-batch-1a2b3c4d-"}
 IMAGE = {"Kind": "image", "Repository": "assets", "Tag": "abc"}
+ARN = "arn:aws:iam::123456789012:policy/RiosBatch-SubmitterPolicy"
+POLICY = {"Kind": "policy", "Policy": ARN}
 
 
-@pytest.mark.parametrize("properties", [BUCKET, QUEUES, IMAGE])
+@pytest.mark.parametrize("properties", [BUCKET, QUEUES, IMAGE, POLICY])
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
 @pytest.mark.usefixtures("stubs")
 def test_nothing_is_deleted_while_the_stack_stays(
@@ -194,6 +196,56 @@ def test_image_that_cannot_be_deleted_is_a_failure(
     ask("Delete", IMAGE)
     assert answers[0]["Status"] == "FAILED"
     assert "KmsError" in answers[0]["Reason"]
+
+
+def held_by(stub: Stubber, **holders: list[str]) -> None:
+    """Have IAM say who a policy is attached to, on two pages."""
+    named: dict[str, Any] = {
+        f"Policy{kind}s": [{f"{kind}Name": name} for name in holders.get(kind, [])]
+        for kind in ("User", "Group", "Role")
+    }
+    roles = {"PolicyRoles": named.pop("PolicyRoles")}
+    stub.add_response(
+        "list_entities_for_policy", {**named, "IsTruncated": True, "Marker": "next"}, {"PolicyArn": ARN}
+    )
+    stub.add_response("list_entities_for_policy", roles, {"PolicyArn": ARN, "Marker": "next"})
+
+
+def test_policy_is_detached_from_all_who_hold_it(
+    stubs: dict[str, Stubber], answers: list[dict[str, Any]]
+) -> None:
+    held_by(stubs["iam"], User=["ann", "bob"], Group=["eo"], Role=["ci"])
+    stubs["iam"].add_response("detach_user_policy", {}, {"PolicyArn": ARN, "UserName": "ann"})
+    stubs["iam"].add_response("detach_user_policy", {}, {"PolicyArn": ARN, "UserName": "bob"})
+    stubs["iam"].add_response("detach_group_policy", {}, {"PolicyArn": ARN, "GroupName": "eo"})
+    stubs["iam"].add_response("detach_role_policy", {}, {"PolicyArn": ARN, "RoleName": "ci"})
+    ask("Delete", POLICY)
+    assert answers[0]["Status"] == "SUCCESS"
+
+
+def test_policy_or_holder_gone_meanwhile_is_no_failure(
+    stubs: dict[str, Stubber], answers: list[dict[str, Any]]
+) -> None:
+    stubs["iam"].add_client_error("list_entities_for_policy", "NoSuchEntity")
+    ask("Delete", POLICY)
+    held_by(stubs["iam"], User=["ann"], Role=["ci"])
+    stubs["iam"].add_client_error("detach_user_policy", "NoSuchEntity")
+    stubs["iam"].add_response("detach_role_policy", {}, {"PolicyArn": ARN, "RoleName": "ci"})
+    ask("Delete", POLICY)
+    assert [answer["Status"] for answer in answers] == ["SUCCESS", "SUCCESS"]
+
+
+def test_policy_of_a_permission_set_says_where_to_remove_it_when_all_others_are_detached(
+    stubs: dict[str, Stubber], answers: list[dict[str, Any]]
+) -> None:
+    held_by(stubs["iam"], Role=["AWSReservedSSO_Scientists_0123456789abcdef", "ci"])
+    stubs["iam"].add_client_error("detach_role_policy", "UnmodifiableEntity")
+    stubs["iam"].add_response("detach_role_policy", {}, {"PolicyArn": ARN, "RoleName": "ci"})
+    ask("Delete", POLICY)
+    assert answers[0]["Status"] == "FAILED"
+    assert ARN in answers[0]["Reason"]
+    assert "AWSReservedSSO_Scientists_0123456789abcdef" in answers[0]["Reason"]
+    assert "remove the policy from the permission set in IAM Identity Center" in answers[0]["Reason"]
 
 
 def test_denied_call_is_answered_too(stubs: dict[str, Stubber], answers: list[dict[str, Any]]) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import cfnlint.helpers
 import pytest
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
-from cdk_app.combinations import FARGATE_MEMORY_MIB, architecture, instance_vcpus
+from cdk_app.combinations import FARGATE_MEMORY_MIB, WITHOUT_BUDGETS, architecture, instance_vcpus
 from cdk_app.loading import load_settings
 from tests.cdk_app.variants import refusal
 
@@ -37,10 +39,13 @@ COMBINATIONS = [
         {"capacity": "fargate-spot", "instance_types": "m7i"},
         "capacity is fargate-spot, which has no instances",
     ),
-    ({"capacity": "fargate-spot", "arch": "arm64"}, "capacity is fargate-spot but arch is arm64"),
     ({"input_buckets": "bucket-name/prefix " * 40}, "have 40 entries, which take about"),
     ({"budget_usd": 10}, "budget_email is empty"),
     ({"budget_email": "me@example.org"}, "budget_email is me@example.org but budget_usd is 0"),
+    (
+        {"region": "eu-north-1", "budget_usd": 10, "budget_email": "me@example.org"},
+        "budget_usd is 10 but CloudFormation makes no budgets in eu-north-1; set budget_usd to 0",
+    ),
     ({"network": "private", "zones": 2, "nat_gateways": 3}, "nat_gateways is 3 but zones is 2"),
     ({"exchange_days": 2}, "exchange_days is 2 but main_timeout_hours is 72"),
     (
@@ -59,6 +64,25 @@ def test_what_does_not_go_together_is_refused(context: dict[str, Any], sentence:
     assert sentence in refusal(context)
 
 
+def test_budget_is_refused_in_the_profiles_region_too() -> None:
+    context = {"budget_usd": 10, "budget_email": "me@example.org"}
+    # So the CDK's command line tells its app which region it is going to deploy to.
+    assert "no budgets in me-central-1" in refusal(context, {"CDK_DEFAULT_REGION": "me-central-1"})
+    load_settings({**context, "region": "us-west-2"}, {"CDK_DEFAULT_REGION": "me-central-1"})
+
+
+def test_regions_without_budgets_are_those_of_cloudformations_own_schemas() -> None:
+    regions = {
+        region for region in cfnlint.helpers.REGIONS if PROVIDER_SCHEMA_MANAGER.get_resource_types(region)
+    }
+    without = {
+        region
+        for region in regions
+        if "AWS::Budgets::Budget" not in PROVIDER_SCHEMA_MANAGER.get_resource_types(region)
+    }
+    assert without == WITHOUT_BUDGETS
+
+
 def test_all_wrong_combinations_are_told_together() -> None:
     assert len(refusal({"vcpus": 64, "max_vcpus": 32, "nat_gateways": 1}).splitlines()) == 2
 
@@ -73,6 +97,8 @@ def test_all_wrong_combinations_are_told_together() -> None:
         {"network": "private"},
         {"vpc_id": "vpc-01234567", "subnet_ids": "subnet-01234567,subnet-12345678", "network": "private"},
         {"capacity": "fargate", "arch": "arm64"},
+        {"capacity": "fargate-spot", "arch": "arm64"},
+        {"region": "eu-west-1", "budget_usd": 10, "budget_email": "me@example.org"},
         {"input_buckets": "*"},
     ],
 )

@@ -8,6 +8,7 @@ from cdk_app.settings import DeploySettings
 from tests.cdk_app.variants import synthesize
 
 if TYPE_CHECKING:
+    from tests.cdk_app.conftest import Assembly
     from tests.cdk_app.synthesized import Stack
 
 
@@ -54,6 +55,22 @@ def test_on_demand_machines_have_an_explicit_strategy(everything: Stack, pool: s
 
 def test_fargate_spot_workers(fargate: Stack) -> None:
     assert resources(fargate, "Workers")["Type"] == "FARGATE_SPOT"
+
+
+def test_fargate_spot_workers_on_arm() -> None:
+    resources = synthesize(DeploySettings(capacity="fargate-spot", arch="arm64"))["Resources"].values()
+    kinds = [
+        part["Properties"]["ComputeResources"]["Type"]
+        for part in resources
+        if part["Type"] == "AWS::Batch::ComputeEnvironment"
+    ]
+    platforms = [
+        part["Properties"]["ContainerProperties"]["RuntimePlatform"]["CpuArchitecture"]
+        for part in resources
+        if part["Type"] == "AWS::Batch::JobDefinition"
+    ]
+    assert sorted(kinds) == ["FARGATE", "FARGATE_SPOT"]
+    assert platforms == ["ARM64"] * 3
 
 
 def test_fargate_has_no_launch_template(fargate: Stack) -> None:
@@ -132,7 +149,7 @@ def test_changed_launch_template_reaches_the_environment(default: Stack, pool: s
     }
 
 
-def test_agent_drains_reclaimed_machines(default: Stack) -> None:
+def test_agent_takes_no_new_jobs_on_a_machine_that_is_being_reclaimed(default: Stack) -> None:
     user_data = default.value(launch_template(default, "Workers")["UserData"])
     assert user_data.startswith("Content-Type: multipart/mixed;")
     assert "echo ECS_ENABLE_SPOT_INSTANCE_DRAINING=true >> /etc/ecs/ecs.config" in user_data
@@ -198,3 +215,57 @@ def test_instances_have_only_the_agents_managed_policy(default: Stack) -> None:
     assert default.value(role["ManagedPolicyArns"]) == [
         "arn:aws:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"
     ]
+
+
+# The order of deletion, which is that of the template's graph backwards.
+
+CONNECTIVITY = {
+    "AWS::EC2::EIP",
+    "AWS::EC2::InternetGateway",
+    "AWS::EC2::NatGateway",
+    "AWS::EC2::Route",
+    "AWS::EC2::RouteTable",
+    "AWS::EC2::SecurityGroup",
+    "AWS::EC2::Subnet",
+    "AWS::EC2::SubnetRouteTableAssociation",
+    "AWS::EC2::VPC",
+    "AWS::EC2::VPCEndpoint",
+    "AWS::EC2::VPCGatewayAttachment",
+}
+
+
+@pytest.mark.parametrize("pool", ["Workers", "Mains"])
+@pytest.mark.parametrize("stack_name", ["RiosBatch", "Everything", "Fargate"])
+def test_machines_are_gone_before_their_network_is_taken_away(
+    assembly: Assembly, stack_name: str, pool: str
+) -> None:
+    stack = assembly.stacks[stack_name]
+    environment, _ = stack.named("AWS::Batch::ComputeEnvironment", f"{pool}/")
+    network = {name for kind in CONNECTIVITY for name in stack.of_type(kind)}
+    assert network
+    assert network <= stack.needs(environment)
+
+
+@pytest.mark.parametrize("stack_name", ["RiosBatch", "Everything", "Fargate"])
+def test_jobs_keep_their_permissions_until_their_queue_is_gone(assembly: Assembly, stack_name: str) -> None:
+    stack = assembly.stacks[stack_name]
+    queues = list(stack.of_type("AWS::Batch::JobQueue"))
+    policies = {
+        name
+        for role in ("WorkerRole", "MainRole", "ExecutionRole")
+        for name in [stack.named("AWS::IAM::Policy", f"Jobs/{role}/DefaultPolicy")[0]]
+    }
+    assert len(queues) == 2
+    for queue in queues:
+        assert policies <= stack.needs(queue)
+
+
+@pytest.mark.parametrize("stack_name", ["RiosBatch", "Everything", "Fargate"])
+def test_environments_are_made_one_after_the_other_so_that_one_makes_the_service_linked_role(
+    assembly: Assembly, stack_name: str
+) -> None:
+    stack = assembly.stacks[stack_name]
+    workers, mains = (
+        stack.named("AWS::Batch::ComputeEnvironment", f"{pool}/")[0] for pool in ("Workers", "Mains")
+    )
+    assert workers in stack.needs(mains)

@@ -178,7 +178,7 @@ def test_cdk_json_must_hold_an_object() -> None:
 
 @pytest.mark.parametrize(
     ("context", "count"),
-    [({}, 0), ({"network": "private"}, 1), ({"network": "private", "nat_gateways": 3}, 3)],
+    [({}, 0), ({"network": "private"}, 1), ({"network": "private", "zones": 3, "nat_gateways": 3}, 3)],
 )
 def test_nat_gateways(context: dict[str, Any], count: int) -> None:
     assert nat_gateways(load_settings(context, {})) == count

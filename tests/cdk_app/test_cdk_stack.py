@@ -13,10 +13,12 @@ from aws_cdk import Stack as CdkStack
 from aws_cdk import aws_s3 as s3
 from cdk_nag import AwsSolutionsChecks
 from cfnlint import lint_file
+from cfnlint.config import ManualArgs
 
 from cdk_app.app import build
 from cdk_app.settings import DeploySettings
 from rios_batch.contract import StackOutput
+from tests.cdk_app.synthesized import REGION
 
 if TYPE_CHECKING:
     from tests.cdk_app.conftest import Assembly
@@ -25,6 +27,20 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SNAPSHOT = Path(__file__).with_name("snapshots") / "default.template.json"
 STACKS = ["RiosBatch", "Everything", "Fargate"]
+# One with two zones (us-west-1), some that lack what others have, and the usual ones.
+REGIONS = [
+    *(
+        "us-west-1",
+        "us-west-2",
+        "us-east-1",
+        "ca-west-1",
+        "sa-east-1",
+        "eu-central-1",
+        "eu-west-1",
+        "eu-north-1",
+    ),
+    *("af-south-1", "me-central-1", "ap-south-2", "ap-southeast-2", "ap-northeast-1", "ap-northeast-3"),
+]
 
 # Every type in the default template, and why it costs nothing while no job runs.
 FREE_WHILE_IDLE = {
@@ -51,8 +67,10 @@ FREE_WHILE_IDLE = {
     "AWS::S3::Bucket": "paid by bytes, which expire",
     "AWS::S3::BucketPolicy": "a record",
     "Custom::BucketContents": "a call of the function",
+    "Custom::ImagePublisherPolicyHolders": "a call of the function",
     "Custom::PushedImage": "a call of the function",
     "Custom::RunQueues": "a call of the function",
+    "Custom::SubmitterPolicyHolders": "a call of the function",
 }
 
 
@@ -112,12 +130,31 @@ def test_tags_reach_what_can_be_tagged(everything: Stack) -> None:
     assert everything.properties("AWS::Batch::JobQueue", "Workers/")["Tags"] == {"project": "wetlands"}
 
 
+@pytest.mark.parametrize("pool", ["Workers", "Mains"])
+def test_other_tags_leave_the_environments_in_place(everything: Stack, pool: str) -> None:
+    """What of an environment's properties CloudFormation can only replace has none of them, itself or inherited."""
+    environment = everything.properties("AWS::Batch::ComputeEnvironment", f"{pool}/")
+    assert "Tags" not in environment
+    assert "Tags" not in environment["ComputeResources"]
+    manifest = json.loads((everything.path.parent / "manifest.json").read_text())
+    assert "tags" not in manifest["artifacts"]["Everything"]["properties"], (
+        "tags of a stack reach all resources"
+    )
+
+
 # Judged by others.
 
 
 @pytest.mark.parametrize("name", STACKS)
 def test_cfn_lint_finds_nothing(assembly: Assembly, name: str) -> None:
-    assert not [str(match) for match in lint_file(assembly.stacks[name].path)]
+    # What costs extra has a region of its own, because many have no budgets; the others are for all.
+    config = ManualArgs(regions=[REGION] if name == "Everything" else REGIONS)
+    assert not [str(match) for match in lint_file(assembly.stacks[name].path, config)]
+
+
+def test_cfn_lint_knows_what_regions_lack(assembly: Assembly) -> None:
+    found = lint_file(assembly.stacks["Everything"].path, ManualArgs(regions=REGIONS))
+    assert "'AWS::Budgets::Budget' does not exist in 'eu-north-1'" in str(found)
 
 
 def test_cdk_nag_finds_nothing_unacknowledged(assembly: Assembly) -> None:
@@ -148,6 +185,7 @@ def steady(template: dict[str, Any]) -> str:
     """Text of a template without what changes with every edit of the runtime: paths, the image's hash, the version."""
     plain = json.loads(json.dumps(template))
     plain["Outputs"][StackOutput.VERSION]["Value"] = "<version>"
+    plain["Outputs"][StackOutput.PYTHON]["Value"] = "<that of the tests>"
     for resource in plain["Resources"].values():
         resource.pop("Metadata", None)
     text = json.dumps(plain, indent=1, sort_keys=True)

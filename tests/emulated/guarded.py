@@ -115,9 +115,9 @@ class Guarded:
             On.OUTPUT_BUCKETS: f"arn:aws:s3:::{MAPS}",
             On.OUTPUT_OBJECTS: f"arn:aws:s3:::{MAPS}/*",
             On.RUN_QUEUES: f"arn:aws:sqs:*:{self.outputs[StackOutput.RUN_QUEUE_PREFIX]}*",
-            On.JOB_QUEUES_AND_DEFINITIONS: "arn:aws:batch:*:job-[qd]*",
+            On.JOB_QUEUES_AND_DEFINITIONS: "arn:aws:batch:*:job*",
             On.OWN_JOBS: "arn:aws:batch:*:job/*",
-            On.NEW_JOBS: "arn:aws:batch:*:job/*",
+            On.NEW_JOBS: "arn:aws:batch:*:job*",
             On.JOB_LOG: f"arn:aws:logs:*:log-group:{self.outputs[StackOutput.LOG_GROUP]}:*",
             On.EVERYTHING: "*",
         }

@@ -121,9 +121,10 @@ def meanwhile(act: Callable[[], None]) -> Iterator[None]:
     ("number", "what_batch_says"),
     [
         (signal.SIGKILL, "OutOfMemoryError: Container killed due to memory usage"),
-        (signal.SIGTERM, "Host EC2 (instance i-0123456789abcdef0) terminated."),
+        (signal.SIGKILL, "Host EC2 (instance i-0123456789abcdef0) terminated."),
+        (signal.SIGTERM, "Your Spot Task was interrupted."),
     ],
-    ids=["SIGKILL", "a Spot notice"],
+    ids=["SIGKILL", "a reclaimed machine, which tells its jobs nothing", "a notice of Fargate Spot"],
 )
 def test_a_lost_worker_costs_its_tiles_and_nothing_else(
     scene: Scene, quick_cloud: Emulator, number: int, what_batch_says: str

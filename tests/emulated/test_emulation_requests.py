@@ -207,3 +207,33 @@ class TestPermissions:
         stranger = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "x"}
         with pytest.raises(ClientError, match="InvalidClientTokenId"):
             cloud.client("sts", stranger).get_caller_identity()
+
+
+def test_a_queue_can_be_unusable_at_first(cloud: Emulator) -> None:
+    sqs = cloud.client("sqs")
+    cloud.be_late(queues_s=1)
+    url = sqs.create_queue(QueueName="late")["QueueUrl"]
+    with pytest.raises(sqs.exceptions.QueueDoesNotExist):
+        sqs.send_message(QueueUrl=url, MessageBody="x")
+    while True:
+        try:
+            sqs.send_message(QueueUrl=url, MessageBody="x")
+            break
+        except sqs.exceptions.QueueDoesNotExist:
+            time.sleep(0.05)
+    sqs.delete_queue(QueueUrl=url)
+
+
+def test_a_job_can_be_unknown_at_first(cloud: Emulator) -> None:
+    batch, outputs = cloud.client("batch"), cloud.outputs()
+    cloud.be_late(jobs_s=1)
+    job = batch.submit_job(
+        jobName="late",
+        jobQueue=outputs["BatchProcessingJobQueueName"],
+        jobDefinition=outputs["BatchProcessingJobDefinitionName"],
+        containerOverrides={"command": ["true"]},
+    )["jobId"]
+    assert batch.describe_jobs(jobs=[job])["jobs"] == []
+    while not (found := batch.describe_jobs(jobs=[job])["jobs"]):
+        time.sleep(0.05)
+    assert found[0]["jobId"] == job

@@ -22,17 +22,18 @@ Asked:
 Spoiled:
 
 - ``slow_down(service, share)``, ``limit_capacity(vcpus)``, ``duplicate_messages(True)``,
-  ``lose_message(queue_url)``, ``signal_job(job_id, signal, ...)``.
+  ``be_late(queues_s=1, jobs_s=1)``, ``lose_message(queue_url)``, ``signal_job(job_id, signal, ...)``.
 - ``enforce_iam(True)`` checks every request against the policies of its caller, resources and conditions
   included; ``assume_role``, ``user_with(policy_arn)`` and ``without_action(holder, action)`` go with it.
+  ``take_role_back(role)`` is what IAM Identity Center alone can do.
 
 In pytest the fixture ``cloud`` of `tests.emulation.fixtures` has the stack deployed. By hand:
 ``python -m tests.emulation.server --port 5000``.
 
 Where things are: `cloud` is the tests' side; in the server `middleware` stands before moto and sees every
 request (`recognise`, `permissions`), `batch` with `runners` and `attempts` lives the jobs, `cloudformation`
-with `resources` and `customresources` the stacks, `queues` is SQS, `control` answers to `cloud`, and `reaper`
-ends what a killed server leaves.
+with `resources` and `customresources` the stacks, `refusals` is what AWS does not let go, `queues` is SQS,
+`control` answers to `cloud`, and `reaper` ends what a killed server leaves.
 """
 
 from tests.emulation.cloud import EmulationError, Emulator

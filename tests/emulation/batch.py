@@ -52,6 +52,9 @@ class Machines:
     grace_s : seconds from SIGTERM to SIGKILL; 30 on AWS.
     logs_lock : held while log events are written.
     limit_vcpus : most vCPUs in use, below those of the compute environment; None for no limit of our own.
+    instances : ARNs of compute environments that have instances; AWS keeps idle ones for minutes, here they
+        stay until the environment is deleted.
+    late_s : seconds after its submission during which DescribeJobs does not know a job.
     """
 
     runner: Runner
@@ -59,6 +62,8 @@ class Machines:
     grace_s: float
     logs_lock: Any
     limit_vcpus: float | None = None
+    instances: set[str] = field(default_factory=set)
+    late_s: float = 0.0
     _used: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _waiting: list[EmulatedJob] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -75,6 +80,7 @@ class Machines:
                     first = next(one for one in self._waiting if one.job_queue is job.job_queue)
                     if first is job and self._used[environment.arn] + job.vcpus <= limit:
                         self._used[environment.arn] += job.vcpus
+                        self.instances.add(environment.arn)
                         return True
                     self._changed.wait(_TICK_S)
                 return False
@@ -96,6 +102,7 @@ class EmulatedJob(models.Job):
     status = "SUBMITTED"  # an attribute: moto's property moves on by itself
     machines: Machines
     retry_strategy: dict[str, Any]
+    known_at: float
     _running: Running | None = None
     _told_status_reason = ""
     _told_reason = ""
@@ -397,6 +404,7 @@ def _submit(backend: models.BatchBackend, asked: dict[str, Any], body_bytes: int
             tags=tags,
         )
         job.retry_strategy = asked.get("retryStrategy") or definition.retry_strategy or {}
+        job.known_at = time.monotonic() + EmulatedJob.machines.late_s
         backend._jobs[job.job_id] = job
         return job
 
@@ -459,8 +467,8 @@ def _described(backend: models.BatchBackend, asked: dict[str, Any]) -> dict[str,
     if len(asked["jobs"]) > _PAGE:
         raise ClientException("jobs must have at most 100 members")
     ids = [job.rpartition("job/")[2] for job in asked["jobs"]]
-    found = [backend.get_job_by_id(job_id) for job_id in ids]
-    return {"jobs": [job.describe() for job in found if job is not None]}
+    found = [cast("EmulatedJob | None", backend.get_job_by_id(job_id)) for job_id in ids]
+    return {"jobs": [job.describe() for job in found if job is not None and time.monotonic() >= job.known_at]}
 
 
 def _cancel(backend: models.BatchBackend, job_id: str, reason: str) -> None:

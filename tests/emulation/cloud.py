@@ -232,6 +232,7 @@ class Emulator:
 
         Parameters
         ----------
+        number : SIGKILL for a lost machine: EC2's Spot notice reaches no job. Fargate Spot sends SIGTERM.
         reason, status_reason : what Batch says if the attempt ends of it, such as
             ``OutOfMemoryError: Container killed due to memory usage`` (`runners.OUT_OF_MEMORY`), and
             ``Host EC2 (instance i-0123456789abcdef0) terminated.``
@@ -249,6 +250,10 @@ class Emulator:
         """Have SQS deliver every message sent from now on twice."""
         self._ask("duplicate_messages", on=on)
 
+    def be_late(self, *, queues_s: float = 0.0, jobs_s: float = 0.0) -> None:
+        """Have queues and jobs that are made from now on be unknown for so many seconds, as AWS says they may be."""
+        self._ask("be_late", queues_s=queues_s, jobs_s=jobs_s)
+
     def lose_message(self, queue_url: str) -> str:
         """Have SQS lose the oldest message that waits in a queue, and give its body."""
         body: str = self._ask("lose_message", region=self.region, queue=queue_url.rpartition("/")[2])
@@ -263,6 +268,10 @@ class Emulator:
     def enforce_iam(self, on: bool) -> None:
         """Refuse what the policies of users and roles do not allow; the account's owner may do everything."""
         self._ask("enforce_iam", on=on)
+
+    def take_role_back(self, role: str) -> None:
+        """Have IAM Identity Center delete one of its roles, with what is attached: nobody else can."""
+        self._ask("take_role_back", role=role)
 
     def assume_role(self, role: str) -> dict[str, str]:
         """Environment variables with credentials of a role, given by name or ARN."""

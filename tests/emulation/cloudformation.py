@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _made_from: defaultdict[str, dict[str, Any]] = defaultdict(dict)
 """By stack id and logical id: what each resource was made from."""
+_MINUTES_TO_DELETE = {"AWS::Batch::ComputeEnvironment": 5, "AWS::Batch::JobQueue": 2}
 _IN_SUB = re.compile(r"\$\{([^!}.]+)[^}]*\}")
 
 
@@ -268,7 +269,7 @@ def _update_all(
             _make(stack, name)
         elif _resolved(stack, name) != made_from[name]:
             outdated += _changed(stack, name)
-    for name in reversed(creation_order(old)):
+    for name in deletion_order(old):
         if name not in new and name in made_from:
             _delete(stack, name, parsed.pop(name), made_from.pop(name))
 
@@ -308,14 +309,25 @@ def _changed(stack: Stack, name: str) -> list[tuple[str, Any, dict[str, Any]]]:
 def _delete_all(stack: Stack) -> None:
     resource_map, made_from = stack.resource_map, _made_from[stack.stack_id]
     templates = resource_map._resource_json_map
-    for name in reversed(creation_order(templates)):
-        if name in made_from and templates[name].get("DeletionPolicy") != "Retain":
+    users = users_of(templates)
+    failures: list[Exception] = []
+    for name in deletion_order(templates):
+        if name not in made_from or templates[name].get("DeletionPolicy") == "Retain":
+            continue
+        if any(user in made_from for user in users[name]):  # could not be deleted
+            continue
+        try:
             _delete(stack, name, resource_map._parsed_resources[name], made_from[name])
+        except Exception as error:  # noqa: BLE001 - others are deleted all the same
+            failures.append(error)
+        else:
             del made_from[name]
             del resource_map._parsed_resources[name]
-    # Whoever asks about the deleted stack would make them again.
-    resource_map._resource_json_map = {}
+    # Whoever asks about the stack would make the deleted ones again.
+    resource_map._resource_json_map = {name: part for name, part in templates.items() if name in made_from}
     stack.output_map = OutputMap(resource_map, {"Outputs": {}}, stack.stack_id)
+    if failures:
+        raise failures[0]
 
 
 def creation_order(templates: dict[str, Any]) -> list[str]:
@@ -333,6 +345,29 @@ def creation_order(templates: dict[str, Any]) -> list[str]:
         if name not in order:
             add(name, ())
     return list(order)
+
+
+def users_of(templates: dict[str, Any]) -> dict[str, list[str]]:
+    """By logical id: what refers to a resource or depends on it."""
+    users: dict[str, list[str]] = {name: [] for name in templates}
+    for name, part in templates.items():
+        for needed in set(_references(part)) & templates.keys():
+            users[needed].append(name)
+    return users
+
+
+def deletion_order(templates: dict[str, Any]) -> list[str]:
+    """Logical ids in the order in which their deletions end.
+
+    CloudFormation deletes at once whatever nothing that is left refers to or depends on, so what is quick is
+    gone while machines still leave, unless the template has it wait for them.
+    """
+    users = users_of(templates)
+    ends: dict[str, int] = {}
+    for name in reversed(creation_order(templates)):
+        begins = max((ends[user] for user in users[name]), default=0)
+        ends[name] = begins + _MINUTES_TO_DELETE.get(templates[name]["Type"], 0)
+    return sorted(ends, key=lambda name: ends[name])
 
 
 def _references(value: Any) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tests.emulation import queues
+from tests.emulation import queues, refusals
 from tests.emulation.batch import all_jobs
 from tests.emulation.records import Job
 
@@ -45,13 +45,20 @@ class Control:
     def on_duplicate_messages(self, on: bool) -> None:
         queues.Accidents.duplicates = on
 
+    def on_be_late(self, queues_s: float, jobs_s: float) -> None:
+        queues.Accidents.late_s, self._machines.late_s = queues_s, jobs_s
+
     def on_lose_message(self, region: str, queue: str) -> str:
         return queues.lose_message(region, queue)
+
+    def on_take_role_back(self, role: str) -> None:
+        refusals.take_role_back(role)
 
     def on_no_faults(self) -> None:
         self._door.no_faults()
         self._machines.limit_vcpus = None
         queues.Accidents.duplicates = False
+        self.on_be_late(0, 0)
 
     def on_jobs(self) -> list[dict[str, Any]]:
         return [

@@ -80,6 +80,8 @@ def _iam(client: Client) -> Iterator[str]:
         yield f"iam policy {policy['PolicyName']}"
     for profile in _pages(iam, "list_instance_profiles", "InstanceProfiles"):
         yield f"iam instance profile {profile['InstanceProfileName']}"
+    for group in _pages(iam, "list_groups", "Groups"):
+        yield f"iam group {group['GroupName']}"
     for user in _pages(iam, "list_users", "Users"):
         yield f"iam user {user['UserName']}"
 

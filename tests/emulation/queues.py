@@ -7,11 +7,13 @@ from copy import deepcopy
 from typing import Any
 
 from moto.core.utils import unix_time_millis
+from moto.sqs.exceptions import QueueDoesNotExist
 from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 
 from tests.emulation.environment import ACCOUNT
 from tests.emulation.patching import replace
 
+_usable_at: dict[str, float] = {}
 _LOOK_AGAIN_S = 0.2  # messages that become visible again wake nobody
 
 
@@ -21,9 +23,11 @@ class Accidents:
     Attributes
     ----------
     duplicates : every message sent from now on is delivered twice.
+    late_s : seconds after its creation during which a queue does not exist for those who use it.
     """
 
     duplicates = False
+    late_s = 0.0
 
 
 def patch() -> None:
@@ -43,6 +47,21 @@ def patch() -> None:
     replace(Queue, "delete_message", delete_locked)
     replace(Queue, "add_message", add_maybe_twice)
     replace(SQSBackend, "get_queue_attributes", _attributes)
+    create, get = SQSBackend.create_queue, SQSBackend.get_queue
+
+    def create_late(backend: SQSBackend, name: str, *rest: Any, **more: Any) -> Queue:
+        queue = create(backend, name, *rest, **more)
+        _usable_at.setdefault(queue.queue_arn, time.monotonic() + Accidents.late_s)
+        return queue
+
+    def get_when_usable(backend: SQSBackend, queue_name: str) -> Queue:
+        queue = get(backend, queue_name)
+        if time.monotonic() < _usable_at.get(queue.queue_arn, 0.0):
+            raise QueueDoesNotExist
+        return queue
+
+    replace(SQSBackend, "create_queue", create_late)
+    replace(SQSBackend, "get_queue", get_when_usable)
 
 
 def lose_message(region: str, queue_name: str) -> str:

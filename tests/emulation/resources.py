@@ -9,9 +9,9 @@ from moto.batch import models as batch
 from moto.batch.utils import lowercase_first_key
 from moto.core.common_models import CloudFormationModel
 from moto.ec2.models import ec2_backends
-from moto.ec2.models.subnets import SubnetRouteTableAssociation
+from moto.ec2.models.subnets import Subnet, SubnetRouteTableAssociation
 from moto.ecr.models import Repository, ecr_backends
-from moto.iam.models import ManagedPolicy, iam_backends
+from moto.iam.models import iam_backends
 from moto.logs.models import LogGroup
 from moto.s3.models import FakeBucket, s3_backends
 from moto.utilities.utils import get_partition
@@ -33,6 +33,7 @@ def patch() -> None:
     _patch_ecr()
     replace(LogGroup, "get_cfn_attribute", lambda self, _: f"{self.arn}:*")  # with all its streams
     replace(SubnetRouteTableAssociation, "create_from_cloudformation_json", staticmethod(_associate))
+    _patch_subnet()
     # In templates it stands for the group's streams too, on which policies depend.
     replace(LogGroup, "get_cfn_attribute", lambda self, _: f"{self.arn}:*")
 
@@ -112,6 +113,19 @@ def _patch_ecr() -> None:
         return make(resource_name.lower(), *rest, **more)
 
     replace(Repository, "create_from_cloudformation_json", staticmethod(with_lower_case))
+
+
+def _patch_subnet() -> None:
+    make = Subnet.create_from_cloudformation_json
+
+    def with_addresses(
+        resource_name: str, cloudformation_json: dict[str, Any], *rest: Any, **more: Any
+    ) -> Subnet:
+        subnet = make(resource_name, cloudformation_json, *rest, **more)
+        subnet.map_public_ip_on_launch = cloudformation_json["Properties"].get("MapPublicIpOnLaunch", False)
+        return subnet
+
+    replace(Subnet, "create_from_cloudformation_json", staticmethod(with_addresses))
 
 
 class _Recorded:
@@ -255,14 +269,6 @@ def _delete_route(_: Any, properties: dict[str, Any], region: str) -> None:
     ec2_backends[ACCOUNT][region].delete_route(properties["RouteTableId"], properties["DestinationCidrBlock"])
 
 
-def _delete_managed_policy(policy: ManagedPolicy, _: Any, __: str) -> None:
-    if policy.attachment_count:
-        raise RuntimeError(
-            f"the policy {policy.name} is attached to {policy.attachment_count} users or roles"
-        )
-    iam_backends[ACCOUNT]["aws"].delete_policy(policy.arn)
-
-
 _DELETE: dict[str, Callable[[Any, dict[str, Any], str], Any]] = {
     "AWS::Batch::ComputeEnvironment": lambda one, _, region: batch.batch_backends[ACCOUNT][
         region
@@ -291,6 +297,6 @@ _DELETE: dict[str, Callable[[Any, dict[str, Any], str], Any]] = {
         region
     ].detach_internet_gateway(one.gateway_id, one.vpc_id),
     "AWS::ECR::Repository": _delete_repository,
-    "AWS::IAM::ManagedPolicy": _delete_managed_policy,
+    "AWS::IAM::ManagedPolicy": lambda one, _, __: iam_backends[ACCOUNT]["aws"].delete_policy(one.arn),
     "AWS::S3::Bucket": _delete_bucket,
 }
