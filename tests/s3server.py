@@ -45,11 +45,15 @@ class Request:
 
 @dataclass
 class S3Server:
-    """What a test sees of the server. ``answers`` are given in place of S3's own, one to each request."""
+    """What a test sees of the server.
+
+    ``answers`` are given in place of S3's own, one to each request; then ``decide`` may give one to a request.
+    """
 
     port: int = 0
     requests: list[Request] = field(default_factory=list)
     answers: list[tuple[str, bytes]] = field(default_factory=list)
+    decide: Callable[[dict[str, Any]], tuple[str, bytes] | None] = lambda _: None
 
     @property
     def url(self) -> str:
@@ -62,7 +66,7 @@ class S3Server:
         )
 
     def application(self, s3: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-        def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        def respond(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             self.requests.append(
                 Request(
                     environ["REQUEST_METHOD"],
@@ -74,13 +78,14 @@ class S3Server:
                     environ.get("HTTP_X_AMZ_COPY_SOURCE_IF_MATCH", ""),
                 )
             )
-            if self.answers:
-                status, body = self.answers.pop(0)
+            answer = self.answers.pop(0) if self.answers else self.decide(environ)
+            if answer is not None:
+                status, body = answer
                 start_response(status, [("Content-Length", str(len(body)))])
                 return [body] if environ["REQUEST_METHOD"] != "HEAD" else []
             return s3(environ, start_response)
 
-        return answer
+        return respond
 
 
 @pytest.fixture(scope="session")
@@ -120,6 +125,7 @@ def s3_server(_running_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterato
     _running_s3.answers.clear()
     yield _running_s3
     _running_s3.answers.clear()
+    _running_s3.decide = lambda _: None
     gdal.VSICurlClearCache()
 
 

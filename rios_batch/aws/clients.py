@@ -13,6 +13,7 @@ from botocore import xform_name
 from botocore.config import Config
 
 from rios_batch.aws.calls import CALLS
+from rios_batch.aws.credentials import configured_region
 from rios_batch.errors import UnlistedCallError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def make_client(service: str, *, region: str | None = None, **more: Any) -> Any:
     `rios_batch.aws.calls`.
     """
     make: Callable[..., Any] = boto3.client
+    region = region or configured_region()
     client = make(service, region_name=region, config=_S3_CONFIG if service == "s3" else _CONFIG, **more)
     client.meta.events.register("provide-client-params", _refuse_unlisted)
     return client

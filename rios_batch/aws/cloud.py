@@ -7,11 +7,11 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.exceptions import NoRegionError
 
 from rios_batch import __version__
 from rios_batch.aws.clients import make_client
+from rios_batch.aws.credentials import configured_region
 from rios_batch.aws.faults import explained
 from rios_batch.aws.objects import Bucket
 from rios_batch.aws.stackoutputs import StackOutputs, read_stack_outputs
@@ -51,7 +51,7 @@ class Cloud:
         """
         stack_name = os.environ.get(ENV_STACK) or DEFAULT_STACK_NAME
         with explained(f"stack {stack_name}"):
-            region = os.environ.get(ENV_STACK_REGION) or boto3.session.Session().region_name
+            region = os.environ.get(ENV_STACK_REGION) or configured_region()
             if not region:
                 raise NoRegionError
             with contextlib.closing(make_client("sts", region=region)) as client:

@@ -29,6 +29,7 @@ from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import mismatch, versions
 from rios_batch.errors import JobMgrError, RiosBatchError, VersionMismatchError
 from rios_batch.jobmanagers.base import GeneratorRun, JobManager
+from rios_batch.jobmanagers.modules import packages_of
 from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
 from rios_batch.model.s3names import SCHEME
 from rios_batch.model.tiles import TilePlan
@@ -89,13 +90,20 @@ class AWSBatch(JobManager):
             else:
                 store = RunStore(self._cloud.bucket, resumed)
                 spec = _as_begun(spec, store, found)
+        modules: set[str] = set()
+        pickled = pickle.dumps(
+            {
+                "spec": dump_spec(spec, modules=modules),
+                "other_args": dump_other_args(other_args, modules=modules),
+            }
+        )
         description = {
             "versions": versions(),
             "plan": asdict(spec.plan),
             "fingerprints": found,
             "cloud_options": cloud_options(spec),
+            "packages": packages_of(modules),
         }
-        pickled = pickle.dumps({"spec": dump_spec(spec), "other_args": dump_other_args(other_args)})
         controller = RunController(self._cloud, store, spec, self.numThreads, self.options)
         return _BatchRun(spec, self._cloud, store, controller, description, pickled)
 

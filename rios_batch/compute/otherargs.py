@@ -54,6 +54,15 @@ class ChangeDetector:
         self._before: dict[str, bytes | None] = {}
         self._unchanged: Any = None
 
+    def load(self) -> None:
+        """Make the first copy now.
+
+        Raises
+        ------
+        Exception : whatever unpickling raises, such as ModuleNotFoundError.
+        """
+        self._unchanged = self.fresh_copy()
+
     def fresh_copy(self) -> Any:
         """Return a copy of otherArgs as it was when the run began."""
         if self._unchanged is not None:

@@ -20,6 +20,7 @@ from rios_batch.compute.tile import TileRunner, process_name
 from rios_batch.errors import OutputError, RiosBatchError, UnloadableJobError, UserFunctionError, text_of
 from rios_batch.gdalapi import ensure_exceptions, limit_gdal_resources
 from rios_batch.jobmanagers import shared_memory_pipe
+from rios_batch.jobmanagers.modules import why_unloadable
 from rios_batch.read.network import apply_cloud_options
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class WorkOrder:
     place : where they run, for records and messages; empty on the person's own machine.
     input_paths : where inputs lie for workers there, by the path that the spec says.
     cloud_options : GDAL's settings for the buckets of inputs (:func:`rios_batch.read.network.cloud_options`).
+    packages : what spec and other_args refer to by name, with main's versions.
     """
 
     spec: bytes
@@ -57,6 +59,7 @@ class WorkOrder:
     place: str = ""
     input_paths: Mapping[str, str] = field(default_factory=dict)
     cloud_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def worker_name(self) -> str:
@@ -204,11 +207,14 @@ def _serve(connection: Connection, inherited: Sequence[Connection], order: WorkO
     gone = (EOFError, ConnectionError)  # main has closed the pipe, or died
     ensure_exceptions()
     with contextlib.suppress(*gone):
+        loading = "the function"
         try:
             spec: RunSpec = cloudpickle.loads(order.spec)
+            loading = "otherArgs"
             detector = ChangeDetector(order.other_args)
+            detector.load()
         except Exception as error:  # noqa: BLE001 - a module is missing, say; main raises it for the first tile
-            _refuse_tiles(connection, error)
+            _refuse_tiles(connection, why_unloadable(loading, error, order.packages))
             return
         spec = spec.with_inputs_at(order.input_paths)
         apply_cloud_options(order.cloud_options)
@@ -230,13 +236,8 @@ def _flushed() -> TileFailure | None:
     return None
 
 
-def _refuse_tiles(connection: Connection, error: Exception) -> None:
-    reply = TileFailure.of(
-        UnloadableJobError(
-            f"the function cannot be loaded in a worker: {type(error).__name__}: {error}; a module that the worker's "
-            "image lacks comes into it with EXTRA_PACKAGES or PIP_PACKAGES (see docs/infrastructure.md)"
-        )
-    )
+def _refuse_tiles(connection: Connection, why: str) -> None:
+    reply = TileFailure.of(UnloadableJobError(why))
     while True:
         connection.recv()
         shared_memory_pipe.send(connection, reply)

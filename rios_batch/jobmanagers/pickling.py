@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 _OWN_PACKAGE = __name__.partition(".")[0]
 
 
-def dump_spec(spec: RunSpec, *, same_machine: bool = False) -> bytes:
+def dump_spec(spec: RunSpec, *, same_machine: bool = False, modules: set[str] | None = None) -> bytes:
     """Pickle a run.
 
     Parameters
     ----------
     same_machine : a module that holds a lock, and nothing else that cannot be pickled, may travel by name: a lock of
         its own is what each process needs. An open file or dataset would be shared by forked processes.
+    modules : the names of modules that the pickle's parts come from are added here.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def dump_spec(spec: RunSpec, *, same_machine: bool = False) -> bytes:
     """
     try:
         with _local_modules_by_value():
-            return dumps(spec)
+            return dumps(spec, modules)
     except Exception as error:
         with _local_modules_by_value():
             only_locks = _can_travel(spec, _LocksTravel)
@@ -52,7 +53,7 @@ def dump_spec(spec: RunSpec, *, same_machine: bool = False) -> bytes:
             )
         if same_machine and only_locks:
             with contextlib.suppress(Exception):
-                return dumps(spec)
+                return dumps(spec, modules)
         name = getattr(spec.function, "__qualname__", repr(spec.function))
         raise PicklingFailedError(
             f"the function {name} cannot be sent to another process: {error}{culprit and f' ({culprit})'}; "
@@ -78,8 +79,12 @@ def _can_travel(value: Any, kind: type[SourcePickler]) -> bool:
     return True
 
 
-def dump_other_args(other_args: Any) -> bytes:
+def dump_other_args(other_args: Any, *, modules: set[str] | None = None) -> bytes:
     """Pickle otherArgs.
+
+    Parameters
+    ----------
+    modules : the names of modules that the pickle's parts come from are added here.
 
     Raises
     ------
@@ -89,7 +94,7 @@ def dump_other_args(other_args: Any) -> bytes:
     attributes = attributes_of(other_args) if other_args is not None else {}
     try:
         with _local_modules_by_value():
-            return dumps(other_args)
+            return dumps(other_args, modules)
     except Exception as error:
         culprits = [name for name, value in attributes.items() if pickle_or_none(value) is None]
         raise PicklingFailedError(

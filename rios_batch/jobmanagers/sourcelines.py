@@ -9,16 +9,31 @@ from __future__ import annotations
 import io
 import linecache
 import types
-from typing import Any
+from typing import IO, Any
 
 import cloudpickle
 
+_DEFINED = (type, types.FunctionType, types.BuiltinFunctionType)
+
 
 class SourcePickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle ships no types
-    """cloudpickle's pickler; what it writes is read with ``cloudpickle.loads``."""
+    """cloudpickle's pickler; what it writes is read with ``cloudpickle.loads``.
+
+    Attributes
+    ----------
+    modules : names of modules that define what was pickled; the reader needs those that do not travel by value.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file)
+        self.modules: set[str] = set()
 
     def reducer_override(self, value: Any) -> Any:
         """Add file name and source lines to code; leave everything else to cloudpickle."""
+        if isinstance(value, types.ModuleType):
+            self.modules.add(value.__name__)
+        elif isinstance(value, _DEFINED) and value.__module__:
+            self.modules.add(value.__module__)
         if not isinstance(value, types.CodeType):
             return super().reducer_override(value)
         make, arguments = self.dispatch_table[types.CodeType](value)
@@ -27,10 +42,13 @@ class SourcePickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle sh
         return _code_with_source, (make, arguments, value.co_filename, first, lines)
 
 
-def dumps(value: Any) -> bytes:
-    """Pickle a value with :class:`SourcePickler`."""
+def dumps(value: Any, modules: set[str] | None = None) -> bytes:
+    """Pickle a value with :class:`SourcePickler`; names of its parts' modules are added to ``modules``."""
     with io.BytesIO() as file:
-        SourcePickler(file).dump(value)
+        pickler = SourcePickler(file)
+        pickler.dump(value)
+        if modules is not None:
+            modules |= pickler.modules
         return file.getvalue()
 
 

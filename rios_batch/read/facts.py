@@ -118,12 +118,12 @@ def open_raster(name: str, path: str | None = None) -> gdal.Dataset:
     ------
     MissingFileError : there is no such file or object.
     ImageOpenError : GDAL cannot open it; says why.
+    S3Error : the AWS profile gives no credentials.
     """
     path = path or gdal_name(name)
     if is_file_name(path) and not Path(path).exists():
         raise MissingFileError(f"input file {name!r} does not exist")
-    if is_remote(path):
-        prepare_network()
+    prepare_network(name, path)
     try:
         return gdal.Open(path)
     except RuntimeError as error:

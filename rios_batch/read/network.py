@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osgeo import gdal
 
 from rios_batch.model.s3names import SCHEME, S3Name
+from rios_batch.read.credentials import hand_over_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +50,9 @@ _SETTINGS = {
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
     "GDAL_HTTP_TCP_KEEPALIVE": "YES",
 }
+# GDAL before 3.11 takes the credentials of a machine's or container's role for those of a web identity in every file
+# but a process's first, and then sends them for ever, though they live for six hours.
+_WEB_IDENTITY = "CPL_AWS_WEB_IDENTITY_ENABLE"
 # For a file system, not for local files: whether a folder is listed to find side files (.hdr, .aux.xml). A "folder" in
 # S3 may have a million objects. TRUE asks for the few side files that a format has; EMPTY_DIR would miss them.
 _LISTING = ("GDAL_DISABLE_READDIR_ON_OPEN", "TRUE")
@@ -90,15 +96,50 @@ def is_remote(path: str) -> bool:
     return _REMOTE.search(path) is not None
 
 
-def prepare_network() -> None:
-    """Give GDAL settings that suit reading blocks over the network, where the user has not chosen others."""
-    for name, value in _SETTINGS.items():
-        if gdal.GetConfigOption(name) is None:
-            gdal.SetConfigOption(name, value)
-    name, value = _LISTING
+def prepare_network(name: str, path: str) -> None:
+    """Before GDAL reads this over the network, give it settings and credentials; nothing happens for local files.
+
+    Settings suit reading blocks; those that the user has chosen stay.
+
+    Parameters
+    ----------
+    name : as the user wrote it; errors speak of it.
+    path : what GDAL will open.
+
+    Raises
+    ------
+    S3Error : the AWS profile gives no credentials.
+    """
+    text = _what_names_files(path)
+    if not is_remote(text):
+        return
+    settings = dict(_SETTINGS)
+    if not os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
+        settings[_WEB_IDENTITY] = "NO"
+    for option, value in settings.items():
+        if gdal.GetConfigOption(option) is None:
+            gdal.SetConfigOption(option, value)
+    option, value = _LISTING
     for system in _FILE_SYSTEMS:
-        if gdal.GetPathSpecificOption(system, name) is None:  # looks at the general option, too
-            gdal.SetPathSpecificOption(system, name, value)
+        if gdal.GetPathSpecificOption(system, option) is None:  # looks at the general option, too
+            gdal.SetPathSpecificOption(system, option, value)
+    hand_over_credentials(name, text)
+
+
+def forget_answers(path: str) -> bool:
+    """Have GDAL forget what servers have answered, credentials included; say whether it reads this over the network."""
+    if not is_remote(_what_names_files(path)):
+        return False
+    gdal.VSICurlClearCache()
+    return True
+
+
+def _what_names_files(path: str) -> str:
+    """Return the text that names files: a local VRT's own, for its sources may be anywhere."""
+    file = Path(path)
+    if path.lower().endswith(".vrt") and not is_remote(path) and file.is_file():
+        return file.read_text(errors="replace")
+    return path
 
 
 def release_connections() -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from osgeo import gdal
 
 from rios_batch.associations import BlockAssociations
-from rios_batch.errors import ImageOpenError
+from rios_batch.errors import FileOpenError, GdalWarpError, ImageOpenError
 from rios_batch.gdalapi import buffer_type, reason
+from rios_batch.read.credentials import generation_of_credentials
 from rios_batch.read.facts import open_raster
-from rios_batch.read.network import is_remote, prepare_network
+from rios_batch.read.network import forget_answers, prepare_network
 from rios_batch.read.vectors import Rasterizer
 from rios_batch.read.warp import by_chunks, open_warped
 
 if TYPE_CHECKING:
     from rios_batch.model.grid import PixelWindow
     from rios_batch.model.spec import Array, Burn, InputFile, RunSpec
+
+log = logging.getLogger("rios_batch")
 
 
 class BlockReader:
@@ -27,6 +31,7 @@ class BlockReader:
         self._spec = spec
         self._datasets: dict[str | InputFile, gdal.Dataset] = {}
         self._rasterizers: dict[InputFile, Rasterizer] = {}
+        self._generation = 0
 
     def read(self, window: PixelWindow) -> tuple[BlockAssociations, dict[int, InputFile]]:
         """Read one block of every input, with the run's overlap as margin.
@@ -39,6 +44,9 @@ class BlockReader:
         -------
         The arrays, of shape (bands, rows, cols), and for each array's ``id`` the file it came from.
         """
+        if self._generation != (generation := generation_of_credentials()):
+            self.close()
+            self._generation = generation
         inputs = BlockAssociations(**dict.fromkeys(self._spec.absent_inputs))
         files: dict[int, InputFile] = {}
         wanted = window.grown(self._spec.overlap_px)
@@ -54,6 +62,17 @@ class BlockReader:
         self._rasterizers.clear()
 
     def _read_file(self, file: InputFile, window: PixelWindow) -> Array:
+        try:
+            return self._read_open_file(file, window)
+        except (FileOpenError, GdalWarpError) as error:
+            if not forget_answers(file.path):
+                raise
+            log.info("input %r is opened and read once more: %s", file.name, error)
+        # Credentials may have expired that were good when the file, or a file that it shares sources with, was opened.
+        self.close()
+        return self._read_open_file(file, window)
+
+    def _read_open_file(self, file: InputFile, window: PixelWindow) -> Array:
         if file.burn is not None:
             return self._rasterizer(file, file.burn).read(window)
         wanted = window.shifted(file.col_offset, file.row_offset)
@@ -95,8 +114,7 @@ class BlockReader:
         # One file may be several inputs: with other layers it is the same dataset, resampled it is not.
         key = file if file.warp else file.path
         if key not in self._datasets:
-            if is_remote(file.path):
-                prepare_network()
+            prepare_network(file.name, file.path)
             self._datasets[key] = (
                 open_warped(file, file.warp) if file.warp else open_raster(file.name, file.path)
             )
@@ -104,8 +122,7 @@ class BlockReader:
 
     def _rasterizer(self, file: InputFile, burn: Burn) -> Rasterizer:
         if file not in self._rasterizers:
-            if is_remote(file.path):
-                prepare_network()
+            prepare_network(file.name, file.path)
             spec = self._spec
             width_px = spec.plan.tile(0).window.width + 2 * spec.overlap_px
             self._rasterizers[file] = Rasterizer(file, burn, spec.grid, width_px)

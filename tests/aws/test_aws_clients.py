@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
+from rios_batch import cli
+from rios_batch.aws import cloud
 from rios_batch.aws.calls import CALLS, Call
 from rios_batch.aws.clients import make_client
-from rios_batch.errors import UnlistedCallError
+from rios_batch.errors import AWSError, UnlistedCallError
 
 KEYS = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
 
@@ -60,3 +62,45 @@ def test_no_call_in_the_table_is_refused(call: Call) -> None:
 
 def test_region_is_the_one_asked_for() -> None:
     assert make_client("sqs", region="eu-west-1", **KEYS).meta.region_name == "eu-west-1"
+
+
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({"AWS_REGION": "ap-southeast-2"}, "ap-southeast-2"),
+        ({"AWS_REGION": "ap-southeast-2", "AWS_DEFAULT_REGION": "us-west-2"}, "ap-southeast-2"),
+        ({"AWS_DEFAULT_REGION": "us-west-2"}, "us-west-2"),
+    ],
+)
+def test_the_region_is_that_of_the_environment_as_for_the_aws_command_line(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert make_client("s3", **KEYS).meta.region_name == region
+
+
+def test_a_region_that_is_given_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "ap-southeast-2")
+
+    assert client("s3").meta.region_name == "us-west-2"
+
+
+def test_the_stack_is_looked_for_in_the_region_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "ap-southeast-2")
+    asked: list[str | None] = []
+
+    def make(_service: str, *, region: str | None) -> Any:
+        asked.append(region)
+        raise AWSError("far enough")
+
+    monkeypatch.setattr(cloud, "make_client", make)
+
+    assert cli.main(["follow", "job"]) == 1
+
+    assert asked == ["ap-southeast-2"]
+    assert "far enough" in capsys.readouterr().err

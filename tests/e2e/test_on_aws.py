@@ -6,6 +6,7 @@ its registry are not: `tests.emulation` and `cdk_docker.py` stand for them.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from contextlib import contextmanager
@@ -141,6 +142,21 @@ def test_a_script_here_learns_that_workers_have_another_python(
     assert f"main has Python {here}" in said(done)
     assert f"workers have {there}" in said(done)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("case", ["one", "reopened", "vrt", "second"])
+def test_the_image_reads_on_when_a_roles_credentials_have_expired(
+    commands: Commands, cloud: Emulator, case: str
+) -> None:
+    image = cloud.outputs(DEFAULT_STACK_NAME)[StackOutput.WORKER_IMAGE]
+
+    done = commands.run(
+        *("docker", "run", "--rm", "-v", f"{SCRIPTS}:/scripts:ro", image),
+        *("python3", "/scripts/reads_after_expiry.py", case),
+    )
+
+    assert done.returncode == 0, said(done)
+    assert re.match(r"read with [23] keys", done.stdout)
 
 
 def ends_of_workers(cloud: Emulator) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import pickle
+import sys
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -16,7 +18,14 @@ from rios_batch.awsbatch import manager as awsbatch
 from rios_batch.awsbatch import polling, runstore
 from rios_batch.awsbatch.versions import versions
 from rios_batch.contract import StackOutput
-from rios_batch.errors import JobMgrError, OutputError, StackExportsError, VersionMismatchError
+from rios_batch.errors import (
+    JobMgrError,
+    OutputError,
+    StackExportsError,
+    UnloadableJobError,
+    VersionMismatchError,
+)
+from rios_batch.jobmanagers import pickling
 from tests.emulation.cloud import Emulator
 from tests.emulation.fixtures import leftovers, pushed_tags, wait_for_jobs
 from tests.support import make_raster, read_raster
@@ -224,6 +233,47 @@ def test_a_bucket_that_the_stack_was_not_told_of_is_named_before_anything_is_sub
             run(tmp_path, target="s3://not-ours/out.tif")
 
     assert not submitted(quick_cloud)
+
+
+# -- packages
+
+
+@pytest.mark.parametrize("place", ["the function", "otherArgs"])
+def test_a_package_that_only_main_has_is_named(
+    tmp_path: Path, quick_cloud: Emulator, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    del quick_cloud
+    packages = tmp_path / "dist-packages"
+    (packages / "soil").mkdir(parents=True)
+    (packages / "soil" / "__init__.py").write_text("class Forest:\n    factor = 2\n")
+    info = packages / "soil_science-2.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: soil-science\nVersion: 2.1\n")
+    (info / "top_level.txt").write_text("soil\n")
+    monkeypatch.syspath_prepend(packages)
+    monkeypatch.delitem(sys.modules, "soil", raising=False)
+    monkeypatch.setattr(pickling, "_INSTALLED", (*pickling._INSTALLED, f"{packages}/"))
+    forest = importlib.import_module("soil").Forest
+    args = applier.OtherInputs()
+    args.forest = forest() if place == "otherArgs" else None
+    in_function = None if place == "otherArgs" else forest
+
+    def scaled(_info: Any, inputs: Any, outputs: Any, args: Any) -> None:
+        outputs.result = inputs.image * (in_function or args.forest).factor
+
+    infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+    infiles.image, outfiles.result = make_raster(tmp_path / "scene.tif", SCENE), str(tmp_path / "out.tif")
+    controls = applier.ApplierControls()
+    controls.setNumThreads(2)
+    controls.setJobManagerType("AWSBatch")
+    controls.setCoordinateOnly(True)
+
+    with pytest.raises(
+        UnloadableJobError, match=r"No module named 'soil'; main has soil-science 2\.1, this worker has none"
+    ):
+        applier.apply(scaled, infiles, outfiles, args, controls=controls)
+
+    assert not (tmp_path / "out.tif").exists()
 
 
 # -- us-east-1
