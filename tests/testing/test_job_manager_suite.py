@@ -169,10 +169,10 @@ def test_the_manager_of_the_design_page_passes_the_suite_with_pytest_alone(tmp_p
         running.double,
         *(pixels.reciprocal, pixels.windowed_maximum, pixels.swap),
         *(errors.explode, errors.PickyError, errors.picky, errors.leave, errors.forgetful, errors.short),
-        *(otherargs.survey, otherargs.ignore, otherargs.count, otherargs.Costly, otherargs.read),
+        *(otherargs.survey, otherargs.ignore, otherargs.count, otherargs.read),
         workers.poison,
     ],
     ids=lambda sent: sent.__name__,
 )
-def test_what_the_suite_sends_to_workers_needs_no_pytest_there(sent: object) -> None:
+def test_functions_and_errors_of_the_suite_need_no_pytest_in_workers(sent: object) -> None:
     subprocess.run([sys.executable, "-c", WITHOUT_PYTEST], input=dumps(sent), check=True)
