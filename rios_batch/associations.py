@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,10 +14,16 @@ if TYPE_CHECKING:
 class _Attributes:
     """An object whose attributes are set by name. Iteration yields the names in the order of setting."""
 
-    if TYPE_CHECKING:  # any attribute may be read or set; the script decides what an attribute holds
+    if TYPE_CHECKING:  # any attribute may be set; the script decides what an attribute holds
 
-        def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what names there are; Python asks only where there is no such attribute."""
+        names = [str(known) for known in vars(self)]
+        nearest = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"the names are {', '.join(names) or 'none'}"
+        raise AttributeError(f"{type(self).__name__} has no {name!r}; {hint}")
 
     def __init__(self, **attributes: Any) -> None:
         self.__dict__.update(attributes)

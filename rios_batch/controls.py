@@ -505,7 +505,8 @@ class ApplierControls:
         """Set GDAL's creation options of an output, texts such as ``COMPRESS=LZW``; default None, the driver's.
 
         The list replaces the defaults of the driver. For GTiff they are tiled, DEFLATE, ``BIGTIFF=IF_SAFER``.
-        ``apply`` raises `ParameterError` for an option that is not of the form NAME=VALUE.
+        ``apply`` raises `ParameterError` for an option that is not of the form NAME=VALUE, or that the driver does not
+        have.
 
         Raises
         ------

@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from rios_batch.gdalapi import reason
+from rios_batch.model.s3names import SCHEME
+from rios_batch.read.quicklook import quicklook_png
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +37,10 @@ _RIOS_NAMES = (
     "pop_computebuffer",
 )
 
+_SPREAD = ("tot", "min", "lower", "median", "upper", "max")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Timers:
     """How long the parts of a run took, in wall-clock seconds.
 
@@ -64,13 +72,29 @@ class Timers:
         ----------
         level : 0 (default) for the totals only; 1 or more for the spread over tiles as well.
         """
-        columns = ["tot"] if level == 0 else ["tot", "min", "lower", "median", "upper", "max"]
+        columns = ("tot",) if level == 0 else _SPREAD
         lines = [f"{'seconds':<14}" + "".join(f"{column:>10}" for column in columns)]
         for name, values in self.seconds.items():
             if values:
                 summary = _summary(values)
                 lines.append(f"{name:<14}" + "".join(f"{summary[column]:>10.3f}" for column in columns))
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        totals = (f"{name} {sum(values):.3f} s" for name, values in self.seconds.items() if values)
+        return f"Timers({', '.join(totals)})"
+
+    def _repr_html_(self) -> str:
+        """Return the table of all parts for a notebook."""
+        heading = "".join(f"<th>{column}</th>" for column in ("seconds", *_SPREAD))
+        rows = "".join(
+            f"<tr><td>{name}</td>"
+            + "".join(f"<td>{_summary(values)[column]:.3f}</td>" for column in _SPREAD)
+            + "</tr>"
+            for name, values in self.seconds.items()
+            if values
+        )
+        return f"<table><tr>{heading}</tr>{rows}</table>"
 
 
 def _summary(values: tuple[float, ...]) -> dict[str, float]:
@@ -89,9 +113,9 @@ def _summary(values: tuple[float, ...]) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ApplierReturn:
-    """The outcome of a finished run.
+    """The outcome of a finished run. A notebook shows the timings and a small picture of the first output.
 
     Attributes
     ----------
@@ -112,3 +136,32 @@ class ApplierReturn:
     otherArgs: Any
     otherArgsList: list[Any]
     jobManagerType: str
+
+    def __repr__(self) -> str:
+        """Say in one line what was done. All details are in the attributes."""
+        grid = f"{self.workinggrid.ncols} columns x {self.workinggrid.nrows} rows"
+        seconds = sum(self.timings.seconds.get("walltime", ()))
+        return (
+            f"{type(self).__name__}({grid}, {len(self.tiles)} tiles by {self.jobManagerType!r} in {seconds:.1f} s, "
+            f"{self._named_outputs()})"
+        )
+
+    def _named_outputs(self) -> str:
+        if not self.outputs:
+            return "no outputs"
+        count = len(self.outputs)
+        return f"{count} output{'s' * (count > 1)}: {self.outputs[0]!r}{', ...' * (count > 1)}"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the line of ``repr``, the timings, and a picture of the first output."""
+        return f"<p>{html.escape(repr(self))}</p>{self.timings._repr_html_()}{self._picture()}"
+
+    def _picture(self) -> str:
+        if not self.outputs or self.outputs[0].startswith(SCHEME):  # looking must not fetch anything
+            return ""
+        path = self.outputs[0]
+        try:
+            encoded = base64.b64encode(quicklook_png(path)).decode()
+        except RuntimeError as error:  # moved or removed since
+            return f"<p>No picture: {html.escape(reason(error))}</p>"
+        return f'<img src="data:image/png;base64,{encoded}" alt="{html.escape(path)}">'

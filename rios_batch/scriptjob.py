@@ -35,7 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         path = str(Path(folder) / script)
         sys.argv = [path, *script_arguments]
         sys.path[0] = folder  # as Python does for a script: modules that were sent along are found
-        runpy.run_path(path, run_name="__main__")
+        try:
+            runpy.run_path(path, run_name="__main__")
+        except ModuleNotFoundError as error:
+            module = (error.name or "").partition(".")[0]
+            error.add_note(
+                f"if {module} lies beside the script, send it along: rios-batch submit --with {module}.py {script}"
+            )
+            raise
 
 
 if __name__ == "__main__":

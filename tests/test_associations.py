@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -97,3 +98,20 @@ def test_an_output_that_is_not_set_is_named_among_those_that_are(tmp_path: Path)
 
     with pytest.raises(KeysMismatch, match="did not set outputs.copy .*; it set nothing"):
         applier.apply(lambda _info, _inputs, _outputs: None, infiles, outfiles)
+
+
+@pytest.mark.parametrize("cls", [FilenameAssociations, BlockAssociations, OtherInputs])
+def test_a_misspelt_name_is_answered_with_the_nearest_name(cls: type[OtherInputs]) -> None:
+    with pytest.raises(AttributeError, match="has no 'scen'; did you mean 'scene'"):
+        _ = cls(scene=1, mask=2).scen
+    with pytest.raises(AttributeError, match="has no 'quux'; the names are scene, mask"):
+        _ = cls(scene=1, mask=2).quux
+    assert not hasattr(cls(scene=1), "scen")
+
+
+@pytest.mark.parametrize("cls", [FilenameAssociations, BlockAssociations, OtherInputs])
+def test_containers_are_copied_and_pickled(cls: type[OtherInputs]) -> None:
+    given = cls(scene=1, mask=[2])
+
+    for again in (copy.copy(given), copy.deepcopy(given), pickle.loads(pickle.dumps(given))):
+        assert vars(again) == {"scene": 1, "mask": [2]}

@@ -46,7 +46,7 @@ def _empty(path: str, output_spec: OutputSpec, grid: PixelGridDefn, layout: Layo
             grid.nrows,
             layout.nbands,
             gdal_type(layout.dtype),
-            list(output_spec.creation_options.texts),
+            list(output_spec.creation_options.for_type(layout.dtype).texts),
         )
     except RuntimeError as error:
         if "data type" not in str(error).lower():

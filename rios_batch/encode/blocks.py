@@ -123,7 +123,7 @@ def new_tiff(path: str, output_spec: OutputSpec, layout: Layout, rows: int, cols
         rows,
         layout.nbands,
         gdal_type(layout.dtype),
-        list(output_spec.creation_options.but(NUM_THREADS=None).texts),
+        list(output_spec.creation_options.for_type(layout.dtype).but(NUM_THREADS=None).texts),
     )
     if output_spec.nodata is not None:  # decides which blocks SPARSE_OK leaves out
         set_nodata(dataset, output_spec.nodata, layout.dtype)

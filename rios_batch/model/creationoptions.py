@@ -31,6 +31,12 @@ class CreationOptions:
         added = [f"{name}={value}" for name, value in changes.items() if value is not None]
         return CreationOptions((*kept, *added))
 
+    def for_type(self, dtype: str) -> CreationOptions:
+        """Return the options for pixels of a numpy type: PREDICTOR=YES becomes the predictor that suits the type."""
+        if (self.get("PREDICTOR") or "").upper() != "YES":
+            return self
+        return self.but(PREDICTOR="3" if dtype.startswith("float") else "2")
+
 
 def defaults_from(environment: Mapping[str, str]) -> dict[str, list[str]]:
     """Return the creation options that environment variables give to drivers, by the driver's name.

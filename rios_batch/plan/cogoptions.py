@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NAME = "COG"
-_PREDICTORS = {"NO": "1", "STANDARD": "2", "FLOATING_POINT": "3"}
+_PREDICTORS = {"NO": "1", "YES": "YES", "STANDARD": "2", "FLOATING_POINT": "3"}
 _LEVELS = {
     "DEFLATE": "ZLEVEL",
     "LERC_DEFLATE": "ZLEVEL",
@@ -54,8 +54,7 @@ def geotiff_options(options: Sequence[str], path: str) -> CreationOptions:
     if (predictor := given.get("PREDICTOR")) is not None:
         if predictor.upper() not in _PREDICTORS:
             raise ParameterError(
-                f"creation option PREDICTOR={predictor} of {path!r}: use one of {', '.join(_PREDICTORS)}; which "
-                "one suits is known only when the function has returned its first block"
+                f"creation option PREDICTOR={predictor} of {path!r}: use one of {', '.join(_PREDICTORS)}"
             )
         changes["PREDICTOR"] = _PREDICTORS[predictor.upper()]
     return given.but(**dict.fromkeys(_OWN)).but(**changes)

@@ -119,7 +119,8 @@ def plan_inputs(names: FileNames, controls: ApplierControls) -> InputPlan:
         name: [found for path in as_list(given) if isinstance(found := opened[path], RasterFacts)]
         for name, given in names.items()
     }
-    reference = find_reference(controls, rasters, described)
+    empty_lists = [name for name, given in names.items() if not given]
+    reference = find_reference(controls, rasters, described, empty_lists=empty_lists)
     if not reference.was_set:
         for facts in (facts for named in rasters.values() for facts in named):
             _check_same_lattice(facts, reference)

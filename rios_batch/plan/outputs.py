@@ -71,13 +71,14 @@ def choose_format(
     Raises
     ------
     OutputError : the driver is unknown or cannot write block by block.
-    ParameterError : a creation option is not of the form ``NAME=VALUE``.
+    ParameterError : a creation option is not of the form ``NAME=VALUE``, or the driver does not have the option.
     """
     if driver_name is not None and driver_name.upper() == cogoptions.NAME:
         return _cog_format(path, creation_options or (), blocks, pyramid)
     driver = checked_driver(driver_name or driver_for_extension(path), path)
     given = DEFAULT_CREATION_OPTIONS.get(driver, ()) if creation_options is None else creation_options
     options = _checked_options(given, path)
+    _refuse_unknown_options(options, driver, path)
     if driver != "GTiff":
         return OutputFormat(driver, options, None, f"GDAL's {driver} driver writes whole files only")
     chosen = _geotiff_format(options, blocks)
@@ -99,6 +100,20 @@ def _checked_options(given: Sequence[str], path: str) -> CreationOptions:
         if "=" not in option:
             raise ParameterError(f"creation option {option!r} of {path!r} is not of the form NAME=VALUE")
     return options
+
+
+def _refuse_unknown_options(options: CreationOptions, driver: str, path: str) -> None:
+    """Refuse options that GDAL would leave out with a warning for every file that it creates."""
+    listed = _option_list(driver)
+    names = {option.get("name", "") for option in listed}
+    others = {option.get("alias", "") for option in listed}
+    for text in options.texts:
+        name = text.partition("=")[0]
+        if listed and name.upper() not in names | others:
+            raise ParameterError(
+                f"creation option {text!r} of {path!r}: GDAL's {driver} driver has no option {name}; it has "
+                f"{', '.join(sorted(names))}"
+            )
 
 
 def _cog_format(
@@ -200,10 +215,18 @@ def checked_driver(name: str, path: str) -> str:
 
 def known_codecs() -> set[str]:
     """Return the values of COMPRESS that this GDAL takes; with another it would write without compression."""
-    options = ET.fromstring(  # noqa: S314 - GDAL's own text
-        gdal.GetDriverByName("GTiff").GetMetadataItem("DMD_CREATIONOPTIONLIST")
-    )
-    return {str(value.text) for value in options.iterfind("Option[@name='COMPRESS']/Value")}
+    return {
+        str(value.text)
+        for option in _option_list("GTiff")
+        if option.get("name") == "COMPRESS"
+        for value in option.iterfind("Value")
+    }
+
+
+def _option_list(driver: str) -> list[ET.Element]:
+    """Return the creation options of a driver as GDAL describes them; none if GDAL says nothing of them."""
+    text = gdal.GetDriverByName(driver).GetMetadataItem("DMD_CREATIONOPTIONLIST")
+    return list(ET.fromstring(text).iterfind("Option")) if text else []  # noqa: S314 - GDAL's own text
 
 
 def _can_create(driver: gdal.Driver) -> bool:

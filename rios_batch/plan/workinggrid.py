@@ -31,6 +31,8 @@ def find_reference(
     controls: ApplierControls,
     rasters: Mapping[str, Sequence[RasterFacts]],
     described: Callable[[str], RasterFacts],
+    *,
+    empty_lists: Sequence[str] = (),
 ) -> Reference:
     """Return the reference set in the controls, or else the first input raster.
 
@@ -38,6 +40,7 @@ def find_reference(
     ----------
     rasters : the input rasters of each symbolic name.
     described : returns the facts of a raster that is not an input.
+    empty_lists : symbolic names that were given no file, for the message.
 
     Raises
     ------
@@ -55,9 +58,10 @@ def find_reference(
         return Reference(named.grid, f"the reference {named.path!r}", was_set=True)
     first = next((fact for facts in rasters.values() for fact in facts), None)
     if first is None:
+        empty = "".join(f"infiles.{name} is an empty list of files; " for name in empty_lists)
         raise ParameterError(
             "there are no input rasters and no reference, so there is nothing to say what grid to work on; "
-            "use setReferenceImage or setReferencePixgrid"
+            f"{empty}use setReferenceImage or setReferencePixgrid"
         )
     return Reference(first.grid, f"{first.path!r}, the first input", was_set=False)
 
@@ -101,7 +105,8 @@ def find_working_grid(
     except IntersectionError:
         names = "; ".join(f"{fact.path!r} has {fact.extent}" for fact in files)
         raise IntersectionError(
-            f"the inputs do not overlap, no pixel is common to all of them: {names}"
+            f"the inputs do not overlap, no pixel is common to all of them: {names}; for an extent that holds them "
+            "all use setFootprintType(applier.UNION)"
         ) from None
     except GridError as error:
         raise GridError(

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from osgeo import gdal
 
+from rios_batch import applier
 from rios_batch.errors import OutputError, ParameterError
 from rios_batch.model.tiles import BlockGrid
 from rios_batch.plan.outputs import (
@@ -13,6 +16,10 @@ from rios_batch.plan.outputs import (
     choose_format,
     driver_for_extension,
 )
+from tests.support import make_raster, ramp, read_raster
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BLOCKS = BlockGrid(ncols=20_000, nrows=20_000, window_xsize=256, window_ysize=256)
 TILED = ["TILED=YES"]
@@ -225,7 +232,7 @@ def test_a_cog_without_options_is_compressed_and_interleaved_by_pixel() -> None:
     ("option", "message"),
     [
         ("OVERVIEWS=NONE", r"'OVERVIEWS=NONE' of 'out\.tif': outputs of driver COG take BIGTIFF, BLOCKSIZE"),
-        ("PREDICTOR=YES", "PREDICTOR=YES of 'out.tif': use one of NO, STANDARD, FLOATING_POINT"),
+        ("PREDICTOR=4", "PREDICTOR=4 of 'out.tif': use one of NO, YES, STANDARD, FLOATING_POINT"),
         ("LEVEL=5 COMPRESS=LZW", "LEVEL=5 of 'out.tif': LZW has no levels; DEFLATE, LERC_DEFLATE"),
         ("BLOCKSIZE=100", "a TIFF block's side must be a multiple of 16"),
         ("COMPRESS=BEST", "COMPRESS=BEST: this GDAL has"),
@@ -245,3 +252,56 @@ def test_what_only_one_writer_could_write_is_no_cog() -> None:
 def test_a_zarr_is_no_object_in_s3() -> None:
     with pytest.raises(OutputError, match=r"'s3://bucket/out\.zarr': a Zarr is a folder"):
         choose_format("s3://bucket/out.zarr", None, None, BLOCKS)
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "says"),
+    [
+        (
+            "out.tif",
+            ["COMPRES=LZW"],
+            "'COMPRES=LZW' of 'out.tif': GDAL's GTiff driver has no option COMPRES; ",
+        ),
+        ("out.tif", ["TILED=YES", "compression=LZW"], "no option compression; .*BIGTIFF.*COMPRESS.*ZLEVEL"),
+        ("out.img", ["TILED=YES"], "GDAL's HFA driver has no option TILED; it has .*COMPRESSED"),
+    ],
+)
+def test_a_creation_option_that_the_driver_does_not_have_is_refused_with_those_it_has(
+    path: str, options: list[str], says: str
+) -> None:
+    with pytest.raises(ParameterError, match=says):
+        choose_format(path, None, options, BLOCKS)
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("out.tif", ["compress=LZW", "Tiled=yes", "ZLEVEL=3"]),
+        ("out.img", ["COMPRESS=YES"]),  # HFA's other name for COMPRESSED
+    ],
+)
+def test_creation_options_of_the_driver_are_taken_in_any_case_and_by_any_name(
+    path: str, options: list[str]
+) -> None:
+    assert set(options) <= set(choose_format(path, None, options, BLOCKS).creation_options.texts)
+
+
+@pytest.mark.parametrize(("dtype", "predictor"), [("uint8", 2), ("int16", 2), ("float32", 3), ("float64", 3)])
+@pytest.mark.parametrize("given", ["YES", "yes"])
+def test_the_predictor_of_a_cog_follows_the_type(
+    tmp_path: Path, dtype: str, predictor: int, given: str
+) -> None:
+    pixels = ramp(2, 300, 280, dtype)
+    infiles = applier.FilenameAssociations(a=make_raster(tmp_path / "a.tif", pixels))
+    controls = applier.ApplierControls()
+    controls.setOutputDriverName("COG")
+    controls.setCreationOptions([f"PREDICTOR={given}"])
+
+    def copy(_info: Any, inputs: Any, outputs: Any) -> None:
+        outputs.copy = inputs.a
+
+    applier.apply(copy, infiles, applier.FilenameAssociations(copy=tmp_path / "out.tif"), controls=controls)
+
+    assert (read_raster(tmp_path / "out.tif") == pixels).all()
+    structure = gdal.Open(str(tmp_path / "out.tif")).GetMetadata("IMAGE_STRUCTURE")
+    assert (structure["COMPRESSION"], structure["PREDICTOR"]) == ("DEFLATE", str(predictor))

@@ -147,3 +147,23 @@ def test_a_changed_reference_grid_is_the_one_that_the_run_works_on(folder: Path)
 
     assert grid.getDimensions() == (30, 35)
     assert (grid.xRes, grid.xMin, grid.xMax, grid.yMin) == (20, EAST + 100, EAST + 800, NORTH - 600)
+
+
+def test_inputs_without_a_common_pixel_are_refused_with_the_footprint_that_takes_all(folder: Path) -> None:
+    far = make_raster(folder / "far.tif", ramp(1, 20, 30), origin=(EAST + 90_000, NORTH))
+
+    with pytest.raises(
+        rioserrors.IntersectionError, match=r"no pixel is common.*use setFootprintType\(applier.UNION\)"
+    ):
+        working_grid(applier.ApplierControls(), a=folder / "large.tif", b=far)
+
+
+def test_an_empty_list_of_files_that_leaves_no_raster_is_named() -> None:
+    with pytest.raises(
+        rioserrors.ParameterError, match=r"no input rasters .*infiles\.scenes is an empty list"
+    ):
+        working_grid(applier.ApplierControls(), scenes=[])
+
+
+def test_an_empty_list_beside_a_raster_is_an_empty_list_of_arrays(folder: Path) -> None:
+    assert working_grid(applier.ApplierControls(), a=folder / "large.tif", b=[]).getDimensions() == (60, 80)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import run_script
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("missing", ["numpy", "cloudpickle", "osgeo"])
+def test_without_what_running_needs_a_sentence_says_how_to_install_it(tmp_path: Path, missing: str) -> None:
+    done = run_script(
+        tmp_path, f"import sys\nsys.modules[{missing!r}] = None\nfrom rios_batch import applier"
+    )
+
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"ModuleNotFoundError: rios_batch needs {missing} to run")
+    assert "pip install 'rios_batch[run]'" in last
+
+
+def test_a_gdal_that_was_built_for_another_numpy_is_named_with_the_cure(tmp_path: Path) -> None:
+    source = """
+        import importlib, sys, types
+
+        class Broken:
+            def find_spec(self, name, path=None, target=None):
+                if name == "osgeo.gdal_array":
+                    raise ImportError("numpy.core.multiarray failed to import")
+
+        sys.meta_path.insert(0, Broken())
+        from rios_batch import applier
+    """
+    done = run_script(tmp_path, source)
+
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ImportError: GDAL ")
+    assert "was not built for numpy" in last
+    assert "pip install 'numpy<2'" in last
