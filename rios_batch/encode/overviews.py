@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from rios_batch.model.grid import PixelWindow
     from rios_batch.model.spec import Array, Layout, OutputSpec
-    from rios_batch.model.tiles import Tile
 
 # Pixels of all bands that are reduced or encoded at a time, if that is a whole TIFF block.
 _PART_PX = 4 * 1024 * 1024
@@ -205,9 +204,9 @@ class CoarseOverviews:
         self._shape, self._dtype, self._folder = shape, np.dtype(dtype), folder
         self._pixels = self._scratch(factor)
 
-    def add(self, tile: Tile, pixels: Array) -> None:
-        """Take a tile's pixels, reduced by ``factor``."""
-        row, col = tile.window.row // self._factor, tile.window.col // self._factor
+    def add(self, window: PixelWindow, pixels: Array) -> None:
+        """Take the pixels of a window that begins at multiples of ``factor``, reduced by that."""
+        row, col = window.row // self._factor, window.col // self._factor
         self._pixels[:, row : row + pixels.shape[1], col : col + pixels.shape[2]] = pixels
 
     def overviews(self) -> Iterator[OverviewPart]:
@@ -219,13 +218,13 @@ class CoarseOverviews:
                 pixels = self._decimated(pixels, step, factor)
             made[factor] = pixels
         for factor in reversed(self._factors):
-            for rows, cols in _parts(made[factor].shape, OVERVIEW_BLOCK_PX):
+            for rows, cols in parts(made[factor].shape, OVERVIEW_BLOCK_PX):
                 yield OverviewPart(factor, cols.start, rows.start, made[factor][:, rows, cols])
 
     def _decimated(self, pixels: Array, step: int, factor: int) -> Array:
         assert self._output.pyramid is not None
         reduced = self._scratch(factor)
-        for rows, cols in _parts(pixels.shape, step):
+        for rows, cols in parts(pixels.shape, step):
             part = decimate(pixels[:, rows, cols], step, self._output.pyramid.method, self._output.nodata)
             row, col = rows.start // step, cols.start // step
             reduced[:, row : row + part.shape[1], col : col + part.shape[2]] = part
@@ -257,7 +256,7 @@ def _set_aside(descriptor: int, nbytes: int) -> None:
         os.truncate(descriptor, nbytes)
 
 
-def _parts(shape: tuple[int, ...], multiple: int) -> Iterator[tuple[slice, slice]]:
+def parts(shape: tuple[int, ...], multiple: int) -> Iterator[tuple[slice, slice]]:
     """Cut (bands, rows, cols) into parts of so many pixels that begin at multiples of some rows and columns."""
     nbands, nrows, ncols = shape
     width = max(_PART_PX // (nbands * multiple) // multiple, 1) * multiple

@@ -295,6 +295,31 @@ def test_one_writer_makes_the_overviews_that_workers_would(
         assert np.array_equal(array, wanted)
 
 
+@pytest.mark.parametrize("method", METHODS_WITHIN_TILES)
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float64"])
+@pytest.mark.parametrize(
+    "form", [{"target": "out.img"}, {"setCreationOptions": ["TILED=NO"]}], ids=["HFA", "strips"]
+)
+def test_overviews_of_one_writer_do_not_depend_on_the_window(
+    tmp_path: Path, form: dict[str, Any], dtype: str, method: str
+) -> None:
+    pixels = np.random.default_rng(2).integers(2, 250, (2, 130, 205)).astype(dtype)
+    if dtype == "int32" and method == "NEAREST":
+        pixels += 2**31 - 251
+    levels = {"setOverviewLevels": [8, 16], "setOverviewAggregationType": method}
+    copy_with_overviews(tmp_path, pixels, setWindowSize=(256, 256), **levels, **form)
+    target = tmp_path / str(form.get("target", "out.tif"))
+    expected = overviews_of(target)
+
+    for window in ((100, 31), (7, 130), (205, 9), (64, 30)):
+        copy_with_overviews(tmp_path, pixels, setWindowSize=window, **levels, **form)
+        for got, wanted in zip(overviews_of(target), expected, strict=True):
+            assert np.array_equal(got, wanted)
+    if method == "NEAREST":
+        assert np.array_equal(expected[0], pixels[:, ::8, ::8])
+        assert np.array_equal(expected[1], pixels[:, ::16, ::16])
+
+
 @pytest.mark.skipif(gdal.GetDriverByName("netCDF") is None, reason="this GDAL has no netCDF driver")
 def test_a_format_without_overviews_is_written_without_them_and_that_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
