@@ -14,7 +14,8 @@ from osgeo import gdal
 from rios_batch.assemble.bandinfo import describe
 from rios_batch.assemble.beforeclose import call_before_close
 from rios_batch.assemble.newdataset import create_dataset
-from rios_batch.encode.overviews import CoarseOverviews, decimate, methods_within_tiles, parts
+from rios_batch.encode.overviews import CoarseOverviews
+from rios_batch.encode.reducing import decimate, methods_within_tiles, parts
 from rios_batch.errors import RiosBatchError
 from rios_batch.gdalapi import closing, output_errors_named
 from rios_batch.model.grid import PixelWindow
@@ -119,6 +120,7 @@ class GdalWriter:
             self._overviews.write_to(self._dataset)
         elif pyramid is not None:
             self._dataset.FlushCache()
+            self._warn_of_rounded_modes(pyramid)
             try:
                 self._dataset.BuildOverviews(pyramid.method, list(pyramid.factors))
             except RuntimeError as error:
@@ -126,6 +128,16 @@ class GdalWriter:
                     raise
                 path, driver = self._output_spec.path, self._output_spec.driver
                 log.warning("%s has no overviews: GDAL's %s driver makes none", path, driver)
+
+    def _warn_of_rounded_modes(self, pyramid: Pyramid) -> None:
+        path, dtype = self._output_spec.path, self._layout.dtype
+        if pyramid.method == "MODE" and not np.can_cast(dtype, np.float32):
+            log.warning(
+                "%s: GDAL makes these overviews, and finds the mode of %s in float32, so that values which float32 "
+                "does not hold are rounded; write a GeoTIFF or HFA with levels such as 4, 8, 16, or use NEAREST",
+                path,
+                dtype,
+            )
 
     def _check(self) -> None:
         """Refuse a file that GDAL says it wrote, but cannot read: some drivers do not notice a full disk."""
