@@ -386,8 +386,8 @@ class ApplierControls:
     ) -> None:
         """Read only these bands of an input, in this order; default None, all bands.
 
-        Bands are counted from 1. The input's array has shape (selected bands, rows, cols). ``apply`` raises
-        `GDALLayerNumberError` for a band that the file does not have.
+        Bands are counted from 1. The input's array has shape (selected bands, rows, cols), and a type that holds the
+        values of all selected bands. ``apply`` raises `GDALLayerNumberError` for a band that the file does not have.
 
         Raises
         ------

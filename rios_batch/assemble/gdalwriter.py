@@ -15,9 +15,10 @@ from rios_batch.assemble.bandinfo import describe
 from rios_batch.assemble.beforeclose import call_before_close
 from rios_batch.assemble.newdataset import create_dataset
 from rios_batch.encode.coarseoverviews import CoarseOverviews
-from rios_batch.encode.overviews import decimate, methods_within_tiles
+from rios_batch.encode.reducing import decimate, methods_within_tiles, parts
 from rios_batch.errors import RiosBatchError
 from rios_batch.gdalapi import closing, output_errors_named
+from rios_batch.model.grid import PixelWindow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from rios_batch.assemble.beforeclose import BeforeClose
     from rios_batch.assemble.staging import StagingFolder
-    from rios_batch.model.grid import PixelGridDefn, PixelWindow
+    from rios_batch.model.grid import PixelGridDefn
     from rios_batch.model.pyramid import Pyramid
     from rios_batch.model.spec import Array, Layout, OutputSpec
     from rios_batch.model.statitems import BandStatistics
@@ -41,8 +42,9 @@ log = logging.getLogger("rios_batch")
 class GdalWriter:
     """Writes arrays into a file in a staging folder, one tile after the other.
 
-    Overviews are made of the tiles as they come where GDAL's driver takes their pixels; else GDAL makes them of the
-    finished file.
+    Overviews are made of the tiles as they come where GDAL's driver takes their pixels. Where tiles do not begin at
+    whole pixels of the overviews, these are made in the same way of the file, which is read again. Else GDAL makes them
+    of the finished file.
 
     Parameters
     ----------
@@ -67,10 +69,11 @@ class GdalWriter:
         self._staged, self._before_close = staged, before_close
         self._overviews: _OwnOverviews | None = None
         pyramid = output_spec.pyramid
+        self._reads_again = pyramid is not None and not _fits_overviews(first_window, pyramid, grid)
         with output_errors_named(output_spec.path):
             self._dataset = create_dataset(str(staged.path), output_spec, grid, layout)
             try:
-                if pyramid is not None and _takes_overviews(output_spec, pyramid, grid, layout, first_window):
+                if pyramid is not None and _takes_overviews(output_spec, pyramid, layout):
                     self._overviews = _OwnOverviews(
                         self._dataset, output_spec, pyramid, grid, layout, staged.path.parent
                     )
@@ -84,8 +87,8 @@ class GdalWriter:
         self._check_fills(tile, pixels)
         with output_errors_named(self._output_spec.path):
             self._dataset.WriteArray(pixels, tile.window.col, tile.window.row)
-            if self._overviews is not None:
-                self._overviews.add(tile, pixels)
+            if self._overviews is not None and not self._reads_again:
+                self._overviews.add(tile.window, pixels)
 
     def _check_fills(self, tile: Tile, pixels: Array) -> None:
         """Refuse an array that is smaller or larger than its tile: GDAL would write it all the same."""
@@ -112,9 +115,12 @@ class GdalWriter:
     def _write_overviews(self) -> None:
         pyramid = self._output_spec.pyramid
         if self._overviews is not None:
+            if self._reads_again:
+                self._overviews.add_all(self._dataset)
             self._overviews.write_to(self._dataset)
         elif pyramid is not None:
             self._dataset.FlushCache()
+            self._warn_of_rounded_modes(pyramid)
             try:
                 self._dataset.BuildOverviews(pyramid.method, list(pyramid.factors))
             except RuntimeError as error:
@@ -122,6 +128,16 @@ class GdalWriter:
                     raise
                 path, driver = self._output_spec.path, self._output_spec.driver
                 log.warning("%s has no overviews: GDAL's %s driver makes none", path, driver)
+
+    def _warn_of_rounded_modes(self, pyramid: Pyramid) -> None:
+        path, dtype = self._output_spec.path, self._layout.dtype
+        if pyramid.method == "MODE" and not np.can_cast(dtype, np.float32):
+            log.warning(
+                "%s: GDAL makes these overviews, and finds the mode of %s in float32, so that values which float32 "
+                "does not hold are rounded; write a GeoTIFF or HFA with levels such as 4, 8, 16, or use NEAREST",
+                path,
+                dtype,
+            )
 
     def _check(self) -> None:
         """Refuse a file that GDAL says it wrote, but cannot read: some drivers do not notice a full disk."""
@@ -154,17 +170,20 @@ class GdalWriter:
                 self._dataset = None
 
 
-def _takes_overviews(
-    output_spec: OutputSpec, pyramid: Pyramid, grid: PixelGridDefn, layout: Layout, first_window: PixelWindow
-) -> bool:
-    """Say whether overviews can be made of tiles."""
-    factor = pyramid.first_factor
+def _takes_overviews(output_spec: OutputSpec, pyramid: Pyramid, layout: Layout) -> bool:
+    """Say whether overviews can be made here, and be given to GDAL."""
     return (
         output_spec.driver in TAKE_OVERVIEWS
         and pyramid.fits_tiles
         and pyramid.method in methods_within_tiles(layout.dtype)
-        and (first_window.width == grid.ncols or first_window.width % factor == 0)
-        and (first_window.height == grid.nrows or first_window.height % factor == 0)
+    )
+
+
+def _fits_overviews(first_window: PixelWindow, pyramid: Pyramid, grid: PixelGridDefn) -> bool:
+    """Say whether all tiles begin at whole pixels of the first overview."""
+    factor = pyramid.first_factor
+    return (first_window.width == grid.ncols or first_window.width % factor == 0) and (
+        first_window.height == grid.nrows or first_window.height % factor == 0
     )
 
 
@@ -183,15 +202,22 @@ class _OwnOverviews:
         self._pyramid, self._nodata = pyramid, output_spec.nodata
         dataset.FlushCache()
         dataset.BuildOverviews("NONE", list(pyramid.factors))
-        shape = (layout.nbands, grid.nrows, grid.ncols)
+        self._shape = (layout.nbands, grid.nrows, grid.ncols)
         self._pixels = CoarseOverviews(
-            output_spec, pyramid, pyramid.first_factor, pyramid.factors, shape, layout.dtype, folder
+            output_spec, pyramid, pyramid.first_factor, pyramid.factors, self._shape, layout.dtype, folder
         )
 
-    def add(self, tile: Tile, pixels: Array) -> None:
-        """Take a tile's pixels, of shape (bands, rows, cols)."""
+    def add(self, window: PixelWindow, pixels: Array) -> None:
+        """Take an array of shape (bands, rows, cols) for a window that begins at whole pixels of the first overview."""
         pyramid = self._pyramid
-        self._pixels.add(tile, decimate(pixels, pyramid.first_factor, pyramid.method, self._nodata))
+        self._pixels.add(window, decimate(pixels, pyramid.first_factor, pyramid.method, self._nodata))
+
+    def add_all(self, dataset: gdal.Dataset) -> None:
+        """Take all pixels of the dataset."""
+        for rows, cols in parts(self._shape, self._pyramid.first_factor):
+            window = PixelWindow(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
+            pixels = dataset.ReadAsArray(window.col, window.row, window.width, window.height)
+            self.add(window, pixels.reshape(self._shape[0], window.height, window.width))
 
     def write_to(self, dataset: gdal.Dataset) -> None:
         """Write all overviews."""

@@ -68,7 +68,7 @@ class GeoTiffAssembler:
         if self._coarse_overviews is not None:
             assert tile_output.coarsest is not None
             with output_errors_named(self._output_spec.path):
-                self._coarse_overviews.add(tile, tile_output.coarsest)
+                self._coarse_overviews.add(tile.window, tile_output.coarsest)
         if self._output_spec.pyramid is not None and self._first_tile is None:
             self._first_tile = tile, blocks
         else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rios_batch.encode.overviews import decimate, reduced_shape
+from rios_batch.encode.reducing import decimate, parts, reduced_shape
 from rios_batch.errors import OutputError
 from rios_batch.model.pyramid import OVERVIEW_BLOCK_PX
 
@@ -18,12 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from rios_batch.model.grid import PixelWindow
     from rios_batch.model.pyramid import Pyramid
     from rios_batch.model.spec import Array, OutputSpec
-    from rios_batch.model.tiles import Tile
-
-# Pixels of all bands that are reduced or encoded at a time, if that is a whole TIFF block.
-_PART_PX = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -72,9 +69,9 @@ class CoarseOverviews:
         self._shape, self._dtype, self._folder = shape, np.dtype(dtype), folder
         self._pixels = self._scratch(factor)
 
-    def add(self, tile: Tile, pixels: Array) -> None:
-        """Take a tile's pixels, reduced by ``factor``."""
-        row, col = tile.window.row // self._factor, tile.window.col // self._factor
+    def add(self, window: PixelWindow, pixels: Array) -> None:
+        """Take the pixels of a window that begins at multiples of ``factor``, reduced by ``factor``."""
+        row, col = window.row // self._factor, window.col // self._factor
         self._pixels[:, row : row + pixels.shape[1], col : col + pixels.shape[2]] = pixels
 
     def overviews(self) -> Iterator[OverviewPart]:
@@ -86,12 +83,12 @@ class CoarseOverviews:
                 pixels = self._decimated(pixels, step, factor)
             made[factor] = pixels
         for factor in reversed(self._factors):
-            for rows, cols in _parts(made[factor].shape, OVERVIEW_BLOCK_PX):
+            for rows, cols in parts(made[factor].shape, OVERVIEW_BLOCK_PX):
                 yield OverviewPart(factor, cols.start, rows.start, made[factor][:, rows, cols])
 
     def _decimated(self, pixels: Array, step: int, factor: int) -> Array:
         reduced = self._scratch(factor)
-        for rows, cols in _parts(pixels.shape, step):
+        for rows, cols in parts(pixels.shape, step):
             part = decimate(pixels[:, rows, cols], step, self._method, self._output_spec.nodata)
             row, col = rows.start // step, cols.start // step
             reduced[:, row : row + part.shape[1], col : col + part.shape[2]] = part
@@ -121,13 +118,3 @@ def _set_aside(descriptor: int, nbytes: int) -> None:
         os.posix_fallocate(descriptor, 0, nbytes)
     else:  # macOS
         os.truncate(descriptor, nbytes)
-
-
-def _parts(shape: tuple[int, ...], multiple: int) -> Iterator[tuple[slice, slice]]:
-    """Cut (bands, rows, cols) into parts of so many pixels that begin at multiples of some rows and columns."""
-    nbands, nrows, ncols = shape
-    width = max(_PART_PX // (nbands * multiple) // multiple, 1) * multiple
-    height = max(_PART_PX // (nbands * min(width, ncols)) // multiple, 1) * multiple
-    for row in range(0, nrows, height):
-        for col in range(0, ncols, width):
-            yield slice(row, min(row + height, nrows)), slice(col, min(col + width, ncols))

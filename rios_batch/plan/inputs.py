@@ -156,7 +156,8 @@ def _described_or_opened(path: str, described: Callable[[str], RasterFacts]) -> 
 
 def _raster_file(name: str, facts: RasterFacts, grid: PixelGridDefn, controls: ApplierControls) -> InputFile:
     layers = _layers(facts, controls.getOptionForImagename("layerselection", name))
-    nodata = _nodata(facts, controls.getOptionForImagename("inputNodata", name))
+    dtype = facts.dtype_of(layers)
+    nodata = _nodata(facts, controls.getOptionForImagename("inputNodata", name), dtype)
     warp = None
     if difference(facts, grid):
         warp = plan_warp(
@@ -176,7 +177,7 @@ def _raster_file(name: str, facts: RasterFacts, grid: PixelGridDefn, controls: A
         row_offset=row_offset,
         ncols=own_grid.ncols,
         nrows=own_grid.nrows,
-        dtype=facts.dtype,
+        dtype=dtype,
         layers=layers,
         nodata=tuple(nodata[layer - 1] for layer in layers),
         warp=warp,
@@ -250,18 +251,31 @@ def _layers(facts: RasterFacts, wanted: Sequence[int] | None) -> tuple[int, ...]
     return layers
 
 
-def _nodata(facts: RasterFacts, wanted: float | Sequence[float | None] | None) -> Sequence[float | None]:
-    """Return a nodata value for each band of the file: what the script says, or else what the file says."""
+def _nodata(
+    facts: RasterFacts, wanted: float | Sequence[float | None] | None, dtype: str
+) -> Sequence[float | None]:
+    """Return a nodata value for each band of the file: what the script says, or else what the file says.
+
+    Parameters
+    ----------
+    dtype : what the bands are read in.
+    """
     if wanted is None:
-        return facts.nodata
+        own = zip(facts.nodata, facts.dtypes, strict=True)
+        return [_widened(value) if kind == "float32" != dtype else value for value, kind in own]
     values = list(wanted) if isinstance(wanted, Sequence) else [wanted] * facts.nbands
     if len(values) != facts.nbands:
         raise ParameterError(
             f"setInputNoDataValue has {len(values)} values, but input {facts.path!r} has {facts.nbands} bands"
         )
     for value in values:
-        if value is not None and nodata_or_none(value, facts.dtype) is None:
+        if value is not None and nodata_or_none(value, dtype) is None:
             raise ParameterError(
-                f"setInputNoDataValue is {value!r} for input {facts.path!r}, which its type {facts.dtype} cannot hold"
+                f"setInputNoDataValue is {value!r} for input {facts.path!r}, which its type {dtype} cannot hold"
             )
     return values
+
+
+def _widened(value: float | None) -> float | None:
+    """Return what becomes of a float32 pixel of this value that is read in a wider type: 0.1 has other digits there."""
+    return None if value is None else float(np.float32(value))

@@ -11,11 +11,13 @@ import numpy as np
 from osgeo import gdal
 
 from rios_batch.errors import ImageOpenError, MissingFileError
-from rios_batch.gdalapi import nodata_or_none, numpy_name, reason
+from rios_batch.gdalapi import GDAL_TYPES, nodata_or_none, numpy_name, reason
 from rios_batch.model.grid import Extent, PixelGridDefn, check_north_up
 from rios_batch.read.network import explain_failure, gdal_name, is_remote, prepare_network
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rios_batch.model.grid import PixelWindow
     from rios_batch.model.spec import Warp
 
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 class RasterFacts:
     """What planning needs to know of a raster.
 
-    ``geotransform`` has GDAL's six numbers. ``dtype`` is the first band's; ``nodata`` has a value for each
-    band; ``block_xsize`` and ``block_ysize`` are the pixels that GDAL reads at once, of all bands if
+    ``geotransform`` has GDAL's six numbers. ``dtypes`` and ``nodata`` have a value for each band;
+    ``block_xsize`` and ``block_ysize`` are the pixels that GDAL reads at once, of all bands if
     ``reads_all_bands``. Without ``has_georeference`` the geotransform only counts pixels. ``overviews`` has the
     columns and rows of each overview of the first band, if they were asked for.
     """
@@ -35,7 +37,7 @@ class RasterFacts:
     ncols: int
     nrows: int
     projection: str
-    dtype: str
+    dtypes: tuple[str, ...]
     nodata: tuple[float | None, ...]
     block_xsize: int
     block_ysize: int
@@ -46,6 +48,30 @@ class RasterFacts:
     @property
     def nbands(self) -> int:
         return len(self.nodata)
+
+    @property
+    def itemsize(self) -> int:
+        """Return the bytes of a pixel of the widest band."""
+        return max(np.dtype(dtype).itemsize for dtype in self.dtypes)
+
+    def dtype_of(self, layers: Sequence[int]) -> str:
+        """Return the type that layers are read in: their own, or one that holds all values of all of them.
+
+        Raises
+        ------
+        ImageOpenError : no type does by GDAL's way of reading.
+        """
+        found = sorted({self.dtypes[layer - 1] for layer in layers})
+        if len(found) == 1:
+            return found[0]
+        # GDAL reads 64-bit integers together with others by way of float64, whose 53 bits hold all others' values.
+        if {"int64", "uint64"} & {*found} or not GDAL_TYPES.keys() >= {*found}:
+            raise ImageOpenError(
+                f"input {self.path!r} has layers of {' and '.join(found)}, which GDAL cannot read as one type without "
+                "loss; select layers of one type with selectInputImageLayers"
+            )
+        common = np.result_type(*found).name
+        return "float64" if common == "int64" else common
 
     @property
     def is_north_up(self) -> bool:
@@ -87,7 +113,7 @@ class RasterFacts:
         nbands = self.nbands if self.reads_all_bands else nlayers
         # Wherever the windows lie, they touch at most one block more at either end.
         touched_px = (width_px + 2 * self.block_xsize) * (window.height + 2 * self.block_ysize)
-        return touched_px * nbands * np.dtype(self.dtype).itemsize
+        return touched_px * nbands * self.itemsize
 
     def warp_cache_bytes(self, nlayers: int, warp: Warp, height_px: int, width_px: int) -> int:
         """Return the same for a reader that gets the file resampled: chunks, and the file's blocks below them.
@@ -96,7 +122,7 @@ class RasterFacts:
         ----------
         height_px, width_px : of a window, and of a row of windows, in pixels of the working grid.
         """
-        itemsize = np.dtype(self.dtype).itemsize
+        itemsize = self.itemsize
         width, height = width_px + 2 * warp.chunk_px, height_px + 2 * warp.chunk_px
         chunks = width * height * nlayers * itemsize
         # A row of chunks; the next one reads the file's blocks at its upper edge once more.
@@ -159,8 +185,10 @@ def describe(path: str, *, with_overviews: bool = False) -> RasterFacts:
         raise ImageOpenError(f"input {path!r} has no bands{hint}")
     # A raster without georeference counts pixels from its top left corner; GDAL's own default is south-up.
     transform = dataset.GetGeoTransform(can_return_null=True)
-    dtype = numpy_name(bands[0])
-    nodata = tuple(nodata_or_none(band.GetNoDataValue(), dtype) for band in bands)
+    dtypes = tuple(map(numpy_name, bands))
+    nodata = tuple(
+        nodata_or_none(band.GetNoDataValue(), dtype) for band, dtype in zip(bands, dtypes, strict=True)
+    )
     by_pixel = dataset.GetMetadataItem("INTERLEAVE", "IMAGE_STRUCTURE") == "PIXEL"
     block_xsize, block_ysize = bands[0].GetBlockSize()
     overviews = map(bands[0].GetOverview, range(bands[0].GetOverviewCount() if with_overviews else 0))
@@ -170,7 +198,7 @@ def describe(path: str, *, with_overviews: bool = False) -> RasterFacts:
         ncols=dataset.RasterXSize,
         nrows=dataset.RasterYSize,
         projection=dataset.GetProjection(),
-        dtype=dtype,
+        dtypes=dtypes,
         nodata=nodata,
         block_xsize=block_xsize,
         block_ysize=block_ysize,

@@ -99,7 +99,7 @@ class BlockReader:
                     window.width,
                     window.height,
                     band_list=list(bands),
-                    buf_type=buffer_type(file.dtype),  # bands of other types become that of the first
+                    buf_type=buffer_type(file.dtype),  # holds the values of all wanted bands
                 )
         except RuntimeError as error:
             raise ImageOpenError(

@@ -60,7 +60,7 @@ def plan_warp(
     if overviews_allowed:
         overview, factor_x, factor_y = _coarsest_overview(fact, xscale, yscale)
         xscale, yscale = xscale * factor_x, yscale * factor_y
-    chunk_px = _chunk_side(xscale * yscale, nlayers * np.dtype(fact.dtype).itemsize)
+    chunk_px = _chunk_side(xscale * yscale, nlayers * fact.itemsize)
     # Whole chunks, so that the lattice of chunks begins at the grid's corner whatever the overlap.
     margin = -(-overlap_px // chunk_px) * chunk_px
     onto = grid.window(-margin, -margin, grid.ncols + 2 * margin, grid.nrows + 2 * margin)
@@ -71,8 +71,8 @@ def _check_can_be_warped(fact: RasterFacts, grid: PixelGridDefn) -> None:
     problem = ""
     if bool(fact.projection) != bool(grid.projection):
         problem = "only one of them has a projection"
-    elif fact.dtype not in GDAL_TYPES:
-        problem = f"this version of GDAL cannot resample {fact.dtype}"
+    elif unknown := [dtype for dtype in fact.dtypes if dtype not in GDAL_TYPES]:
+        problem = f"this version of GDAL cannot resample {unknown[0]}"
     elif not fact.has_georeference:
         problem = "it has no georeference"
     if problem:

@@ -19,7 +19,7 @@ from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
 from rios_batch import applier
 from rios_batch.awsbatch.fingerprint import fingerprints
 from rios_batch.encode.coarseoverviews import CoarseOverviews
-from rios_batch.encode.overviews import decimate
+from rios_batch.encode.reducing import decimate
 from rios_batch.errors import OutputError, ParameterError
 from rios_batch.model.creationoptions import CreationOptions
 from rios_batch.model.pyramid import METHODS_WITHIN_TILES, Pyramid
@@ -96,6 +96,71 @@ def test_a_mode_is_that_of_the_pixels_there_are(shape: tuple[int, int]) -> None:
     for row, col, cell in cells(pixels, 4):
         counts = np.bincount(cell)
         assert counts[reduced[0, row, col]] == counts.max()
+
+
+WIDE: dict[str, list[Any]] = {
+    "int32": [-(2**31), 2**31 - 1, 2**31 - 2, 2**24 + 1],
+    "uint32": [2**32 - 1, 2**32 - 2, 0, 2**24 + 1],
+    "int64": [-(2**63), 2**63 - 1, 2**53 + 1, 2**53 + 2],
+    "float64": [0.1, 0.1 + 1e-12, 1e300, -1e-300],
+}
+
+
+def mode_of(cell: list[Any], nodata: Any) -> Any:
+    """Return the value that is first to be met as often as the most frequent one; nodata if there is no other."""
+    valid = [value for value in cell if value != nodata]
+    counts: dict[Any, int] = {}
+    best, most = nodata, 0
+    for value in valid:
+        counts[value] = counts.get(value, 0) + 1
+        if counts[value] > most:
+            best, most = value, counts[value]
+    return best
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (9, 10), (3, 2)])
+@pytest.mark.parametrize("has_nodata", [False, True])
+@pytest.mark.parametrize("dtype", WIDE)
+def test_a_mode_is_a_value_of_the_cell_also_where_float32_does_not_hold_it(
+    dtype: str, shape: tuple[int, int], *, has_nodata: bool
+) -> None:
+    pixels = np.random.default_rng(3).choice(np.array(WIDE[dtype], dtype), (2, *shape))
+    nodata = pixels.dtype.type(WIDE[dtype][1]).item() if has_nodata else None
+
+    reduced = decimate(pixels, 4, "MODE", nodata)
+
+    for band, made in zip(pixels, reduced, strict=True):
+        for row, col, cell in cells(band, 4):
+            assert made[row, col].item() == mode_of(cell.tolist(), nodata)
+
+
+def test_the_mode_of_nan_is_what_gdal_makes_of_it() -> None:
+    pixels = np.random.default_rng(4).choice([np.nan, 1.5, 2.5], (1, 16, 15))
+    tiny = 1e-300  # which float32 does not hold
+    for nodata in (None, 1.5, np.nan):
+        expected = decimate(pixels, 4, "MODE", nodata)
+        shifted = decimate(np.where(pixels == 2.5, tiny, pixels), 4, "MODE", nodata)
+        assert np.array_equal(np.where(shifted == tiny, 2.5, shifted), expected, equal_nan=True)
+
+
+def test_modes_of_full_range_int32_in_a_file_are_pixels_of_it(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(5).integers(-(2**31), 2**31, (1, 300, 310), np.int64).astype(np.int32)
+
+    copy_with_overviews(tmp_path, pixels, setOverviewLevels=[4, 8], setOverviewAggregationType="MODE")
+
+    for overview in overviews_of(tmp_path / "out.tif"):
+        assert np.isin(overview, pixels).all()
+
+
+@pytest.mark.parametrize(("dtype", "is_said"), [("int32", True), ("uint16", False), ("float32", False)])
+def test_where_gdal_makes_modes_that_it_rounds_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, dtype: str, *, is_said: bool
+) -> None:
+    levels = {"setOverviewLevels": [3], "setOverviewAggregationType": "MODE"}
+
+    copy_with_overviews(tmp_path, ramp(1, 60, 50, dtype), **levels)
+
+    assert ("finds the mode of int32 in float32" in caplog.text) == is_said
 
 
 def test_nearest_takes_the_first_pixel_of_each_cell() -> None:
@@ -294,6 +359,31 @@ def test_one_writer_makes_the_overviews_that_workers_would(
     expected = expected_overviews(pixels, [4, 8, 16, 32, 64], method)
     for array, wanted in zip(found, expected, strict=True):
         assert np.array_equal(array, wanted)
+
+
+@pytest.mark.parametrize("method", METHODS_WITHIN_TILES)
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float64"])
+@pytest.mark.parametrize(
+    "form", [{"target": "out.img"}, {"setCreationOptions": ["TILED=NO"]}], ids=["HFA", "strips"]
+)
+def test_overviews_of_one_writer_do_not_depend_on_the_window(
+    tmp_path: Path, form: dict[str, Any], dtype: str, method: str
+) -> None:
+    pixels = np.random.default_rng(2).integers(2, 250, (2, 130, 205)).astype(dtype)
+    if dtype == "int32" and method == "NEAREST":
+        pixels += 2**31 - 251
+    levels = {"setOverviewLevels": [8, 16], "setOverviewAggregationType": method}
+    copy_with_overviews(tmp_path, pixels, setWindowSize=(256, 256), **levels, **form)
+    target = tmp_path / str(form.get("target", "out.tif"))
+    expected = overviews_of(target)
+
+    for window in ((100, 31), (7, 130), (205, 9), (64, 30)):
+        copy_with_overviews(tmp_path, pixels, setWindowSize=window, **levels, **form)
+        for got, wanted in zip(overviews_of(target), expected, strict=True):
+            assert np.array_equal(got, wanted)
+    if method == "NEAREST":
+        assert np.array_equal(expected[0], pixels[:, ::8, ::8])
+        assert np.array_equal(expected[1], pixels[:, ::16, ::16])
 
 
 @pytest.mark.skipif(gdal.GetDriverByName("netCDF") is None, reason="this GDAL has no netCDF driver")
