@@ -161,10 +161,12 @@ class RunStore:
         return self.bucket.put_new(self._tile_key(index), data) is not None
 
     def tiles(self, first: int = 0) -> Iterator[tuple[int, ObjectInfo]]:
-        """Yield the finished tiles from number ``first`` on, in order."""
+        """Yield the finished tiles from number ``first`` on, in order. Objects with other names are not looked at."""
         start_after = self._tile_key(first - 1) if first else ""
         for found in self.bucket.list_objects(f"{self._prefix}tiles/", start_after=start_after):
-            yield int(found.key[-_DIGITS:]), found
+            number = found.key[-_DIGITS:]
+            if number.isdecimal() and found.key == self._tile_key(int(number)):
+                yield int(number), found
 
     def _tile_key(self, index: int) -> str:
         return f"{self._prefix}tiles/{index:0{_DIGITS}d}"
