@@ -94,6 +94,10 @@ def _check_files(files: Sequence[Path]) -> None:
     for file in files:
         if not file.is_file():
             raise ParameterError(f"{file} is not a file")
+        if not file.name.isprintable():
+            raise ParameterError(
+                f"the name {file.name!r} has a line break or the like in it; rename the file"
+            )
     names = [file.name for file in files]
     for name in names:
         if names.count(name) > 1:

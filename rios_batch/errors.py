@@ -51,9 +51,20 @@ the module's own defines that error itself, under one of these classes.
 
 from __future__ import annotations
 
+import re
+
+_SECRETS = re.compile(
+    r"(://)[^/\s@'\"]+(?=@)"  # user:password
+    r"|([?&][^=&?\s]*(?:sig|token|key|secret|password|credential)[^=&?\s]*=)[^&\s'\",;)]+",
+    re.IGNORECASE,
+)
+
 
 class RiosBatchError(Exception):
-    """Root of all errors raised by rios_batch itself."""
+    """Root of all errors raised by rios_batch itself. Credentials in URLs are not part of its text."""
+
+    def __str__(self) -> str:
+        return _SECRETS.sub(r"\1\2***", super().__str__())
 
 
 RiosError = RiosBatchError  # RIOS's name for its root

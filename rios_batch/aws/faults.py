@@ -19,6 +19,7 @@ from botocore.exceptions import (
     ProfileNotFound,
     SSOError,
 )
+from botocore.parsers import ResponseParserError
 
 from rios_batch.aws.calls import CALLS
 from rios_batch.contract import ENV_STACK_REGION, Env
@@ -208,6 +209,12 @@ def explained(what: str | Subject, *, ignoring: Container[str] = ()) -> Iterator
         raise S3Error(f"{subject.text}: {error}") from error
     except BotoCoreError as error:
         raise _not_sent(error, subject) from error
+    except ResponseParserError as error:
+        family = _FAMILIES[subject.service]
+        raise family.passing(
+            f"{family.name}'s answer about {subject.text} was cut, or is not {family.name}'s ({error}); try again, or "
+            "look at what is between here and AWS, such as a proxy"
+        ) from error
 
 
 def error_code(error: ClientError) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 2.0
 _LAST_LOOKS = 4
-_LIST = "files.json"
+_LIST, _FILES = "files.json", "files/"  # a file may have any name
 _ENDED = ("SUCCEEDED", "FAILED")
 
 
@@ -59,7 +59,7 @@ def send_script(bucket: Bucket, files: Sequence[Path]) -> SentScript:
     for file in files:
         data = file.read_bytes()
         digests[file.name] = hashlib.sha256(data).hexdigest()
-        bucket.put(prefix + file.name, data)
+        bucket.put(prefix + _FILES + file.name, data)
     listed = json.dumps(digests).encode()
     bucket.put(prefix + _LIST, listed)
     return SentScript(f"s3://{bucket.name}/{prefix}", hashlib.sha256(listed).hexdigest())
@@ -82,7 +82,7 @@ def fetch_script(bucket: Bucket, prefix: str, sha256: str, folder: Path) -> None
     try:
         listed = _checked(bucket.get(prefix + _LIST), sha256)
         for name, digest in json.loads(listed).items():
-            (folder / Path(name).name).write_bytes(_checked(bucket.get(prefix + name), digest))
+            (folder / Path(name).name).write_bytes(_checked(bucket.get(prefix + _FILES + name), digest))
     except MissingObjectError as error:
         raise JobMgrError(f"the script is no longer there ({error}); submit it again") from error
 

@@ -55,7 +55,7 @@ class FinishedTiles:
         S3Error : the tiles cannot be listed.
         """
         for index, found in self._store.tiles(self._first_missing):
-            if index not in self._finished:
+            if index < self.total and index not in self._finished:  # others are not of this run's plan
                 self._finished.add(index)
                 self._waiting[index] = found
         while self._first_missing in self._finished:

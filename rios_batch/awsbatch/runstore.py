@@ -164,10 +164,12 @@ class RunStore:
         return self.bucket.put_new(self._tile_key(index), data) is not None
 
     def tiles(self, first: int = 0) -> Iterator[tuple[int, ObjectInfo]]:
-        """Yield the finished tiles from number ``first`` on, in order."""
+        """Yield the finished tiles from number ``first`` on, in order. Objects with other names are not looked at."""
         start_after = self._tile_key(first - 1) if first else ""
         for found in self.bucket.list_objects(f"{self._prefix}tiles/", start_after=start_after):
-            yield self.tile_number(found), found
+            number = found.key[-_DIGITS:]
+            if number.isdecimal() and found.key == self._tile_key(int(number)):
+                yield int(number), found
 
     def tile_number(self, found: ObjectInfo) -> int:
         """Return the number of the tile that an object is meant to hold, by its name."""

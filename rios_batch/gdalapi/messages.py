@@ -49,6 +49,8 @@ def output_errors_named(path: str) -> Iterator[None]:
 
 
 def _cause(error: OSError | RuntimeError, path: str) -> str:
+    if getattr(error, "errno", None) == errno.EFBIG or "File too large" in str(error):
+        return "the file would be larger than a file may be here; raise the limit (`ulimit -f`)"
     # GDAL reports a full disk as a failed write; asking the disk tells the difference.
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or (isinstance(error, RuntimeError) and _free_bytes(path) < 2**20):

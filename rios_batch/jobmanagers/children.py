@@ -222,7 +222,18 @@ def _serve(connection: Connection, inherited: Sequence[Connection], order: WorkO
         runner = TileRunner(spec, order.worker_name, stopped=lambda: os.getppid() != main)
         while True:
             reply = _run(runner, detector, connection.recv())
-            shared_memory_pipe.send(connection, _flushed() or reply)
+            _send(connection, _flushed() or reply)
+
+
+def _send(connection: Connection, reply: TileResult | TileFailure) -> None:
+    try:
+        shared_memory_pipe.send(connection, reply)
+    except ConnectionError:
+        raise
+    except OSError as error:
+        what = f"a tile's result cannot be handed to main: {error.strerror}"
+        cure = "use smaller tiles (setTileSize), or raise the process's limits (`ulimit -f`, `ulimit -v`, `ulimit -n`)"
+        shared_memory_pipe.send(connection, TileFailure.of(OutputError(f"{what}; {cure}")))
 
 
 def _flushed() -> TileFailure | None:

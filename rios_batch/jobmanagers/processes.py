@@ -105,7 +105,13 @@ class _Pool:
     def start_worker(self) -> None:
         with _forking:
             others = [worker.connection for worker in self._workers]
-            self._workers.append(Child.start(_CONTEXT, self._order, others))
+            try:
+                self._workers.append(Child.start(_CONTEXT, self._order, others))
+            except OSError as error:
+                raise JobMgrError(
+                    f"worker process {len(others) + 1} cannot be started: {error.strerror}; use fewer threads, or "
+                    "raise the limits of the process (`ulimit -n`, `ulimit -u`, `ulimit -v`)"
+                ) from error
 
     def replace(self, dead: Child) -> None:
         dead.join()

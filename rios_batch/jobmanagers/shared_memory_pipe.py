@@ -24,20 +24,24 @@ def send(connection: Connection, value: object) -> None:
 
     Raises
     ------
-    OSError : the other side is gone.
+    ConnectionError : the other side is gone.
+    OSError : there is no memory for the arrays, or a limit forbids it; nothing was sent.
     """
     buffers: list[pickle.PickleBuffer] = []
     pickled = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     views = [buffer.raw() for buffer in buffers]
-    connection.send((pickled, [view.nbytes for view in views]))
-    if any(view.nbytes for view in views):
-        descriptor = _memory_file()
-        try:
-            for view in views:
-                _write_all(descriptor, view)
-            send_handle(connection, descriptor, None)  # no process id on Unix
-        finally:
-            os.close(descriptor)
+    header = (pickled, [view.nbytes for view in views])
+    if not any(view.nbytes for view in views):
+        connection.send(header)
+        return
+    descriptor = _memory_file()
+    try:
+        for view in views:
+            _write_all(descriptor, view)
+        connection.send(header)
+        send_handle(connection, descriptor, None)  # no process id on Unix
+    finally:
+        os.close(descriptor)
 
 
 def receive(connection: Connection) -> Any:

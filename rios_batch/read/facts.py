@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from osgeo import gdal
 
-from rios_batch.errors import ImageOpenError, MissingFileError
+from rios_batch.errors import FileOpenError, ImageOpenError, MissingFileError
 from rios_batch.gdalapi import GDAL_TYPES, nodata_or_none, numpy_name, reason
 from rios_batch.model.grid import Extent, PixelGridDefn, check_north_up
 from rios_batch.read.network import explain_failure, gdal_name, is_remote, prepare_network
@@ -143,12 +143,13 @@ def open_raster(name: str, path: str | None = None) -> gdal.Dataset:
     Raises
     ------
     MissingFileError : there is no such file or object.
+    FileOpenError : it is a pipe, a socket or a device.
     ImageOpenError : GDAL cannot open it; says why.
     S3Error : the AWS profile gives no credentials.
     """
     path = path or gdal_name(name)
-    if is_file_name(path) and not Path(path).exists():
-        raise MissingFileError(f"input file {name!r} does not exist")
+    if is_file_name(path):
+        check_is_file(name, Path(path))
     prepare_network(name, path)
     try:
         return gdal.Open(path)
@@ -158,6 +159,23 @@ def open_raster(name: str, path: str | None = None) -> gdal.Dataset:
             gdal.VSICurlPartialClearCache(path)  # or whoever tries again is told of it, but no longer why
             raise (MissingFileError if missing else ImageOpenError)(f"input {name!r} {why}") from error
         raise ImageOpenError(f"input {name!r} cannot be opened as a raster: {reason(error)}") from error
+
+
+def check_is_file(name: str, path: Path) -> None:
+    """See that an input is a file or a folder.
+
+    Raises
+    ------
+    MissingFileError : there is nothing of that name.
+    FileOpenError : it is a named pipe, whose opening may wait for ever, a socket or a device.
+    """
+    if not path.exists():
+        raise MissingFileError(f"input file {name!r} does not exist")
+    if not (path.is_file() or path.is_dir()):
+        raise FileOpenError(
+            f"input {name!r} is a pipe, a socket or a device, which cannot be read block by block; "
+            "write what comes from there into a file, and name the file"
+        )
 
 
 def is_file_name(path: str) -> bool:

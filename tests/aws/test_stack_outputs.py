@@ -4,12 +4,16 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError
+from botocore.httpsession import URLLib3Session
 from botocore.stub import Stubber
 
+from rios_batch.aws.faults import explained
 from rios_batch.aws.stackoutputs import StackOutputs, read_stack_outputs
 from rios_batch.contract import CONTRACT_VERSION, StackOutput
-from rios_batch.errors import JobMgrError, StackExportsError
+from rios_batch.errors import AWSUnavailableError, JobMgrError, StackExportsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,3 +156,14 @@ def test_other_failures_stay_what_they_are(client: CloudFormationClient, stub: S
     stub.add_client_error("describe_stacks", "AccessDenied")
     with pytest.raises(ClientError, match="AccessDenied"):
         read_stack_outputs(client, stack_name="RiosBatch")
+
+
+def test_an_answer_that_was_cut_is_an_error_that_may_pass(
+    client: CloudFormationClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = AWSResponse("https://cloudformation", 200, HTTPHeaders(), None)
+    monkeypatch.setattr(AWSResponse, "content", b"<DescribeStacksResponse><DescribeStacksResult><Stacks><mem")
+    monkeypatch.setattr(URLLib3Session, "send", lambda *_: answer)
+
+    with pytest.raises(AWSUnavailableError, match="AWS's answer about stack X was cut"), explained("stack X"):
+        read_stack_outputs(client, stack_name="X")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import traceback
 
 import pytest
 
@@ -173,3 +174,21 @@ def test_a_user_functions_error_keeps_its_traceback_on_the_way_from_a_worker() -
     again = pickle.loads(pickle.dumps(error))
 
     assert (again.exception_type, again.traceback_text) == ("builtins.ValueError", "Traceback ...")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:hush@host/a.tif", "https://***@host/a.tif"),
+        ("/vsicurl/https://me:hush@host/a.tif", "/vsicurl/https://***@host/a.tif"),
+        ("https://host/a.tif?sv=2024&sig=hush%2Fhush&se=2027", "https://host/a.tif?sv=2024&sig=***&se=2027"),
+        ("https://host/a.tif?X-Amz-Credential=hush&X-Amz-Signature=hush", "***"),
+        ("https://host/a@b.tif?band=1", "https://host/a@b.tif?band=1"),
+    ],
+)
+def test_credentials_in_urls_are_no_part_of_a_message(url: str, shown: str) -> None:
+    error = errors.ImageOpenError(f"input {url!r} cannot be opened")
+
+    for text in (str(error), "".join(traceback.format_exception_only(error))):
+        assert "hush" not in text
+        assert shown in text

@@ -454,6 +454,23 @@ def test_main_may_be_quicker_than_the_copying_of_its_inputs(
     assert not any(call.operation == "submit_job" for call in quick_cloud.calls())
 
 
+def test_foreign_objects_among_the_tiles_of_a_run_are_ignored(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_job = RunStore.put_job
+
+    def with_foreign_objects(store: RunStore, pickled: bytes) -> str:
+        for name in ("9999999", "notes", "backup/0000001"):
+            store.bucket.put(f"runs/{store.run_id}/tiles/{name}", b"not a tile")
+        return put_job(store, pickled)
+
+    monkeypatch.setattr(RunStore, "put_job", with_foreign_objects)
+
+    scene()
+
+    scene.assert_right()
+
+
 def test_modules_of_mains_working_directory_are_not_run_by_its_worker_and_those_of_pythonpath_are(
     scene: Scene, tmp_path: Path
 ) -> None:

@@ -87,6 +87,17 @@ def test_a_failing_script_gives_its_status_and_its_traceback(
     assert ": FAILED" in printed
 
 
+def test_a_file_that_is_sent_along_may_have_any_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = write(tmp_path, "main.py", "print(open(__file__.replace('main.py', 'files.json')).read())\n")
+
+    status = cli.main(["submit", "--with", write(tmp_path, "files.json", "the script's own"), script])
+
+    assert "the script's own" in capsys.readouterr().out
+    assert status == 0
+
+
 def test_a_detached_script_is_followed_and_terminated_by_its_id(
     tmp_path: Path, quick_cloud: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,10 +119,12 @@ def test_what_cannot_be_submitted_is_said_in_a_sentence(
     script = write(tmp_path, "main.py", "")
     (tmp_path / "other").mkdir()
     same_name = write(tmp_path / "other", "main.py", "")
+    newline = write(tmp_path, "a\nb.py", "")
 
     for arguments, said in (
         (["submit", str(tmp_path / "absent.py")], "absent.py is not a file"),
         (["submit", "--with", same_name, script], "two of the files are called main.py"),
+        (["submit", "--with", newline, script], r"the name 'a\nb.py' has a line break"),
         (["follow", "no-such-job"], "there is no job no-such-job in us-west-2"),
     ):
         assert cli.main(arguments) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -31,16 +32,16 @@ RUN = """
     infiles.image, outfiles.result = "scene.tif", "out.tif"
     controls = applier.ApplierControls()
     controls.setWindowSize(16, 16)
-    controls.setNumThreads(2)
+    controls.setNumThreads({threads})
     controls.setJobManagerType("multiprocessing")
     applier.apply(work, infiles, outfiles, controls=controls)
 """
 
 
-def run_with(folder: Path, lines: str) -> subprocess.CompletedProcess[str]:
+def run_with(folder: Path, lines: str, threads: int = 2) -> subprocess.CompletedProcess[str]:
     make_raster(folder / "scene.tif", SCENE)
     script = folder / "script.py"
-    script.write_text("\n".join(map(textwrap.dedent, (BEGINNING, lines, RUN))))
+    script.write_text("\n".join(map(textwrap.dedent, (BEGINNING, lines, RUN.format(threads=threads)))))
     return run_python(script, folder=folder)
 
 
@@ -152,3 +153,54 @@ def test_an_exception_without_a_text_still_names_block_and_tile(tmp_path: Path) 
         "UserFunctionError: work raised Unspeakable: (its text cannot be made: AttributeError)" in done.stderr
     )
     assert "in block (0, 0), columns 0-15, rows 0-15, of tile 0" in done.stderr
+
+
+LIMIT = """
+    import resource
+    resource.setrlimit(resource.RLIMIT_{0}, ({1}, {1}))
+"""
+
+
+def test_an_output_larger_than_the_limit_of_files_is_said_with_the_limits_name(tmp_path: Path) -> None:
+    done = run_with(tmp_path, LIMIT.format("FSIZE", 1500), threads=1)
+
+    assert "OutputError: output 'out.tif' cannot be written: the file would be larger" in done.stderr
+    assert "(`ulimit -f`)" in done.stderr
+    assert not (tmp_path / "out.tif").exists()
+
+
+def test_a_result_larger_than_the_limit_of_files_is_said_and_not_called_a_lack_of_memory(
+    tmp_path: Path,
+) -> None:
+    done = run_with(tmp_path, LIMIT.format("FSIZE", 100))
+
+    assert (
+        "OutputError: a tile's result cannot be handed to main: File too large; use smaller tiles"
+        in done.stderr
+    )
+    assert "memory ran out" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("limit", "lines", "said"),
+    [
+        ("open files", LIMIT.format("NOFILE", 9), "Too many open files"),
+        # A limit of the address space lets a fork fail only when the run is nearly at it, which no test can arrange.
+        (
+            "memory",
+            "def fork(): raise OSError(12, 'Cannot allocate memory')\nos.fork = fork",
+            "Cannot allocate memory",
+        ),
+    ],
+)
+def test_a_worker_process_that_cannot_be_started_is_said_with_the_limits(
+    tmp_path: Path, limit: str, lines: str, said: str
+) -> None:
+    done = run_with(tmp_path, lines)
+
+    assert re.search(
+        rf"JobMgrError: worker process \d cannot be started: {said}; use fewer threads", done.stderr
+    ), (
+        limit,
+        done.stderr,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import pytest
 from osgeo import gdal, ogr, osr
 
 from rios_batch import applier
+from rios_batch.errors import FileOpenError
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.plan.prepare import prepare
 from tests.support import make_raster, ramp, utm_wkt
@@ -127,3 +129,19 @@ def test_a_vector_file_under_two_names(tmp_path: Path, opened: Counter[str]) -> 
     plan(controls, image=image, areas=areas, some=areas)
 
     assert opened == {image: 1, areas: 1}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_device_is_refused_and_never_opened(
+    tmp_path: Path, opened: Counter[str], kind: str
+) -> None:
+    path = tmp_path / "scene.tif"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+
+    with pytest.raises(FileOpenError, match=r"scene.tif' is a pipe, a socket or a device, .* name the file"):
+        plan(scene=str(path))
+
+    assert not opened
