@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 SCENE = np.random.default_rng(11).integers(1, 200, (1, 96, 160), np.uint8)
 
 
@@ -184,8 +185,16 @@ def described_as(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Iterator[No
             "there is no Batch job queue gone in us-west-2; deploy the stack again",
         ),
         ({StackOutput.BUCKET.value: "gone"}, "there is no bucket 'gone'; check its name"),
+        (
+            {StackOutput.PYTHON.value: "3.9"},
+            (
+                f"main has Python {HERE}, stack RiosBatch's workers have 3.9: the function cannot be sent to them; "
+                f"deploy an image with main's Python (`npx cdk deploy -c python={HERE}`), or run main in the workers' "
+                "image (`rios-batch submit script.py`)"
+            ),
+        ),
     ],
-    ids=["being updated", "broken", "unknown queue", "unknown bucket"],
+    ids=["being updated", "broken", "unknown queue", "unknown bucket", "another Python"],
 )
 def test_a_stack_that_cannot_be_used_is_named_before_anything_is_submitted(
     tmp_path: Path,
