@@ -74,7 +74,7 @@ class RunController:
         jobs = WorkerJobs(self._cloud.batch, self._cloud.stack_outputs, f"rios-batch-{name}")
         queue = make_queue(self._cloud, name)
         self._undo.add("its queue", queue.delete)
-        queue.sizes()  # seen now whether it is allowed; it is needed only when something is wrong
+        queue.wait_until_usable()
         self._store.put_main(queue.url, jobs.name)
 
         config = worker_config(self._cloud, self._store.run_id, job_sha256, queue)

@@ -244,6 +244,19 @@ def test_a_bucket_that_the_stack_was_not_told_of_is_named_before_anything_is_sub
     assert not submitted(quick_cloud)
 
 
+# -- AWS is late
+
+
+def test_a_queue_that_is_unknown_in_its_first_second_is_waited_for(
+    tmp_path: Path, quick_cloud: Emulator
+) -> None:
+    quick_cloud.be_late(queues_s=1.5, jobs_s=1.5)
+
+    run(tmp_path)
+
+    np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), SCENE * 2)
+
+
 # -- packages
 
 
