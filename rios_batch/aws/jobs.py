@@ -6,6 +6,7 @@ Whether tiles are done is never read from Batch. Batch is only asked why workers
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 LARGEST_ARRAY = 10_000  # AWS Batch's limit
 _ENDED = ("SUCCEEDED", "FAILED")
+_PAUSES_S = (0.5, 1.0, 2.0, 4.0)  # until a new job is known
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,20 @@ class WorkerJobs:
 
     def _describe(self, job_id: str) -> JobDetailTypeDef:
         with explained("the workers' job"):
-            found = self._client.describe_jobs(jobs=[job_id])["jobs"]
-        if not found:
+            job = describe_job(self._client, job_id)
+        if job is None:
             raise AWSError(f"AWS Batch does not know job {job_id}")
-        return found[0]
+        return job
+
+
+def describe_job(client: BatchClient, job_id: str) -> JobDetailTypeDef | None:
+    """Ask Batch for a job; None if Batch does not know the job, nor some seconds later.
+
+    Just after SubmitJob the answer may be empty.
+    """
+    for pause_s in (*_PAUSES_S, None):
+        found = client.describe_jobs(jobs=[job_id])["jobs"]
+        if found or pause_s is None:
+            break
+        time.sleep(pause_s)
+    return found[0] if found else None

@@ -6,12 +6,13 @@ back. SQS delivers at least once, so the same work may be done twice; the record
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from rios_batch.aws.clients import make_client
-from rios_batch.aws.faults import QUEUE_GONE, Subject, explained
+from rios_batch.aws.faults import QUEUE_GONE, QueueGoneError, Subject, explained
 from rios_batch.errors import AWSError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _BATCH = 10  # messages in one request, SQS's limit
+_PAUSES_S = (0.5, 0.5, 1.0, 2.0, 4.0, 8.0)  # until a new queue is known
 _SENDERS, _SENDS = 8, 5  # requests at a time; tries of one
 _KEPT_SECONDS = 14 * 24 * 3600  # the longest that SQS keeps a message
 # The lease has lapsed, and another may hold it. The first to write the tile's record wins.
@@ -72,6 +74,23 @@ class WorkQueue:
             },
         )
         return cls(client, reply["QueueUrl"], lease_seconds)
+
+    def wait_until_usable(self) -> None:
+        """Wait for a new queue, which may be unknown for a second or more.
+
+        Raises
+        ------
+        QueueGoneError : the queue is still unknown.
+        DeniedError : main may not ask for the queue's sizes, which are needed later, when something is wrong.
+        """
+        for pause_s in _PAUSES_S:
+            try:
+                self.sizes()
+            except QueueGoneError:
+                time.sleep(pause_s)
+            else:
+                return
+        self.sizes()
 
     @classmethod
     def attach(cls, url: str, *, region: str, lease_seconds: int) -> WorkQueue:

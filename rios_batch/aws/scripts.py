@@ -14,6 +14,8 @@ from botocore.exceptions import ClientError
 
 from rios_batch.aws.clients import make_client
 from rios_batch.aws.faults import error_code
+from rios_batch.aws.jobs import describe_job
+from rios_batch.aws.waiting import Wait
 from rios_batch.contract import JOB_TAG, SCRIPT_COMMAND, SCRIPTS_PREFIX
 from rios_batch.errors import JobMgrError, MissingObjectError
 
@@ -29,6 +31,8 @@ _POLL_SECONDS = 2.0
 _LAST_LOOKS = 4
 _LIST, _FILES = "files.json", "files/"  # a file may have any name
 _ENDED = ("SUCCEEDED", "FAILED")
+_WAITING = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING")
+_WITH_REASON = ("FAILED", *_WAITING)
 
 
 @dataclass(frozen=True)
@@ -136,12 +140,12 @@ class ScriptJob:
         ------
         JobMgrError : Batch does not know the job, or no longer.
         """
-        found = self.cloud.batch.describe_jobs(jobs=[self.job_id])["jobs"]
-        if not found:
+        job = describe_job(self.cloud.batch, self.job_id)
+        if job is None:
             raise JobMgrError(
                 f"there is no job {self.job_id} in {self.cloud.region}; Batch forgets jobs a week after their end"
             )
-        return found[0]
+        return job
 
     def terminate(self) -> None:
         """End the job. The script itself ends what it has begun on Batch."""
@@ -154,15 +158,16 @@ class ScriptJob:
         ------
         JobMgrError : Batch no longer knows the job.
         """
-        log = _JobLog(self.cloud)
+        log, wait = _JobLog(self.cloud), Wait()
         said = ""
         while True:
             job = self.describe()
-            status = job["status"]
-            if status != said:
-                said = status
-                reason = job.get("statusReason", "")
-                yield f"[job {self.job_id}: {status}{f' ({reason})' if reason and status == 'FAILED' else ''}]"
+            status, reason = job["status"], job.get("statusReason", "")
+            tells = reason and status in _WITH_REASON
+            if said != (said := f"{status} ({reason})" if tells else status):
+                yield f"[job {self.job_id}: {said}]"
+            if cause := wait.look(waits=status in _WAITING, reason=reason):
+                yield f"[job {self.job_id}: {cause}]"
             yield from log.new_lines(job.get("container", {}).get("logStreamName", ""))
             if status in _ENDED:
                 break

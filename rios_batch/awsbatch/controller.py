@@ -117,7 +117,7 @@ class RunController:
         jobs = WorkerJobs(self._cloud.batch, self._cloud.stack_outputs, f"rios-batch-{name}")
         queue = make_queue(self._cloud, name)
         self._undo.add("its queue", queue.delete)
-        queue.sizes()  # now, to see whether main may ask; needed only when something is wrong
+        queue.wait_until_usable()
         self._store.put_main(queue.url, jobs.name)
         poll = Poll()
         return _Parts(tiles, queue, jobs, S3BlobStore(self._store, queue, poll.wait), poll)

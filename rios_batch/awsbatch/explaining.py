@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from rios_batch.aws.waiting import Wait
 from rios_batch.errors import JobMgrError, RiosBatchError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Explainer:
     def __init__(self, jobs: WorkerJobs, tiles: FinishedTiles, *, main_has_worker: bool) -> None:
         self._jobs, self._tiles, self._main_has_worker = jobs, tiles, main_has_worker
         self._next_at = time.monotonic() + EXPLAIN_SECONDS
-        self._said = ""
+        self._said, self._wait = "", Wait()
         self._said_that_workers_ended = False
 
     def look(self) -> None:
@@ -56,6 +57,9 @@ class Explainer:
         if said != self._said:  # news only
             log.warning("%s", said or "all workers on AWS Batch are running")
             self._said = said
+        # When some are running the others wait for their turn.
+        if cause := self._wait.look(waits=not report.running, reason=report.reason):
+            log.warning("workers on AWS Batch: %s", cause)
 
     def _say_that_workers_ended(self, report: JobReport) -> None:
         self._said_that_workers_ended = True

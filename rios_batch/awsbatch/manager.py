@@ -26,7 +26,7 @@ from rios_batch.aws.jobs import LARGEST_ARRAY
 from rios_batch.awsbatch.controller import RunController
 from rios_batch.awsbatch.fingerprint import check_same, fingerprints
 from rios_batch.awsbatch.runstore import RunStore, newest_run
-from rios_batch.awsbatch.versions import mismatch, versions
+from rios_batch.awsbatch.versions import check_python, mismatch, versions
 from rios_batch.errors import JobMgrError, RiosBatchError, VersionMismatchError
 from rios_batch.jobmanagers.base import GeneratorRun, JobManager
 from rios_batch.jobmanagers.modules import packages_of
@@ -53,7 +53,9 @@ class AWSBatch(JobManager):
 
     @functools.cached_property
     def _cloud(self) -> Cloud:
-        return Cloud.connect()
+        cloud = Cloud.connect()
+        check_python(cloud.stack_outputs.stack_name, cloud.stack_outputs.python)
+        return cloud
 
     @property
     def num_processes(self) -> int:

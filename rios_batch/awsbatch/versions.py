@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rios_batch import __version__
+from rios_batch.errors import VersionMismatchError
 from rios_batch.gdalapi import gdal_version
 
 if TYPE_CHECKING:
@@ -55,6 +56,26 @@ def code_digest(package: Path) -> str:
 _SIGNIFICANT = {"Python": 2, "rios_batch": None, "cloudpickle": 1, "numpy": 1}
 
 
+def check_python(stack_name: str, workers_python: str) -> None:
+    """See, before anything is submitted, that workers will have main's Python.
+
+    Parameters
+    ----------
+    workers_python : what the stack says, such as ``3.13``, or ``unknown``; then the first worker compares.
+
+    Raises
+    ------
+    VersionMismatchError : they have another one; says what to type.
+    """
+    here = _minor(platform.python_version())
+    if workers_python not in {here, "unknown"}:
+        raise VersionMismatchError(
+            f"main has Python {here}, stack {stack_name}'s workers have {workers_python}: the function cannot be "
+            f"sent to them; deploy an image with main's Python (`npx cdk deploy -c python={here}`), or run main in the "
+            "workers' image (`rios-batch submit script.py`)"
+        )
+
+
 def mismatch(main: Mapping[str, str], worker: Mapping[str, str]) -> str:
     """Return the sentence for main, or an empty text when the versions fit."""
     wrong = [
@@ -69,5 +90,9 @@ def mismatch(main: Mapping[str, str], worker: Mapping[str, str]) -> str:
     )
     return (
         f"{said}: the function cannot be sent to them; run main in the workers' image (`rios-batch submit script.py`), "
-        "or deploy an image with your versions (`npx cdk deploy`, for another Python with `-c base_image=...`)"
+        f"or deploy an image with your versions (`npx cdk deploy -c python={_minor(main.get('Python', '?'))}`)"
     )
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])

@@ -57,7 +57,6 @@ FOR_PEOPLE = {
     StackOutput.WORKER_IMAGE,
     StackOutput.SUBMITTER_POLICY,
     StackOutput.PUBLISHER_POLICY,
-    StackOutput.PYTHON,
 }
 
 

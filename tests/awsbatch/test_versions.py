@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import rios_batch
-from rios_batch.awsbatch.versions import code_digest, mismatch, versions
+from rios_batch.awsbatch.versions import check_python, code_digest, mismatch, versions
+from rios_batch.errors import VersionMismatchError
 
 HERE = {
     "Python": "3.11.2",
@@ -42,6 +43,18 @@ def test_only_what_a_pickle_depends_on_must_agree(name: str, other: str, *, fits
     if not fits:
         assert f"main has {name} {HERE[name]}, workers have {other}" in problem
         assert "rios-batch submit" in problem
+        assert "npx cdk deploy -c python=3.11" in problem
+
+
+def test_an_image_that_nobody_described_is_left_to_the_first_worker() -> None:
+    check_python("RiosBatch", "unknown")
+
+
+def test_another_python_is_told_with_the_line_to_type() -> None:
+    with pytest.raises(
+        VersionMismatchError, match=r"RiosBatch's workers have 3\.9: .*npx cdk deploy -c python=3\.\d+`"
+    ):
+        check_python("RiosBatch", "3.9")
 
 
 def test_two_commits_are_told_apart_without_a_new_installation(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 SCENE = np.random.default_rng(11).integers(1, 200, (1, 96, 160), np.uint8)
 
 
@@ -184,8 +185,16 @@ def described_as(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Iterator[No
             "there is no Batch job queue gone in us-west-2; deploy the stack again",
         ),
         ({StackOutput.BUCKET.value: "gone"}, "there is no bucket 'gone'; check its name"),
+        (
+            {StackOutput.PYTHON.value: "3.9"},
+            (
+                f"main has Python {HERE}, stack RiosBatch's workers have 3.9: the function cannot be sent to them; "
+                f"deploy an image with main's Python (`npx cdk deploy -c python={HERE}`), or run main in the workers' "
+                "image (`rios-batch submit script.py`)"
+            ),
+        ),
     ],
-    ids=["being updated", "broken", "unknown queue", "unknown bucket"],
+    ids=["being updated", "broken", "unknown queue", "unknown bucket", "another Python"],
 )
 def test_a_stack_that_cannot_be_used_is_named_before_anything_is_submitted(
     tmp_path: Path,
@@ -233,6 +242,19 @@ def test_a_bucket_that_the_stack_was_not_told_of_is_named_before_anything_is_sub
             run(tmp_path, target="s3://not-ours/out.tif")
 
     assert not submitted(quick_cloud)
+
+
+# -- AWS is late
+
+
+def test_a_queue_that_is_unknown_in_its_first_second_is_waited_for(
+    tmp_path: Path, quick_cloud: Emulator
+) -> None:
+    quick_cloud.be_late(queues_s=1.5, jobs_s=1.5)
+
+    run(tmp_path)
+
+    np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), SCENE * 2)
 
 
 # -- packages

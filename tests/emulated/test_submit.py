@@ -132,3 +132,15 @@ def test_what_cannot_be_submitted_is_said_in_a_sentence(
     assert not any(call.operation == "submit_job" for call in quick_cloud.calls())
     bucket = quick_cloud.outputs()[StackOutput.BUCKET]
     assert "Contents" not in quick_cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix=SCRIPTS_PREFIX)
+
+
+def test_a_job_that_is_unknown_just_after_its_submission_is_waited_for(
+    tmp_path: Path, quick_cloud: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick_cloud.be_late(jobs_s=1.5)
+
+    status = cli.main(["submit", write(tmp_path, "main.py", "print('done at last')\n")])
+
+    printed = capsys.readouterr().out
+    assert status == 0, printed
+    assert "done at last" in printed
