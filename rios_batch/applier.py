@@ -61,6 +61,7 @@ from rios_batch.pixelgrid import PixelGridDefn, findCommonRegion, pixelGridFromF
 from rios_batch.plan.outputs import DEFAULT_CREATION_OPTIONS
 from rios_batch.plan.outputs import DEFAULT_DRIVER as DEFAULTDRIVERNAME
 from rios_batch.plan.prepare import prepare
+from rios_batch.read.unchanged import InputsAsTheyWere
 from rios_batch.result import ApplierReturn, Timers
 from rios_batch.structures import TempfileManager
 
@@ -161,6 +162,7 @@ def apply(
             takes_other_args=otherArgs is not None,
             num_workers=manager.num_processes,
         )
+        inputs = InputsAsTheyWere(spec)
         run = manager.start(spec, otherArgs)
         before_close = functools.partial(controls.getOptionForImagename, "callBeforeClose")
         report = ProgressReport(controls.progress, len(run.spec.plan))
@@ -173,6 +175,7 @@ def apply(
                 changes = [tile.other_args for tile in tiles]
                 copies, unmerged = merge(otherArgs, changes, controls.otherArgsMergeRules)
                 _warn_of_unmerged(unmerged, controls)
+            inputs.check()
             outputs.commit()
             run.outputs_committed()
     return ApplierReturn(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,7 @@ class ReaderInfo:
         open_file: Callable[[InputFile], Any],
     ) -> None:
         window = blocks.window(xblock, yblock)
-        self.workingGrid = grid
+        self.workingGrid = copy.copy(grid)  # a function may change its own, not the run's
         self.xsize, self.ysize = grid.ncols, grid.nrows
         self.windowxsize, self.windowysize = blocks.window_xsize, blocks.window_ysize
         self.overlap = overlap_px

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +26,7 @@ from rios_batch.pixelgrid import pixelGridFromFile
 from tests.support import make_raster, ramp, utm_wkt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(params=[False, True], ids=["caller has exceptions off", "caller has exceptions on"])
@@ -159,3 +160,33 @@ def test_a_zarrs_stamps_tell_that_a_chunk_has_changed(tmp_path: Path, form: str)
     os.utime(tmp_path / "a.zarr" / "a" / "0.0", (1, 1))
 
     assert dataset_stamps(form.format(path=tmp_path / "a.zarr")) != before
+
+
+def _another_time(path: Path) -> None:
+    stat = path.stat()
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+
+
+def _another_file(path: Path) -> None:
+    shutil.copy2(path, path.with_name("copy"))
+    path.with_name("copy").replace(path)
+
+
+def _same_time_again(path: Path) -> None:
+    stat = path.stat()
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", [_another_time, _another_file, _same_time_again])
+def test_a_stamp_tells_changes_within_a_second_and_of_the_same_size(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    path = Path(make_raster(tmp_path / "a.tif", ramp(1, 20, 20)))
+    before = dataset_stamps(str(path))
+
+    change(path)
+
+    assert dataset_stamps(str(path)) != before

@@ -47,7 +47,7 @@ def test_what_is_the_same_for_every_block(block: tuple[int, int], overlap_px: in
     assert info.getTransform() == (1000.0, 10.0, 0.0, 5000.0, 0.0, -20.0)
     assert info.getProjection() == "some WKT"
     assert info.getPixelSize() == (10.0, 20.0)
-    assert info.workingGrid is GRID
+    assert info.workingGrid == GRID
     assert info.loggingstream is sys.stdout
     assert info.getBlockCount() == (info.xblock, info.yblock) == block
 

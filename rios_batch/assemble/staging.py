@@ -67,8 +67,9 @@ class StagedFile(StagingFolder):
         try:
             super().__init__(self.target.name, self.target.parent)
         except OSError as error:
+            folder = str(self.target.parent if self._link.is_symlink() else Path(target).parent)
             raise OutputError(
-                f"output {target!r} cannot be written: {error.strerror} ({str(self.target.parent)!r})"
+                f"output {target!r} cannot be written: {error.strerror} ({folder!r})"
             ) from error
 
     def commit(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -39,16 +40,36 @@ def gdal_version() -> str:
     return str(gdal.VersionInfo("RELEASE_NAME"))
 
 
-def dataset_stamps(path: str) -> list[tuple[str, int, int]]:
-    """Return name, size in bytes and time of change of every file that a dataset consists of, wherever it lies."""
+def dataset_files(path: str) -> list[str]:
+    """Return the name of every file that a dataset consists of, wherever it lies, as far as GDAL says."""
     dataset = gdal.OpenEx(path)
     # Of an array in a Zarr GDAL names no files; of a whole one it names the folder.
     names = {path, *re.findall(r'"([^"]+)"', path), *(dataset.GetFileList() or [])}
     for name in [name for name in names if not name.startswith("/vsi")]:
         if (stat := gdal.VSIStatL(name)) and stat.IsDirectory():
             names |= set(map(str, Path(name).rglob("*")))
-    found = ((name, gdal.VSIStatL(name)) for name in sorted(names))
-    return [(name, stat.size, stat.mtime) for name, stat in found if stat is not None]
+    return sorted(names)
+
+
+def file_stamp(name: str) -> tuple[int, ...] | None:
+    """Return what changes when a file does: size in bytes, times in ns and inode; elsewhere size, and time in s.
+
+    None stands for what is no file.
+    """
+    if name.startswith("/vsi"):
+        remote = gdal.VSIStatL(name)
+        return None if remote is None else (remote.size, remote.mtime)
+    try:
+        stat = os.stat(name)  # noqa: PTH116 - names of GDAL's own are no paths
+    except (OSError, ValueError):
+        return None
+    return (stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns)
+
+
+def dataset_stamps(path: str) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the stamp of every file that a dataset consists of, by name."""
+    found = ((name, file_stamp(name)) for name in dataset_files(path))
+    return [(name, stamp) for name, stamp in found if stamp is not None]
 
 
 def gdal_type(dtype_name: str) -> int:
