@@ -17,7 +17,7 @@ MODULES = (
     "rios_batch.awsbatch.configuration",
     "rios_batch.aws.stackoutputs",
     "rios_batch.worker",
-    "rios_batch.scriptjob",
+    "rios_batch.awsbatch.scriptjob",
     "rios_batch.applier",
 )
 LEAST_BOTO3 = (1, 36)  # conditional writes to S3, AWS_ENDPOINT_URL

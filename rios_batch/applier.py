@@ -25,7 +25,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import rios_batch.requirements  # noqa: F401 - before all that needs what it looks for
+import rios_batch.model.requirements  # noqa: F401 - before all that needs what it looks for
 from rios_batch.assemble.order import in_tile_order
 from rios_batch.assemble.outputs import Outputs
 from rios_batch.assemble.progress import ProgressReport

@@ -22,7 +22,7 @@ WORKER_COMMAND = ("python3", "-m", WORKER_MODULE)
 """The whole command line of a worker. AWS Batch can replace an image's command but not its
 entrypoint, so images of this project have no entrypoint and every job definition says all of it."""
 
-SCRIPT_COMMAND = ("python3", "-m", "rios_batch.scriptjob")
+SCRIPT_COMMAND = ("python3", "-m", "rios_batch.awsbatch.scriptjob")
 """Begins the command of a main job that `rios-batch submit` makes; the script's place, name and arguments follow."""
 
 JOB_TAG = "rios-batch:stack"

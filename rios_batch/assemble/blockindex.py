@@ -11,8 +11,9 @@ from osgeo import gdal
 
 from rios_batch.assemble.bandinfo import describe
 from rios_batch.assemble.newdataset import create_dataset
-from rios_batch.encode.blocks import as_overview, new_tiff
+from rios_batch.encode.overviewblocks import as_overview
 from rios_batch.encode.reducing import reduced_shape
+from rios_batch.encode.smalltiff import new_tiff
 from rios_batch.errors import OutputError, RiosBatchError
 from rios_batch.gdalapi import MemoryFolder, memory_file
 from rios_batch.model import geotiff

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rios_batch.assemble.blockindex import BlockIndex
-from rios_batch.encode.blocks import encode_overview
 from rios_batch.encode.coarseoverviews import CoarseOverviews
+from rios_batch.encode.overviewblocks import encode_overview
 from rios_batch.gdalapi import output_errors_named
 from rios_batch.model.blobs import StoredBlocks
 from rios_batch.model.encodedblocks import EncodedBlocks

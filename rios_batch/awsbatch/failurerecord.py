@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 
 from rios_batch import errors
-from rios_batch.awsbatch.records import RecordError
+from rios_batch.awsbatch.tileformat import RecordError
 from rios_batch.errors import RiosBatchError, UserFunctionError, text_of
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rios_batch.awsbatch.records import PREAMBLE_BYTES, RecordError, decode_head, head_size
+from rios_batch.awsbatch.tileformat import PREAMBLE_BYTES, RecordError, decode_head, head_size
 from rios_batch.compute.otherargs import pickle_or_none
 from rios_batch.model.blobs import Blob, StoredBlocks
 from rios_batch.model.tileresult import TileOutput, TileResult
 
 if TYPE_CHECKING:
     from rios_batch.aws.objects import Bucket, ObjectInfo
-    from rios_batch.awsbatch.records import OutputPart, TileHead
     from rios_batch.awsbatch.runstore import RunStore
+    from rios_batch.awsbatch.tileformat import OutputPart, TileHead
     from rios_batch.model.blobs import BlobStore
     from rios_batch.model.spec import RunSpec
 

@@ -24,7 +24,7 @@ from rios_batch.awsbatch.failurerecord import failure_of
 from rios_batch.awsbatch.leases import Leases
 from rios_batch.awsbatch.messages import ComputeTile, MergeBlobs, decode_message
 from rios_batch.awsbatch.processpool import ChildDiedError, NoProcessError, PoolDismissedError, ProcessPool
-from rios_batch.awsbatch.records import encode_tile
+from rios_batch.awsbatch.tileformat import encode_tile
 from rios_batch.errors import (
     AWSUnavailableError,
     DeniedError,

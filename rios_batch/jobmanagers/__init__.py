@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rios_batch.jobmanagers import local, processes  # noqa: F401 - importing registers them
+from rios_batch.jobmanagers import local, workerprocesses  # noqa: F401 - importing registers them
 from rios_batch.jobmanagers.base import (
     GeneratorRun,
     JobManager,

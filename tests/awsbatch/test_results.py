@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from rios_batch.aws.objects import ObjectInfo
-from rios_batch.awsbatch.records import RecordError, encode_tile
 from rios_batch.awsbatch.results import fetch
 from rios_batch.awsbatch.runstore import RunStore
+from rios_batch.awsbatch.tileformat import RecordError, encode_tile
 from rios_batch.model.grid import PixelWindow
 from rios_batch.model.tileresult import TileRecord
 

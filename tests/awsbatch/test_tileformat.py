@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rios_batch.awsbatch.failurerecord import Failure
-from rios_batch.awsbatch.records import (
+from rios_batch.awsbatch.tileformat import (
     RecordError,
     decode_head,
     encode_tile,

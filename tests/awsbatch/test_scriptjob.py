@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rios_batch import scriptjob
+from rios_batch.awsbatch import scriptjob
 
 if TYPE_CHECKING:
     from pathlib import Path

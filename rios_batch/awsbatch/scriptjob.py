@@ -1,4 +1,4 @@
-"""``python -m rios_batch.scriptjob s3://bucket/prefix/ SHA256 script.py ...``: runs a submitted script as main."""
+"""Runs a submitted script as main: ``python -m rios_batch.awsbatch.scriptjob s3://bucket/prefix/ SHA256 script.py``."""
 
 from __future__ import annotations
 
