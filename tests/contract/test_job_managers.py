@@ -13,7 +13,7 @@ from rios_batch import applier
 from rios_batch.compute.otherargs import ChangeDetector
 from rios_batch.compute.tile import TileRunner
 from rios_batch.errors import JobMgrError, ParameterError, UserFunctionError
-from rios_batch.jobmanagers import GeneratorRun, JobManager, processes
+from rios_batch.jobmanagers import GeneratorRun, JobManager, workerprocesses
 from rios_batch.jobmanagers.base import getJobManagerClassByType
 from rios_batch.jobmanagers.pickling import dump_other_args
 from rios_batch.testing import JobManagerTests
@@ -114,7 +114,7 @@ def test_processes_cannot_start_in_a_worker_and_say_what_to_use(run: SceneRun) -
 def test_processes_can_be_spawned_where_forking_is_not_safe(
     run: SceneRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "_CONTEXT", multiprocessing.get_context("spawn"))
+    monkeypatch.setattr(workerprocesses, "_CONTEXT", multiprocessing.get_context("spawn"))
 
     run(double)
 
