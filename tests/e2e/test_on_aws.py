@@ -7,6 +7,7 @@ its registry are not: `tests.emulation` and `cdk_docker.py` stand for them.
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import time
 from contextlib import contextmanager
@@ -15,12 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from rios_batch.contract import DEFAULT_STACK_NAME, StackOutput
+from rios_batch.contract import DEFAULT_STACK_NAME, JOB_TAG, StackOutput
 from tests.e2e.conftest import DOCKER, said
 from tests.support import ROOT, make_raster, ramp, read_raster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tests.e2e.conftest import Commands
@@ -217,7 +218,7 @@ def test_a_main_image_built_on_the_workers_image_gives_the_same_pixels(
                     {"name": "OUT", "value": f"s3://{BUCKET}/main.tif"},
                 ]
             },
-            tags={"rios-batch:stack": DEFAULT_STACK_NAME},
+            tags={JOB_TAG: DEFAULT_STACK_NAME},
         )
         follow = commands.run("rios-batch", "follow", job["jobId"], environment=user)
 
@@ -225,11 +226,39 @@ def test_a_main_image_built_on_the_workers_image_gives_the_same_pixels(
     np.testing.assert_array_equal(pixels_in_s3(cloud, "main.tif", tmp_path), brightest)
 
 
-def test_destroy_leaves_what_bootstrap_made_and_the_users_own(
+def start_a_job(cloud: Emulator, user: Mapping[str, str]) -> str:
+    """Have a job running that does not end by itself, and return the name of its container."""
+    outputs = cloud.outputs()
+    job_id = cloud.client("batch", user).submit_job(
+        jobName="endless",
+        jobQueue=outputs[StackOutput.WORKER_QUEUE],
+        jobDefinition=outputs[StackOutput.WORKER_DEFINITION],
+        containerOverrides={"command": ["sleep", "infinity"]},
+        tags={JOB_TAG: DEFAULT_STACK_NAME},
+    )["jobId"]
+    while True:
+        (job,) = [job for job in cloud.jobs() if job.job_id == job_id]
+        assert job.status not in {"SUCCEEDED", "FAILED"}, job
+        if job.handle is not None and job.handle in containers():
+            return job.handle
+        time.sleep(0.1)
+
+
+def containers() -> list[str]:
+    """Give the names of all running containers."""
+    listing = ["docker", "ps", "--format", "{{.Names}}"]
+    return subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split()
+
+
+def test_destroy_under_a_running_job_and_a_user_of_the_stack_leaves_what_was_there_before(
     bootstrapped: list[str], untouched: list[str], commands: Commands, cloud: Emulator
 ) -> None:
-    commands.cdk("destroy", "--force", settings=settings(UNLIKE_HERE))
+    # IAM is not in force: the emulation would not let the CDK's own role for deploying describe the stack.
+    with cloud.user_with(cloud.outputs()[StackOutput.SUBMITTER_POLICY]) as user:
+        container = start_a_job(cloud, user)
+        commands.cdk("destroy", "--force", settings=settings(UNLIKE_HERE))
 
+    assert container not in containers()
     left = set(cloud.inventory()) - {*untouched, *bootstrapped}
     own = {line for line in left if BUCKET in line}
     # The CDK keeps templates that were deployed in its bucket.

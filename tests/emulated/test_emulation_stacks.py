@@ -92,6 +92,14 @@ def test_a_stack_whose_policies_people_hold_is_destroyed_and_they_stay(
     assert cloud.inventory() == before
 
 
+def test_a_user_outlives_a_policy_that_went_with_its_stack(cloud: Emulator, template: dict[str, Any]) -> None:
+    before = cloud.inventory()
+    outputs = cloud.deploy(template, "Second", image_tags=["old"])
+    with cloud.user_with(outputs["SubmitterPolicyArn"]):
+        cloud.destroy("Second")
+    assert cloud.inventory() == before
+
+
 def test_a_policy_of_a_permission_set_fails_the_deletion_with_what_to_do(
     cloud: Emulator, template: dict[str, Any]
 ) -> None:

@@ -296,7 +296,8 @@ class Emulator:
         finally:
             iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
             for arn in policy_arns:
-                iam.detach_user_policy(UserName=name, PolicyArn=arn)
+                with suppress(iam.exceptions.NoSuchEntityException):  # gone with its stack
+                    iam.detach_user_policy(UserName=name, PolicyArn=arn)
             iam.delete_user(UserName=name)
 
     @contextmanager
