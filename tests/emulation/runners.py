@@ -91,10 +91,15 @@ class ProcessRunner:
     Parameters
     ----------
     reaper : ends processes that outlive the server.
+    code : has a folder for each image whose code is not this project's, by the image's tag; None for none.
     """
 
-    def __init__(self, reaper: Reaper) -> None:
-        self._guardian = reaper
+    def __init__(self, reaper: Reaper, *, code: Path | None = None) -> None:
+        self._guardian, self._code = reaper, code
+
+    def _code_in(self, image: str) -> str:
+        folder = self._code and self._code / image.rpartition(":")[2]
+        return str(folder if folder and folder.is_dir() else _ROOT)
 
     def start(self, task: Task, output: Callable[[str], None]) -> Running:
         if not task.command:
@@ -104,7 +109,7 @@ class ProcessRunner:
             # Settings of this machine (PATH, GDAL's and conda's), but none of AWS or of the project.
             **{key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "RIOS_"))},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # its python3 is this one
-            "PYTHONPATH": str(_ROOT),
+            "PYTHONPATH": self._code_in(task.image),
             "PYTHONUNBUFFERED": "1",
             "HOME": str(folder),
             **task.environment,
