@@ -8,10 +8,10 @@ BIN    := $(VENV)/bin
 CDK    := .venv-cdk
 
 # For Node.js, which may be in a virtual environment.
-demo-aws check pytest snapshot e2e: export PATH := $(CURDIR)/$(BIN):$(PATH)
+demo-aws smoke-aws check pytest snapshot e2e: export PATH := $(CURDIR)/$(BIN):$(PATH)
 synth: export PATH := $(CURDIR)/$(CDK)/bin:$(PATH)
 
-.PHONY: help setup demo demo-aws check test lint typecheck pytest synth snapshot e2e format bench clean
+.PHONY: help setup demo demo-aws smoke-aws check test lint typecheck pytest synth snapshot e2e format bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -94,6 +94,10 @@ e2e: $(VENV)/.node node_modules/.package-lock.json  ## the CDK, Docker and jobs 
 	@scripts/docker-engine sh -c 'scripts/base-image bookworm && scripts/base-image trixie && exec $(BIN)/python -m pytest \
 		tests/e2e -m e2e -vv --exitfirst -p no:randomly --force-enable-socket --timeout 1200 --durations 0' || [ $$? -eq 77 ]
 
+# RIOS_BATCH_SMOKE_YES=1 answers the question; SMOKE_ARGS may name the folder for recordings.
+smoke-aws: $(VENV)/.node node_modules/.package-lock.json  ## all of it on your AWS account: an hour, under 2 USD; asks first
+	@$(BIN)/python -m tests.smoke $(SMOKE_ARGS)
+
 snapshot: $(VENV)/.node  ## accept the template as it is now
 	UPDATE_SNAPSHOT=1 $(BIN)/python -m pytest tests/cdk_app -k reviewed
 
@@ -102,4 +106,4 @@ format: $(VENV)/.ready  ## rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 clean:  ## remove everything that the targets made
-	rm -rf $(VENV) $(CDK) node_modules .demo .bench cdk.out .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CDK) node_modules .demo .bench .smoke cdk.out .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis

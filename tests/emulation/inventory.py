@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     Client = Callable[[str], Any]
 
 
-def inventory(client: Client) -> list[str]:
-    """List everything, one line each, sorted."""
-    return sorted(line for lines in _LISTS for line in lines(client))
+def inventory(client: Client, *, objects: bool = True) -> list[str]:
+    """List everything, one line each, sorted; without `objects`, of buckets only their names."""
+    s3 = _s3 if objects else _buckets
+    return sorted(line for lines in (s3, *_LISTS) for line in lines(client))
 
 
 def _pages(client: Any, operation: str, key: str, **arguments: Any) -> Iterator[Any]:
@@ -23,11 +24,16 @@ def _pages(client: Any, operation: str, key: str, **arguments: Any) -> Iterator[
         yield from getattr(client, operation)(**arguments).get(key, [])
 
 
+def _buckets(client: Client) -> Iterator[str]:
+    for bucket in client("s3").list_buckets()["Buckets"]:
+        yield f"s3 bucket {bucket['Name']}"
+
+
 def _s3(client: Client) -> Iterator[str]:
+    yield from _buckets(client)
     s3 = client("s3")
     for bucket in s3.list_buckets()["Buckets"]:
         name = bucket["Name"]
-        yield f"s3 bucket {name}"
         page = s3.list_object_versions(Bucket=name)
         for item in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
             yield f"s3 object {name}/{item['Key']} {item['VersionId']}"
@@ -139,7 +145,6 @@ def _simple(client: Client) -> Iterator[str]:
 
 
 _LISTS: tuple[Callable[[Client], Iterator[str]], ...] = (
-    _s3,
     _sqs,
     _batch,
     _ecr,

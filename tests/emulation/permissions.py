@@ -197,6 +197,11 @@ class Caller:
         return self.name == "root"
 
     @property
+    def is_deployer(self) -> bool:
+        """Whether it is a role of the CDK's bootstrap, whose calls are not this project's and have no ARNs here."""
+        return self.name.startswith("role/cdk-")
+
+    @property
     def is_known(self) -> bool:
         return not self.name.startswith("unknown/")
 

@@ -91,10 +91,15 @@ class ProcessRunner:
     Parameters
     ----------
     reaper : ends processes that outlive the server.
+    code : has a folder for each image whose code is not this project's, by the image's tag; None for none.
     """
 
-    def __init__(self, reaper: Reaper) -> None:
-        self._guardian = reaper
+    def __init__(self, reaper: Reaper, *, code: Path | None = None) -> None:
+        self._reaper, self._code = reaper, code
+
+    def _code_in(self, image: str) -> str:
+        folder = self._code and self._code / image.rpartition(":")[2]
+        return str(folder if folder and folder.is_dir() else _ROOT)
 
     def start(self, task: Task, output: Callable[[str], None]) -> Running:
         if not task.command:
@@ -104,7 +109,7 @@ class ProcessRunner:
             # Settings of this machine (PATH, GDAL's and conda's), but none of AWS or of the project.
             **{key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "RIOS_"))},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # its python3 is this one
-            "PYTHONPATH": str(_ROOT),
+            "PYTHONPATH": self._code_in(task.image),
             "PYTHONUNBUFFERED": "1",
             "HOME": str(folder),
             **task.environment,
@@ -122,8 +127,8 @@ class ProcessRunner:
         except OSError as error:
             shutil.rmtree(folder)
             raise CannotStartError(f"CannotStartContainerError: {error}") from error
-        self._guardian.watch("group", process.pid)
-        return _Process(process, folder, output, self._guardian)
+        self._reaper.watch("group", process.pid)
+        return _Process(process, folder, output, self._reaper)
 
 
 class _Process:
@@ -135,7 +140,7 @@ class _Process:
         reaper: Reaper,
     ) -> None:
         self.handle = str(process.pid)
-        self._process, self._folder, self._guardian = process, folder, reaper
+        self._process, self._folder, self._reaper = process, folder, reaper
         assert process.stdout is not None
         self._output = _Output(process.stdout, output)
 
@@ -157,7 +162,7 @@ class _Process:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._output.join()
-        self._guardian.forget("group", self._process.pid)
+        self._reaper.forget("group", self._process.pid)
         shutil.rmtree(self._folder, ignore_errors=True)
         return ""
 
@@ -173,7 +178,7 @@ class ContainerRunner:
     """
 
     def __init__(self, reaper: Reaper, *, images: Mapping[str, str], docker: str = "docker") -> None:
-        self._guardian, self._images, self._docker = reaper, images, docker
+        self._reaper, self._images, self._docker = reaper, images, docker
 
     def start(self, task: Task, output: Callable[[str], None]) -> Running:
         image = self._images.get(task.image, task.image)
@@ -194,8 +199,8 @@ class ContainerRunner:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._guardian.watch("container", task.name)
-        return _Container(process, task.name, output, self._guardian, self._docker)
+        self._reaper.watch("container", task.name)
+        return _Container(process, task.name, output, self._reaper, self._docker)
 
 
 class _Container:
@@ -208,7 +213,7 @@ class _Container:
         docker: str,
     ) -> None:
         self.handle = name
-        self._process, self._guardian, self._docker = process, reaper, docker
+        self._process, self._reaper, self._docker = process, reaper, docker
         assert process.stdout is not None
         self._output = _Output(process.stdout, output)
 
@@ -228,7 +233,7 @@ class _Container:
         self._output.join()
         state = self._call("inspect", "--format", "{{.State.OOMKilled}}", self.handle)
         self._call("rm", "--force", "--volumes", self.handle)
-        self._guardian.forget("container", self.handle)
+        self._reaper.forget("container", self.handle)
         return OUT_OF_MEMORY if state == "true" else ""
 
     def _call(self, *arguments: str) -> str:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moto.moto_server.werkzeug_app import (
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     machines = Machines(
         runner=ContainerRunner(reaper, images=dict(options.image))
         if in_containers
-        else ProcessRunner(reaper),
+        else ProcessRunner(reaper, code=options.code),
         environment=aws_environment(f"http://127.0.0.1:{port}", options.region),
         grace_s=options.grace_seconds,
         logs_lock=door.service_lock("logs"),
@@ -105,6 +106,7 @@ def _arguments() -> argparse.ArgumentParser:
         type=lambda pair: tuple(pair.split("=", 1)),
         help="URI=LOCAL: a local image for a job definition's; may be given several times",
     )
+    parser.add_argument("--code", type=Path, help="folder of what images hold, for processes: by tag")
     parser.add_argument(
         "--until-stdin-closes", action="store_true", help="stop when the starting process is gone"
     )
