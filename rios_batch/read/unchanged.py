@@ -16,6 +16,8 @@ class InputsAsTheyWere:
     """The local files of a run's inputs, as they are when this is made.
 
     GDAL keeps what it knows of bands (statistics) in .aux.xml files, which may be written at any time.
+    A file that is taken away is no mixture: who has the file open reads the old pixels, and who opens it later gets an
+    error.
     """
 
     def __init__(self, spec: RunSpec) -> None:
@@ -36,7 +38,8 @@ class InputsAsTheyWere:
         FileOpenError : names the file that somebody has written to or replaced.
         """
         for name, (called, stamp) in self._stamps.items():
-            if _stamp(name) != stamp:
+            # None: the file is gone.
+            if _stamp(name) not in (stamp, None):
                 part = "" if name.endswith(called) else f" ({name!r})"
                 raise FileOpenError(
                     f"input {called!r}{part} was changed while the run was reading it, so that outputs would mix old "

@@ -419,6 +419,7 @@ class Missing:
     scenario: Callable[[Scenario], None]
     error: type[RiosBatchError] = DeniedError
     leaves: str = ""
+    may_leave: tuple[str, ...] = ()
 
 
 S = Scenario
@@ -442,7 +443,10 @@ OF_MAINS: dict[tuple[On, str], Missing] = {
     (On.OUTPUT_OBJECTS, "s3:AbortMultipartUpload"): Missing(S.write_to_s3, leaves="unfinished upload"),
     (On.OUTPUT_OBJECTS, "s3:ListMultipartUploadParts"): Missing(S.write_much_to_s3, OutputError),
     (On.RUN_QUEUES, "sqs:CreateQueue"): REFUSED,
-    (On.RUN_QUEUES, "sqs:DeleteQueue"): Missing(S.begin_and_fail, leaves="queue"),
+    # Until its job is ended a worker that still has the queue may commit one more tile.
+    (On.RUN_QUEUES, "sqs:DeleteQueue"): Missing(
+        S.begin_and_fail, leaves="queue", may_leave=("object", "job")
+    ),
     (On.RUN_QUEUES, "sqs:SendMessage"): REFUSED,
     (On.RUN_QUEUES, "sqs:ReceiveMessage"): Missing(S.compute_beside_main),
     (On.RUN_QUEUES, "sqs:DeleteMessage"): Missing(S.compute_beside_main),
@@ -505,6 +509,6 @@ def test_without_an_action_the_run_says_so(
 
     assert any(action in text for text in said), said
     assert not any("\n" in text for text in said), said
-    assert {text.startswith(missing.leaves) for text in left} <= {True}
-    assert bool(left) == bool(missing.leaves)
+    assert {text.startswith((missing.leaves, *missing.may_leave)) for text in left} <= {True}
+    assert any(text.startswith(missing.leaves) for text in left) == bool(missing.leaves)
     assert not (tmp_path / "copy.tif").exists()
