@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SCENE = np.random.default_rng(7).integers(1, 200, (2, 90, 70), np.uint8)
 
+THREADS_END_WITHIN_S = 10
 HANGS_AFTER_S = 200.0  # far from what anything here takes; what takes longer never ends
 
 T = TypeVar("T")
@@ -138,8 +139,13 @@ class SceneRun:
         self.assert_no_worker_left()
 
     def assert_no_worker_left(self) -> None:
-        """No thread and no child process that was not there before the first run."""
+        """No thread and no child process that was not there before the first run.
+
+        A thread may take a moment to end, for instance where a request was on its way.
+        """
         assert _children().items() - self._children_before.items() == set()
+        for thread in set(threading.enumerate()) - self._threads_before:
+            thread.join(THREADS_END_WITHIN_S)
         assert set(threading.enumerate()) - self._threads_before == set()
 
 

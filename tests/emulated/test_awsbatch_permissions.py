@@ -233,6 +233,7 @@ NOT_MADE = {
     ),
     (Role.WORKER, "get_queue_attributes"): "an empty queue, for twenty seconds",
     (Role.WORKER, "list_objects"): "an input that is gone, since main has seen it",
+    (Role.WORKER, "head_object"): "a tile handed out again, which main's worker may get",
 }
 
 
