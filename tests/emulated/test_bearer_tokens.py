@@ -16,6 +16,7 @@ from osgeo import gdal
 
 from rios_batch import applier
 from rios_batch.aws import cloud as cloud_module
+from rios_batch.aws.objects import Bucket
 from rios_batch.aws.stackoutputs import read_stack_outputs
 from tests.support import make_raster, ramp, read_raster
 
@@ -108,13 +109,13 @@ def test_each_side_reads_with_its_own_header_file_and_no_token_is_sent_along(
     in_image = {VARIABLE: header_file(tmp_path / "image.txt", WORKERS_TOKEN)}
     monkeypatch.setattr(cloud_module, "read_stack_outputs", workers_with(quick_cloud, **in_image))
     sent: list[bytes] = []
-    keep = cloud_module.Bucket.put
+    keep = Bucket.put
 
     def put(self: Any, key: str, data: bytes) -> Any:
         sent.append(data)
         return keep(self, key, data)
 
-    monkeypatch.setattr(cloud_module.Bucket, "put", put)
+    monkeypatch.setattr(Bucket, "put", put)
     infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
     infiles.scene, outfiles.doubled = scene, str(tmp_path / "out.tif")
     controls = applier.ApplierControls()
