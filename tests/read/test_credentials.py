@@ -21,7 +21,7 @@ from rios_batch.errors import ImageOpenError, S3Error
 from rios_batch.read import credentials
 from rios_batch.read.facts import describe
 from tests.read.test_cloud_inputs import forget_settings
-from tests.s3server import ON_LOOPBACK, REGION
+from tests.s3server import ON_LOOPBACK, REGION, make_bucket
 from tests.support import ROOT, make_raster, ramp, run_python, run_script
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 pytestmark = ON_LOOPBACK
 EXPIRY = ROOT / "tests" / "e2e" / "scripts" / "reads_after_expiry.py"
 EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+ROLE = b"""<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
+<AccessKeyId>%s</AccessKeyId><SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken>
+<Expiration>%s</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"""
 SSO_PROFILE = f"""
 [sso-session institute]
 sso_start_url = https://institute.example/start
@@ -44,31 +47,68 @@ sso_account_id = 123456789012
 sso_role_name = Scientist
 region = {REGION}
 """
+ROLE_PROFILE = f"""
+[profile home]
+aws_access_key_id = HOME
+aws_secret_access_key = secret
+[profile science]
+role_arn = arn:aws:iam::123456789012:role/Scientist
+source_profile = home
+region = {REGION}
+"""
+PROGRAM_PROFILE = f"""
+[profile science]
+credential_process = {{program}}
+region = {REGION}
+"""
+PROFILES = {"identity center": SSO_PROFILE, "role": ROLE_PROFILE, "program": PROGRAM_PROFILE}
 
 
 class Keyring:
-    """Lets S3 serve only requests that are signed with a key that is good now, and Identity Center give out keys."""
+    """Lets S3 serve only requests that are signed with a key that is good now.
 
-    def __init__(self, server: S3Server) -> None:
+    Identity Center, STS and a program give that key out. Whoever asks STS must have the key HOME.
+    """
+
+    def __init__(self, server: S3Server, folder: Path) -> None:
         self.good = "FIRST"
         self.used: list[str] = []
+        self.given = 0
         self.seconds_left = 3600
+        self._keys_of_program = folder / "keys.json"
+        self.program = f"{sys.executable} -c \"print(open('{self._keys_of_program}').read())\""
+        self.renew("FIRST", seconds=3600)
         server.decide = self.decide
+
+    def renew(self, key: str, *, seconds: int) -> None:
+        """Have a key that is good from now on, and said to be so for some seconds."""
+        self.good, self.seconds_left = key, seconds
+        keys = {"AccessKeyId": key, "SecretAccessKey": "secret", "SessionToken": "token"}
+        self._keys_of_program.write_text(json.dumps({"Version": 1, "Expiration": self.expiry(), **keys}))
 
     def decide(self, environ: dict[str, Any]) -> tuple[str, bytes] | None:
         if environ["PATH_INFO"] == "/federation/credentials":
+            self.given += 1
             return "200 OK", json.dumps({"roleCredentials": self.keys_of_role()}).encode()
+        if "/sts/aws4_request" in environ.get("HTTP_AUTHORIZATION", ""):
+            assert "Credential=HOME/" in environ["HTTP_AUTHORIZATION"]
+            self.given += 1
+            return "200 OK", ROLE % (self.good.encode(), self.expiry().encode())
         found = re.search(r"Credential=(\w+)/", environ.get("HTTP_AUTHORIZATION", ""))
         self.used.append(found[1] if found else "")
         return None if self.used[-1] == self.good else ("400 Bad Request", EXPIRED)
 
-    def keys_of_role(self) -> dict[str, Any]:
+    def expiry(self) -> str:
+        """Give the time when the key expires, as AWS writes it."""
         expires = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self.seconds_left)
+        return f"{expires:%Y-%m-%dT%H:%M:%SZ}"
+
+    def keys_of_role(self) -> dict[str, Any]:
         return {
             "accessKeyId": self.good,
             "secretAccessKey": "secret",
             "sessionToken": "token",
-            "expiration": int(expires.timestamp() * 1000),
+            "expiration": int(dt.datetime.fromisoformat(self.expiry()).timestamp() * 1000),
         }
 
 
@@ -80,8 +120,8 @@ def image(bucket: Bucket, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def keyring(image: str, s3_server: S3Server) -> Keyring:
-    return Keyring(s3_server)
+def keyring(image: str, s3_server: S3Server, tmp_path: Path) -> Keyring:
+    return Keyring(s3_server, tmp_path)
 
 
 @pytest.fixture(autouse=True)
@@ -183,32 +223,70 @@ def test_what_is_broken_for_good_is_read_twice_and_told(image: str, bucket: Buck
 
 
 @pytest.mark.usefixtures("_no_keys_in_the_environment")
-def test_a_profile_of_identity_center_is_read_with(
-    image: str, keyring: Keyring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("kind", PROFILES)
+def test_a_profile_that_only_boto3_knows_is_read_with(
+    image: str, keyring: Keyring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
 ) -> None:
-    use_profile(monkeypatch, tmp_path, SSO_PROFILE)
+    use_profile(monkeypatch, tmp_path, PROFILES[kind].format(program=keyring.program))
     log_in(tmp_path)
 
     run(image, tmp_path / "out.tif")
 
     assert set(keyring.used) == {"FIRST"}
+    assert keyring.given == (0 if kind == "program" else 1)  # once for the whole run
 
 
 @pytest.mark.usefixtures("_no_keys_in_the_environment")
+@pytest.mark.parametrize("kind", PROFILES)
 def test_keys_of_a_profile_are_renewed_before_they_expire(
-    image: str, keyring: Keyring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    image: str, keyring: Keyring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
 ) -> None:
-    use_profile(monkeypatch, tmp_path, SSO_PROFILE)
+    use_profile(monkeypatch, tmp_path, PROFILES[kind].format(program=keyring.program))
     log_in(tmp_path)
-    keyring.seconds_left = 60  # boto3 renews keys that live less than ten minutes
+    keyring.renew("FIRST", seconds=60)  # boto3 renews keys that live less than ten minutes
 
     def expire() -> None:
         keyring.used.clear()
-        keyring.good, keyring.seconds_left = "SECOND", 3600
+        keyring.renew("SECOND", seconds=3600)
 
     run(image, tmp_path / "out.tif", expire)
 
     assert set(keyring.used) == {"SECOND"}  # no request was refused
+
+
+@pytest.mark.usefixtures("_no_keys_in_the_environment")
+def test_a_role_is_assumed_for_buckets_that_are_not_public_and_the_requester_pays_where_that_was_set(
+    image: str,
+    bucket: Bucket,
+    keyring: Keyring,
+    s3_server: S3Server,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    asked: dict[str, set[tuple[str, str]]] = {}
+
+    def decide(environ: dict[str, Any]) -> tuple[str, bytes] | None:
+        answer, (place, _, key) = keyring.decide(environ), environ["PATH_INFO"][1:].partition("/")
+        if key:  # GDAL lists a bucket with the settings of all buckets
+            payer = environ.get("HTTP_X_AMZ_REQUEST_PAYER", "")
+            asked.setdefault(place, set()).add((keyring.used[-1], payer))
+        return None if key and not keyring.used[-1] else answer
+
+    s3_server.decide = lambda _: None
+    paid, public = make_bucket(s3_server).name, make_bucket(s3_server).name
+    for name in (paid, public):
+        boto3.client("s3", aws_access_key_id="a", aws_secret_access_key="b").put_object(
+            Bucket=name, Key="in.tif", Body=bucket.get("in.tif"), ACL="public-read"
+        )
+    use_profile(monkeypatch, tmp_path, ROLE_PROFILE)
+    gdal.SetPathSpecificOption(f"/vsis3/{paid}/", "AWS_REQUEST_PAYER", "requester")
+    gdal.SetPathSpecificOption(f"/vsis3/{public}/", "AWS_NO_SIGN_REQUEST", "YES")
+    s3_server.decide = decide
+
+    for place in (bucket.name, paid, public):
+        describe(f"s3://{place}/in.tif")
+
+    assert asked == {bucket.name: {("FIRST", "")}, paid: {("FIRST", "requester")}, public: {("", "")}}
 
 
 @pytest.mark.usefixtures("_no_keys_in_the_environment")
@@ -221,23 +299,6 @@ def test_without_a_login_it_is_said_how_to_log_in(
         S3Error, match=rf"^input '{image}' cannot be used without AWS credentials .*aws sso login"
     ):
         describe(image)
-
-
-@pytest.mark.usefixtures("_no_keys_in_the_environment")
-def test_a_profile_with_a_program_is_read_with(
-    image: str, keyring: Keyring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    keys = {"Version": 1, "AccessKeyId": "FIRST", "SecretAccessKey": "secret"}
-    (tmp_path / "keys.py").write_text(f"import json; print(json.dumps({keys}))")
-    use_profile(
-        monkeypatch,
-        tmp_path,
-        f"[profile science]\ncredential_process = {sys.executable} {tmp_path / 'keys.py'}\nregion = {REGION}\n",
-    )
-
-    run(image, tmp_path / "out.tif")
-
-    assert set(keyring.used) == {"FIRST"}
 
 
 @pytest.mark.usefixtures("_no_keys_in_the_environment")
