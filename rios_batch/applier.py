@@ -4,14 +4,17 @@
 from rios_batch import applier
 
 def ndvi(info, inputs, outputs):
-    red, nir = inputs.image[2].astype("f4"), inputs.image[3].astype("f4")
-    outputs.ndvi = ((nir - red) / (nir + red))[None]
+    image = np.ma.masked_equal(inputs.image, info.getNoDataValueFor(inputs.image)).astype("f4")
+    red, nir = image[2], image[3]
+    outputs.ndvi = ((nir - red) / (nir + red))[None]  # masked pixels become nodata
 
 infiles = applier.FilenameAssociations()
 outfiles = applier.FilenameAssociations()
 infiles.image = "scene.tif"
 outfiles.ndvi = "ndvi.tif"
-applier.apply(ndvi, infiles, outfiles)
+controls = applier.ApplierControls()
+controls.setStatsIgnore(-2)  # without it 0 is nodata, as in RIOS
+applier.apply(ndvi, infiles, outfiles, controls=controls)
 """
 
 from __future__ import annotations

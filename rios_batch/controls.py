@@ -140,7 +140,9 @@ class ApplierControls:
         self.creationOptionsByDriver = defaults_from(env)
         """Creation options that the environment gives to a driver, by the driver's name; default none."""
         self.statsIgnore: float | None = 0
-        """Nodata value of an output; default 0; None for none."""
+        """Nodata value of an output; default 0, as in RIOS; None for none."""
+        self.nodataIsDefault = True
+        """Whether the script has named no nodata value for all outputs; default True."""
         self.thematic = False
         """Whether an output is marked as thematic; default False."""
         self.layernames: list[str] | None = None
@@ -515,7 +517,11 @@ class ApplierControls:
         self._keep("creationoptions", imagename, items(creationoptions, "creation options"))
 
     def setStatsIgnore(self, statsIgnore: float | None, imagename: str | None = None) -> None:
-        """Set the nodata value of an output; default 0; None for none.
+        """Set the nodata value of an output; default 0, as in RIOS; None for none.
+
+        Name a value that is no result of the function, or None. With the default every 0 counts as nodata: class 0 of a
+        mask, a difference of 0. A warning says so if a script has not called this method, and the function returns 0
+        where every input has data. ``setStatsIgnore(0)`` says that 0 is meant.
 
         Pixels of this value are left out of statistics, histogram and averages in overviews. Masked pixels are written
         as this value. A warning says so if the output's type cannot hold the value.
@@ -529,6 +535,8 @@ class ApplierControls:
                 f"the nodata value of an output must be a number or None, not {statsIgnore!r}"
             )
         self._keep("statsIgnore", imagename, statsIgnore)
+        if imagename is None:
+            self.nodataIsDefault = False
 
     def setThematic(self, thematicFlag: bool, imagename: str | None = None) -> None:
         """Say whether an output is thematic: its values are names of classes, not quantities; default False.

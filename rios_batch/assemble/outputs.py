@@ -42,6 +42,7 @@ class Outputs:
         self._sinks: list[RasterSink] = []
         self._layouts: list[Layout] = []
         self._statistics: list[list[PartialStatistics]] = []
+        self._lost_px = [0] * len(spec.outputs)
 
     def __enter__(self) -> Self:
         """Open the outputs.
@@ -77,6 +78,9 @@ class Outputs:
         for sink, part in zip(self._sinks, result.outputs, strict=True):
             sink.write(self._spec.plan.tile(result.record.tile), part)
         self._statistics = merge_tile_statistics(result, self._statistics)
+        self._lost_px = [
+            total + part.lost_px for total, part in zip(self._lost_px, result.outputs, strict=True)
+        ]
 
     def finish(self) -> None:
         """Complete the files beside their places."""
@@ -86,6 +90,8 @@ class Outputs:
         )
         for sink in self._sinks:
             sink.finish(next(bands, ()))
+        for output, lost_px in zip(self._spec.outputs, self._lost_px, strict=True):
+            _warn_of_lost_pixels(output, lost_px)
 
     def commit(self) -> None:
         """Move the finished files to their places, one after the other."""
@@ -102,6 +108,19 @@ def _warn_of_settings_without_effect(output: OutputSpec, layout: Layout) -> None
             "%s has nodata value %s, which %s (%d to %d) cannot hold, so none of its pixels is nodata; set another "
             "with setStatsIgnore",
             *(output.path, output.nodata, layout.dtype, limits.min, limits.max),
+        )
+
+
+def _warn_of_lost_pixels(output: OutputSpec, lost_px: int) -> None:
+    if lost_px:
+        log.warning(
+            "%s: %s computed from data %s 0, which is nodata where a script names no nodata value, so that statistics "
+            "and other programs leave 0 out; name a value that is no result with controls.setStatsIgnore(value, %r), "
+            "None for no nodata value, or 0 if 0 is meant to be nodata",
+            output.path,
+            "1 pixel" if lost_px == 1 else f"{lost_px:,} pixels",
+            "is" if lost_px == 1 else "are",
+            output.name,
         )
 
 

@@ -127,7 +127,8 @@ class OutputSpec:
     ``blocks_are_whole`` says that every block of the user function is also whole TIFF blocks. ``pyramid`` is
     None where there are no overviews; ``encoded_overviews`` are the factors of those that are encoded with each tile,
     while main encodes the others. ``changed_by_script`` says that the script gets the finished file before it is in
-    its place; ``colour_table`` is one of :data:`rios_batch.model.colourtables.KINDS`, or None.
+    its place; ``colour_table`` is one of :data:`rios_batch.model.colourtables.KINDS`, or None. ``nodata_is_default``
+    says that the script has named no nodata value.
     """
 
     name: str
@@ -145,6 +146,7 @@ class OutputSpec:
     statistics: StatisticsSpec | None = None
     colour_table: str | None = None
     changed_by_script: bool = False
+    nodata_is_default: bool = False
 
     def with_plan(self, plan: TilePlan) -> OutputSpec:
         """Return the spec for the tiles of a plan, which decide which overviews are encoded with them."""

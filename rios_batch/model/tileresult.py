@@ -21,13 +21,15 @@ class TileOutput:
 
     Blocks are those of all resolutions that are whole in the tile, the coarsest first. ``coarsest`` is the tile at the
     coarsest of them, as an array, of which main makes the overviews that are coarser still; None if there are none.
-    ``statistics`` has one entry for each band, or none.
+    ``statistics`` has one entry for each band, or none. ``lost_px`` are pixels that were computed from data, and are
+    nodata because the script named no nodata value.
     """
 
     layout: Layout
     payload: EncodedBlocks | StoredBlocks | Array = field(repr=False)
     coarsest: Array | None = field(default=None, repr=False)
     statistics: tuple[PartialStatistics, ...] = field(default=(), repr=False)
+    lost_px: int = 0
 
     @property
     def nbytes(self) -> int:

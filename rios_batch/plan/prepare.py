@@ -159,6 +159,8 @@ def _output(
         driver=chosen.driver,
         creation_options=chosen.creation_options,
         nodata=controls.getOptionForImagename("statsIgnore", name),
+        nodata_is_default=controls.nodataIsDefault
+        and "statsIgnore" not in controls.optionsByImage.get(name, {}),
         thematic=controls.getOptionForImagename("thematic", name),
         layer_names=tuple(controls.getOptionForImagename("layernames", name) or ()),
         encoded_by_workers=chosen.unit_blocks is not None,
