@@ -33,6 +33,8 @@ RUNS_PREFIX = "runs/"
 """First part of the key of everything that belongs to one run."""
 SCRIPTS_PREFIX = "scripts/"
 """First part of the key of submitted scripts."""
+IMAGES_PREFIX = "images/"
+"""First part of the key of what workers have noted about their image."""
 
 
 class Env(StrEnum):

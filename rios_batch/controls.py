@@ -13,7 +13,7 @@ import numpy as np
 
 from rios_batch.concurrency import ConcurrencyStyle
 from rios_batch.errors import ColorTableGenerationError, ParameterError
-from rios_batch.model.colourtables import KINDS
+from rios_batch.model.colourtables import KINDS, named_colours
 from rios_batch.model.creationoptions import defaults_from
 from rios_batch.model.grid import FOOTPRINT_NAMES, INTERSECTION, PixelGridDefn
 from rios_batch.model.mergerules import resolve_rule
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
+    from rios_batch.model.colourtables import Colour
     from rios_batch.model.mergerules import MergeRule
     from rios_batch.model.protocols import Progress
 
@@ -165,6 +166,8 @@ class ApplierControls:
         """Whether statistics are of every fourth row and column only; default False."""
         self.autoColorTableType = word_from(env, "RIOS_DFLT_AUTOCOLORTABLETYPE", KINDS)
         """Kind of colour table of a thematic output; default None, no colour table."""
+        self.colorTable: dict[int, Colour] | None = None
+        """Colours of an output's values: red, green, blue and alpha by value; default None, no colour table."""
         self.omitPyramids = False
         """Whether overviews are left out; default False."""
         self.overviewLevels = levels_from(env, "RIOS_DFLT_OVERVIEWLEVELS", DEFAULT_OVERVIEWLEVELS)
@@ -660,6 +663,26 @@ class ApplierControls:
                 f"colour table type {autoColorTableType!r}: use one of {', '.join(map(repr, KINDS))}, or None"
             )
         self._keep("autoColorTableType", imagename, autoColorTableType)
+
+    def setColorTable(self, colorTable: Any, imagename: str | None = None) -> None:
+        """Give the values of an output colours; default None, no colour table.
+
+        The output has type uint8 or uint16, and one band if it is a GeoTIFF; a warning says so if it cannot have the
+        table. The table is written with the file, so that a cloud-optimised GeoTIFF remains one. The table counts
+        before ``setAutoColorTableType``. The output need not be thematic.
+
+        Parameters
+        ----------
+        colorTable : a dict of red, green, blue and perhaps alpha by value, such as ``{1: (0, 0, 255)}``; an array
+            or list with rows of value, red, green, blue and alpha, as RIOS's ``rat.setColorTable`` takes; or a
+            `gdal.ColorTable`. Colours and alpha are 0 to 255. Values without a colour are transparent, where the format
+            has room for that (GeoTIFF has not: they are black).
+
+        Raises
+        ------
+        ParameterError, ColorTableGenerationError : it is none of these, or a value or a colour is out of range.
+        """
+        self._keep("colorTable", imagename, None if colorTable is None else named_colours(colorTable))
 
     def setOmitPyramids(self, omitPyramids: bool, imagename: str | None = None) -> None:
         """Say whether overviews are left out; default False.

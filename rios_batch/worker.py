@@ -25,6 +25,7 @@ from rios_batch.aws.objects import Bucket
 from rios_batch.aws.queue import WorkQueue
 from rios_batch.awsbatch.configuration import WorkerConfig, argument_parser
 from rios_batch.awsbatch.failurerecord import failure_of
+from rios_batch.awsbatch.imagepackages import note_packages
 from rios_batch.awsbatch.runstore import RunStore
 from rios_batch.awsbatch.stagedinputs import paths_on_worker
 from rios_batch.awsbatch.supervisor import Patience, Supervisor, Terminated
@@ -91,6 +92,8 @@ def _work_on(store: RunStore, config: WorkerConfig, name: str, folder: Path, *, 
     problem = mismatch(description["versions"], versions())
     if problem:
         raise VersionMismatchError(problem)
+    if config.array_index == 0 and not beside_main:
+        note_packages(store.bucket, description["image"])
     pickled = pickle.loads(store.job(config.job_sha256))  # noqa: S301 - its SHA-256 came with the job's environment
     order = WorkOrder(
         spec=pickled["spec"],

@@ -44,6 +44,7 @@ class StackOutputs:
     bucket : exchange bucket.
     run_queue_prefix : names of per-run SQS queues begin with it.
     log_group : CloudWatch log group of all jobs.
+    worker_image : name of the workers' image.
     python : Python of the workers, such as 3.13; ``unknown`` for an image that nobody described.
     version : version of rios_batch that the stack was deployed from.
     """
@@ -58,6 +59,7 @@ class StackOutputs:
     bucket: str
     run_queue_prefix: str
     log_group: str
+    worker_image: str
     python: str
     version: str
 
@@ -93,6 +95,7 @@ class StackOutputs:
             bucket=outputs[StackOutput.BUCKET],
             run_queue_prefix=outputs[StackOutput.RUN_QUEUE_PREFIX],
             log_group=outputs[StackOutput.LOG_GROUP],
+            worker_image=outputs[StackOutput.WORKER_IMAGE],
             python=outputs[StackOutput.PYTHON],
             version=outputs[StackOutput.VERSION],
         )

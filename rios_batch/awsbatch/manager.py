@@ -25,6 +25,7 @@ from rios_batch.aws.faults import explained
 from rios_batch.aws.jobs import LARGEST_ARRAY
 from rios_batch.awsbatch.controller import RunController
 from rios_batch.awsbatch.fingerprint import check_same, fingerprints
+from rios_batch.awsbatch.imagepackages import compare_packages
 from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
 from rios_batch.errors import JobMgrError, RiosBatchError, VersionMismatchError
@@ -99,12 +100,16 @@ class AWSBatch(JobManager):
                 "other_args": dump_other_args(other_args, modules=modules),
             }
         )
+        packages, stack = packages_of(modules), self._cloud.stack_outputs
+        if differences := compare_packages(self._cloud.bucket, stack.worker_image, packages):
+            log.warning("the function or otherArgs may not load, or differ, in workers: %s", differences)
         description = {
             "versions": versions(),
             "plan": asdict(spec.plan),
             "fingerprints": found,
             "cloud_options": cloud_options(spec),
-            "packages": packages_of(modules),
+            "packages": packages,
+            "image": stack.worker_image,
         }
         controller = RunController(self._cloud, store, spec, self.numThreads, self.options)
         return _BatchRun(spec, self._cloud, store, controller, description, pickled)

@@ -36,23 +36,35 @@ def why_unloadable(what: str, error: Exception, mains: Mapping[str, str]) -> str
     mains : the packages that the job refers to, with main's versions (`packages_of`).
     """
     here = {package: _version_or_none(package) for package in mains}
-    differences = [
-        f"main has {package} {mains[package]}, this worker has {found or 'none'}"
-        for package, found in here.items()
-        if found != mains[package]
-    ]
     said = f"{what} cannot be loaded in a worker: {type(error).__name__}: {error}"
-    if not differences:
-        return (
-            f"{said}; a module that the worker's image lacks comes into it with EXTRA_PACKAGES or PIP_PACKAGES (see "
-            "docs/infrastructure.md)"
-        )
-    wanted = " ".join(
-        f"{package}=={mains[package]}" for package, found in here.items() if found != mains[package]
-    )
+    if differences := differing_packages(mains, here, "this worker has"):
+        return f"{said}; {differences}"
     return (
-        f"{said}; {'; '.join(differences)}; give the workers' image main's versions "
-        f"(`PIP_PACKAGES='{wanted}' npx cdk deploy`, with the packages that were in it before)"
+        f"{said}; a module that the worker's image lacks comes into it with EXTRA_PACKAGES or PIP_PACKAGES (see "
+        "docs/infrastructure.md)"
+    )
+
+
+def differing_packages(mains: Mapping[str, str], there: Mapping[str, str | None], who_has: str) -> str:
+    """Say which packages differ, with both versions and what to type; nothing if none differs.
+
+    Parameters
+    ----------
+    mains : the packages that the job refers to, with main's versions (`packages_of`).
+    there : versions elsewhere; a package that is missing there has none.
+    who_has : begins the part of the sentence about these.
+    """
+    wrong = {package: mine for package, mine in mains.items() if there.get(package) != mine}
+    if not wrong:
+        return ""
+    both = "; ".join(
+        f"main has {package} {mine}, {who_has} {there.get(package) or 'none'}"
+        for package, mine in wrong.items()
+    )
+    wanted = " ".join(f"{package}=={mine}" for package, mine in wrong.items())
+    return (
+        f"{both}; give the workers' image main's versions (`PIP_PACKAGES='{wanted}' npx cdk deploy`, with the packages "
+        "that were in it before)"
     )
 
 

@@ -57,6 +57,7 @@ SETTERS_FOR_IMAGE = {
     "singlePassPyramids": "setSinglePassPyramids",
     "approxStats": "setApproxStats",
     "autoColorTableType": "setAutoColorTableType",
+    "colorTable": "setColorTable",
     "omitPyramids": "setOmitPyramids",
     "overviewLevels": "setOverviewLevels",
     "overviewMinDim": "setOverviewMinDim",

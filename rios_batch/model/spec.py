@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from rios_batch.model.colourtables import Colour
     from rios_batch.model.creationoptions import CreationOptions
     from rios_batch.model.grid import PixelGridDefn
     from rios_batch.model.pyramid import Pyramid
@@ -79,8 +80,8 @@ class InputFile:
     ``name`` is what the script called it; ``path`` is what is opened, wherever the working directory is by then.
     ``col_offset`` and ``row_offset`` lead from a pixel of the working grid to one of the raster, which has ``ncols``
     x ``nrows`` pixels. ``layers`` are the 1-based bands of the file that the user function sees, in its order;
-    ``nodata`` has one value for each. With ``warp`` the raster is the file resampled, with ``burn`` it is a vector
-    file rasterised, which has no edges.
+    ``nodata`` and ``layer_names`` have one value for each. With ``warp`` the raster is the file resampled, with
+    ``burn`` it is a vector file rasterised, which has no edges.
     """
 
     name: str
@@ -94,6 +95,7 @@ class InputFile:
     nodata: tuple[float | None, ...]
     warp: Warp | None = None
     burn: Burn | None = None
+    layer_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,8 @@ class OutputSpec:
     ``blocks_are_whole`` says that every block of the user function is also whole TIFF blocks. ``pyramid`` is
     None where there are no overviews; ``encoded_overviews`` are the factors of those that are encoded with each tile,
     while main encodes the others. ``changed_by_script`` says that the script gets the finished file before it is in
-    its place; ``colour_table`` is one of :data:`rios_batch.model.colourtables.KINDS`, or None. ``nodata_is_default``
-    says that the script has named no nodata value.
+    its place; ``colour_table`` is one of :data:`rios_batch.model.colourtables.KINDS`, or values with their colours, or
+    None. ``nodata_is_default`` says that the script has named no nodata value.
     """
 
     name: str
@@ -144,7 +146,7 @@ class OutputSpec:
     pyramid: Pyramid | None = None
     encoded_overviews: tuple[int, ...] = ()
     statistics: StatisticsSpec | None = None
-    colour_table: str | None = None
+    colour_table: str | tuple[tuple[int, Colour], ...] | None = None
     changed_by_script: bool = False
     nodata_is_default: bool = False
 

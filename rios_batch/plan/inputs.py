@@ -181,6 +181,7 @@ def _raster_file(name: str, facts: RasterFacts, grid: PixelGridDefn, controls: A
         layers=layers,
         nodata=tuple(nodata[layer - 1] for layer in layers),
         warp=warp,
+        layer_names=tuple(facts.layer_names[layer - 1] for layer in layers),
     )
 
 
@@ -208,6 +209,7 @@ def _vector_file(
         layers=(1,),
         nodata=(option("vectornull"),),
         burn=burn,
+        layer_names=("",),
     )
     check_vectors(file, burn, dataset, grid)
     return file

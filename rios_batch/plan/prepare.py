@@ -21,6 +21,7 @@ from rios_batch.read.network import gdal_name, is_remote, release_connections
 if TYPE_CHECKING:
     from rios_batch.associations import FilenameAssociations
     from rios_batch.controls import ApplierControls
+    from rios_batch.model.colourtables import Colour
     from rios_batch.model.spec import UserFunction
     from rios_batch.plan.inputs import FileNames
     from rios_batch.plan.outputs import OutputFormat
@@ -197,7 +198,10 @@ def _statistics(name: str, controls: ApplierControls) -> StatisticsSpec | None:
     return StatisticsSpec(basic, histogram, _APPROXIMATE_STEP if approximate else 1)
 
 
-def _colour_table(name: str, controls: ApplierControls) -> str | None:
+def _colour_table(name: str, controls: ApplierControls) -> str | tuple[tuple[int, Colour], ...] | None:
+    colours: dict[int, Colour] | None = controls.getOptionForImagename("colorTable", name)
+    if colours is not None:
+        return tuple(sorted(colours.items()))
     kind: str | None = controls.getOptionForImagename("autoColorTableType", name)
     if controls.getOptionForImagename("thematic", name):
         return kind

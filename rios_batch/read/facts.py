@@ -29,7 +29,8 @@ class RasterFacts:
     ``geotransform`` has GDAL's six numbers. ``dtypes`` and ``nodata`` have a value for each band;
     ``block_xsize`` and ``block_ysize`` are the pixels that GDAL reads at once, of all bands if
     ``reads_all_bands``. Without ``has_georeference`` the geotransform only counts pixels. ``overviews`` has the
-    columns and rows of each overview of the first band, if they were asked for.
+    columns and rows of each overview of the first band, if they were asked for. ``layer_names`` are GDAL's descriptions
+    of the bands, empty texts where there are none.
     """
 
     path: str
@@ -44,6 +45,7 @@ class RasterFacts:
     reads_all_bands: bool
     has_georeference: bool
     overviews: tuple[tuple[int, int], ...] = ()
+    layer_names: tuple[str, ...] = ()
 
     @property
     def nbands(self) -> int:
@@ -223,4 +225,5 @@ def describe(path: str, *, with_overviews: bool = False) -> RasterFacts:
         reads_all_bands=by_pixel,
         has_georeference=transform is not None,
         overviews=tuple((overview.XSize, overview.YSize) for overview in overviews),
+        layer_names=tuple(band.GetDescription() for band in bands),
     )

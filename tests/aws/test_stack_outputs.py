@@ -54,7 +54,6 @@ FOR_PEOPLE = {
     StackOutput.MAIN_VCPUS,
     StackOutput.MAIN_MEMORY_MIB,
     StackOutput.MAIN_REPOSITORY,
-    StackOutput.WORKER_IMAGE,
     StackOutput.SUBMITTER_POLICY,
     StackOutput.PUBLISHER_POLICY,
 }

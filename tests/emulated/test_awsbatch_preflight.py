@@ -262,9 +262,12 @@ def test_a_queue_that_is_unknown_in_its_first_second_is_waited_for(
 
 @pytest.mark.parametrize("place", ["the function", "otherArgs"])
 def test_a_package_that_only_main_has_is_named(
-    tmp_path: Path, quick_cloud: Emulator, monkeypatch: pytest.MonkeyPatch, place: str
+    tmp_path: Path,
+    quick_cloud: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    place: str,
 ) -> None:
-    del quick_cloud
     packages = tmp_path / "dist-packages"
     (packages / "soil").mkdir(parents=True)
     (packages / "soil" / "__init__.py").write_text("class Forest:\n    factor = 2\n")
@@ -296,6 +299,17 @@ def test_a_package_that_only_main_has_is_named(
         applier.apply(scaled, infiles, outfiles, args, controls=controls)
 
     assert not (tmp_path / "out.tif").exists()
+    # The worker has noted what is in the image, so the next main knows before anything is submitted.
+    quick_cloud.forget_calls()
+    monkeypatch.setattr(awsbatch, "RunController", stop_here)
+    with pytest.raises(InterruptedError):
+        applier.apply(scaled, infiles, outfiles, args, controls=controls)
+    assert "main has soil-science 2.1, workers have none; give the workers' image" in caplog.text
+    assert not submitted(quick_cloud)
+
+
+def stop_here(*_: object) -> None:
+    raise InterruptedError
 
 
 # -- us-east-1

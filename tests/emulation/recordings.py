@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.awsrequest import AWSResponse, HeadersDict
+from botocore.awsrequest import AWSResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,8 @@ def answering(service: str, *answers: tuple[str, dict[str, Any]]) -> Any:
         operation, reply = next(coming)
         assert operation == model.name
         # Not checked against the service's model, which wants fields that AWS leaves out (a start before there is one).
-        return AWSResponse("", HTTPStatus.OK, HeadersDict(), None), reply
+        headers: Any = {}
+        return AWSResponse("", HTTPStatus.OK, headers, None), reply
 
     client.meta.events.register("before-call", answer)
     return client

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import multiprocessing
+import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
 
 import cloudpickle
 import pytest
 
+from rios_batch import applier
 from rios_batch.errors import UnloadableJobError
+from rios_batch.jobmanagers import pickling
 from rios_batch.jobmanagers.children import Child, TileFailure, WorkOrder
 from rios_batch.jobmanagers.modules import packages_of, why_unloadable
 from rios_batch.jobmanagers.pickling import dump_other_args
@@ -18,6 +22,7 @@ from rios_batch.jobmanagers.sourcelines import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from rios_batch.model.tiles import Tile
 
@@ -92,6 +97,77 @@ def test_a_module_of_another_version_is_told_with_both_versions() -> None:
         UnloadableJobError,
         match=rf"otherArgs cannot be loaded .*node array.*; main has pytest 0\.1, this worker has "
         rf"{version('pytest')}; .*PIP_PACKAGES='pytest==0\.1'",
+    ):
+        failure.unwrap()
+
+
+SKLEARN = """
+class DecisionTreeClassifier:
+    classes_ = 3
+
+    def __getstate__(self):
+        return {{"nodes": "{version}"}}
+
+    def __setstate__(self, state):
+        if state["nodes"] != "{version}":
+            raise ValueError("node array from the pickle has an incompatible dtype")
+"""
+
+
+def site_packages(folder: Path, sklearn: str) -> str:
+    """Install a scikit-learn whose trees other versions cannot unpickle; none if the version is empty."""
+    folder.mkdir()
+    if sklearn:
+        (folder / "sklearn").mkdir()
+        (folder / "sklearn" / "__init__.py").touch()
+        (folder / "sklearn" / "tree.py").write_text(SKLEARN.format(version=sklearn))
+        info = folder / f"scikit_learn-{sklearn}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: scikit-learn\nVersion: {sklearn}\n")
+        (info / "top_level.txt").write_text("sklearn\n")
+    return str(folder)
+
+
+def forget_sklearn(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
+        monkeypatch.delitem(sys.modules, name)
+    importlib.invalidate_caches()
+
+
+@pytest.mark.parametrize(
+    ("there", "raised", "versions"),
+    [
+        ("", "No module named 'sklearn'", r"main has scikit-learn 1\.5\.2, this worker has none"),
+        (
+            "1.3.0",
+            "node array .* incompatible dtype",
+            r"main has scikit-learn 1\.5\.2, this worker has 1\.3\.0",
+        ),
+    ],
+    ids=["missing", "another version"],
+)
+def test_a_classifier_in_other_args_needs_the_workers_scikit_learn_to_be_mains(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: str, raised: str, versions: str
+) -> None:
+    here = site_packages(tmp_path / "main", "1.5.2")
+    workers = site_packages(tmp_path / "workers", there)
+    monkeypatch.setattr(pickling, "_INSTALLED", (*pickling._INSTALLED, f"{tmp_path}/"))
+    modules: set[str] = set()
+    with monkeypatch.context() as main:
+        forget_sklearn(main)
+        main.syspath_prepend(here)
+        tree = importlib.import_module("sklearn.tree").DecisionTreeClassifier()
+        pickled = dump_other_args(applier.OtherInputs(tree=tree), modules=modules)
+        packages = packages_of(modules)
+    forget_sklearn(monkeypatch)
+    monkeypatch.syspath_prepend(workers)  # a worker process is started with this one's path
+
+    failure = reply_to_first_tile(cloudpickle.dumps(None), pickled, packages)
+
+    assert packages == {"scikit-learn": "1.5.2"}
+    with pytest.raises(
+        UnloadableJobError,
+        match=rf"^otherArgs cannot be loaded .*{raised}; {versions}; .*PIP_PACKAGES='scikit-learn==1\.5\.2' npx cdk",
     ):
         failure.unwrap()
 
