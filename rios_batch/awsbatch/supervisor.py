@@ -210,8 +210,9 @@ class Supervisor:
         except PoolDismissedError:
             self._leases.give_back(lease)
             return
-        except ChildDiedError as death:
-            self._tile_failed(lease, index, WorkerLostError(f"its process ended by {death}; {_ADVICE}"))
+        except ChildDiedError as error:
+            lost = WorkerLostError(f"its process ended by {error.death.explained(_ADVICE)}")
+            self._tile_failed(lease, index, lost)
             return
         self._commit(lease, index, reply, started)
 

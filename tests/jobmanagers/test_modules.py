@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import multiprocessing
 import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
@@ -61,10 +60,9 @@ def test_a_package_that_fits_is_not_blamed() -> None:
     assert "pytest" not in said
 
 
-def reply_to_first_tile(spec: bytes, other_args: bytes, packages: Mapping[str, str]) -> TileFailure:
-    child = Child.start(
-        multiprocessing.get_context("spawn"), WorkOrder(spec, other_args, 1, packages=packages)
-    )
+def reply_to_first_tile(spec: bytes, other_args: bytes, packages: Mapping[str, str] | None) -> TileFailure:
+    with WorkOrder(spec, other_args, 1, packages=packages).parcel() as parcel:
+        child = Child.start(parcel)
     try:
         child.send(cast("Tile", "the first tile"))
         reply = child.receive()
@@ -88,6 +86,17 @@ def test_a_missing_module_is_told_with_what_to_add_to_the_image(part: str) -> No
         r"soil-science 2\.1, this worker has none; .*PIP_PACKAGES='soil-science==2\.1' npx cdk deploy",
     ):
         failure.unwrap()
+
+
+def test_a_missing_module_on_mains_own_machine_is_told_without_images() -> None:
+    failure = reply_to_first_tile(MISSING, cloudpickle.dumps(None), None)
+
+    with pytest.raises(
+        UnloadableJobError,
+        match=r"No module named 'soil'; a worker process imports .* sys\.path says; make that",
+    ) as caught:
+        failure.unwrap()
+    assert "PACKAGES" not in str(caught.value)
 
 
 def test_a_module_of_another_version_is_told_with_both_versions() -> None:
