@@ -21,6 +21,7 @@ from rios_batch.errors import OutputError, RiosBatchError, UnloadableJobError, U
 from rios_batch.gdalapi import ensure_exceptions, limit_gdal_resources
 from rios_batch.jobmanagers import shared_memory_pipe
 from rios_batch.jobmanagers.modules import why_unloadable
+from rios_batch.jobmanagers.watchdog import activity
 from rios_batch.read.network import apply_cloud_options
 
 if TYPE_CHECKING:
@@ -126,6 +127,10 @@ class Child:
         process.start()
         its.close()  # so that the pipe ends with the child
         return cls(process, mine)
+
+    def __str__(self) -> str:
+        pid = self._process.pid or 0
+        return f"process {pid}{activity(pid)}"
 
     def send(self, tile: Tile) -> None:
         """Have it compute a tile; it must have replied to the last one."""
