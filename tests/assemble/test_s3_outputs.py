@@ -689,7 +689,7 @@ def test_a_part_that_s3_does_not_take_ends_the_waiting_at_the_limit() -> None:
     goes_on = threading.Event()
 
     class HangingUpload(CountingUpload):
-        def put_part(self, number: int, data: bytes | memoryview) -> None:
+        def put_part(self, number: int, data: bytes) -> None:
             goes_on.wait()
             super().put_part(number, data)
 
