@@ -58,6 +58,7 @@ from rios_batch.controls import (
 from rios_batch.errors import RiosBatchWarning, WrongControlsObject
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.jobmanagers import getJobManagerClassByType
+from rios_batch.jobmanagers.watchdog import Watchdog
 from rios_batch.model.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
 from rios_batch.model.spec import RunOptions
 from rios_batch.pixelgrid import PixelGridDefn, findCommonRegion, pixelGridFromFile
@@ -170,7 +171,7 @@ def apply(
         before_close = functools.partial(controls.getOptionForImagename, "callBeforeClose")
         report = ProgressReport(controls.progress, len(run.spec.plan))
         # Last in, first out: workers have stopped before their outputs are removed.
-        with Outputs(run.spec, before_close) as outputs, report, run:
+        with Outputs(run.spec, before_close, Watchdog(controls.waitLimit)) as outputs, report, run:
             tiles = [_take_in(result, outputs, report) for result in in_tile_order(run, run.spec)]
             outputs.finish()
             copies = [otherArgs]
@@ -214,11 +215,11 @@ def _manager(controls: ApplierControls) -> JobManager:
     """Return the job manager that the controls ask for; one thread needs none, as in RIOS 1.4."""
     style = controls.concurrency
     if style is not None:
-        options = RunOptions(controls.resume, coordinate_only=True)
+        options = RunOptions(controls.resume, coordinate_only=True, wait_limit_s=controls.waitLimit)
         return getJobManagerClassByType(style.jobMgrType)(style.numThreads, options)
     wanted = "in-process" if controls.numThreads == 1 else controls.jobManagerType or DEFAULT_JOB_MANAGER
     num_threads = 1 if wanted == "in-process" else controls.numThreads
-    options = RunOptions(controls.resume, controls.coordinateOnly)
+    options = RunOptions(controls.resume, controls.coordinateOnly, controls.waitLimit)
     return getJobManagerClassByType(wanted)(num_threads, options)
 
 

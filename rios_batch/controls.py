@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import numbers
 import os
 from collections.abc import Sequence
@@ -132,6 +133,8 @@ class ApplierControls:
         """Earlier run on AWS Batch that is gone on with: a run's id, True for the newest; default False."""
         self.coordinateOnly = False
         """Whether main computes no tile itself on AWS Batch; default False."""
+        self.waitLimit: float | None = None
+        """Seconds for which main waits for workers without news before the run ends; default None, no limit."""
         self.tileSize: tuple[int, int] | None = None
         """Width and height of a tile in pixels; default None, several tiles for each worker."""
         self.drivername: str | None = text_from(env, "RIOS_DFLT_DRIVER")
@@ -897,6 +900,27 @@ class ApplierControls:
         Nothing : every value counts as true or false.
         """
         self._keep("coordinateOnly", None, bool(coordinateOnly))
+
+    def setWaitLimit(self, seconds: float | None) -> None:
+        """End the run when main has waited for others for so many seconds without news; default None, no limit.
+
+        ``apply`` then raises `WaitLimitError`, which says what main waited for. News are finished tiles, so the limit
+        must be longer than a tile takes. On AWS Batch with ``setCoordinateOnly`` the limit must also be longer than
+        Batch takes to start the first worker. What main does itself does not count: in one process main computes and
+        waits for nobody. A thread that hangs cannot be ended; the thread stays until the script ends.
+
+        With and without a limit, warnings say what main waits for after a minute, and then more and more seldom.
+
+        Raises
+        ------
+        ParameterError : the value is no number above 0, nor None.
+        """
+        limit = None if seconds is None else number(seconds, "wait limit")
+        if limit is not None and not 0 < limit < math.inf:
+            raise ParameterError(
+                f"the wait limit must be more than 0 seconds, or None for no limit, not {limit}"
+            )
+        self._keep("waitLimit", None, limit)
 
     def setOtherArgsMerge(self, name: str, rule: str | MergeRule) -> None:
         """Say how an otherArgs attribute that blocks change is merged if there is more than one worker; default none.

@@ -34,6 +34,7 @@ clauses of ported scripts keep working. In parentheses stand the other bases of 
     │   │   └── UnloadableJobError
     │   ├── VersionMismatchError
     │   ├── WorkerLostError (WorkerExceptionError)
+    │   ├── WaitLimitError (TimeoutError)
     │   ├── StackExportsError
     │   └── AWSError
     │       ├── AWSUnavailableError
@@ -197,6 +198,10 @@ class VersionMismatchError(JobMgrError):
 
 class WorkerLostError(JobMgrError, WorkerExceptionError):
     """A tile killed its worker process again and again."""
+
+
+class WaitLimitError(JobMgrError, TimeoutError):
+    """Main has waited for others for as long as the script allows, and nothing was heard."""
 
 
 class ProcessCancelledError(RiosBatchError):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rios_batch.assemble.beforeclose import BeforeClose
+    from rios_batch.jobmanagers.watchdog import Watchdog
     from rios_batch.model.protocols import RasterSink
     from rios_batch.model.spec import Layout, OutputSpec, RunSpec
     from rios_batch.model.statistics import PartialStatistics
@@ -34,10 +35,13 @@ class Outputs:
     Parameters
     ----------
     before_close : what a script wants to do to the output of a name before the file is in its place, or None.
+    watchdog : counts main's waiting for S3.
     """
 
-    def __init__(self, spec: RunSpec, before_close: Callable[[str], BeforeClose | None]) -> None:
-        self._spec, self._before_close = spec, before_close
+    def __init__(
+        self, spec: RunSpec, before_close: Callable[[str], BeforeClose | None], watchdog: Watchdog
+    ) -> None:
+        self._spec, self._before_close, self._watchdog = spec, before_close, watchdog
         self._cleanup = contextlib.ExitStack()
         self._sinks: list[RasterSink] = []
         self._layouts: list[Layout] = []
@@ -53,7 +57,8 @@ class Outputs:
         """
         with self._cleanup:
             for output_spec in self._spec.outputs:
-                sink = open_sink(output_spec, self._spec.grid, self._before_close(output_spec.name))
+                before_close = self._before_close(output_spec.name)
+                sink = open_sink(output_spec, self._spec.grid, before_close, self._watchdog)
                 self._cleanup.callback(sink.abort)
                 self._sinks.append(sink)
             self._cleanup = self._cleanup.pop_all()

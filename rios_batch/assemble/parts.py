@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.aws.multipart import MIB, MOST_PARTS, SMALLEST_PART_BYTES
 from rios_batch.errors import RiosBatchError
+from rios_batch.jobmanagers.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,13 +61,21 @@ class PartStream:
     ----------
     lead_bytes : how many bytes at the beginning are kept for part 1.
     most_bytes : what the stream may have at most before encoding. Parts are large enough for 10,000 to hold it.
+    watchdog : counts the waiting for S3; None for one without a limit.
 
     Attributes
     ----------
     lead : the first bytes.
     """
 
-    def __init__(self, upload: MultipartUpload, *, lead_bytes: int, most_bytes: int) -> None:
+    def __init__(
+        self,
+        upload: MultipartUpload,
+        *,
+        lead_bytes: int,
+        most_bytes: int,
+        watchdog: Watchdog | None = None,
+    ) -> None:
         self._upload, self._lead_bytes = upload, lead_bytes
         self._smallest = max(SMALLEST_PART_BYTES, _WORST_ENCODING * most_bytes // (MOST_PARTS - 2))
         self._target = max(_PART_BYTES, self._smallest)
@@ -74,7 +83,7 @@ class PartStream:
         self._pieces_bytes = 0
         self._merges: list[tuple[int, PendingBlob, int]] = []
         self._number = 1
-        self._requests = _Requests()
+        self._requests = _Requests(watchdog or Watchdog())
         self.lead = bytearray()
 
     @property
@@ -153,7 +162,8 @@ def _cut(piece: _Piece, start: int, size: int) -> _Piece:
 class _Requests:
     """Requests that run in threads, so many at a time that neither memory nor sockets run out."""
 
-    def __init__(self) -> None:
+    def __init__(self, watchdog: Watchdog) -> None:
+        self._watchdog = watchdog
         self._pool = ThreadPoolExecutor(_MOST_REQUESTS, thread_name_prefix="rios_batch-s3")
         self._running: deque[tuple[Future[None], int]] = deque()
         self._held_bytes = 0
@@ -183,5 +193,10 @@ class _Requests:
 
     def _wait_for_oldest(self) -> None:
         future, holds = self._running.popleft()
+        self._watchdog.until(
+            lambda seconds: wait([future], seconds).done,
+            lambda: "S3 to take parts of an output",
+        )
+        self._watchdog.heard("S3 took a part of an output")
         future.result()
         self._held_bytes -= holds

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rios_batch.aws.multipart import MultipartUpload
+    from rios_batch.jobmanagers.watchdog import Watchdog
     from rios_batch.model.encodedblocks import EncodedBlocks
 
 log = logging.getLogger("rios_batch")
@@ -126,12 +127,18 @@ class S3Sink:
     ----------
     front_bytes : how many bytes at the beginning are left for ``finish``.
     most_bytes : what may be appended at most, before encoding.
+    watchdog : counts the waiting for S3; None for one without a limit.
     """
 
-    def __init__(self, target: S3Target, front_bytes: int, most_bytes: int) -> None:
+    def __init__(
+        self, target: S3Target, front_bytes: int, most_bytes: int, watchdog: Watchdog | None = None
+    ) -> None:
         self._target = target
         self._parts = PartStream(
-            target.upload, lead_bytes=max(0, SMALLEST_PART_BYTES - front_bytes), most_bytes=most_bytes
+            target.upload,
+            lead_bytes=max(0, SMALLEST_PART_BYTES - front_bytes),
+            most_bytes=most_bytes,
+            watchdog=watchdog,
         )
         self._side_files: Mapping[str, bytes] = {}
         self._whole: bytes | None = None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rios_batch.assemble.beforeclose import BeforeClose
     from rios_batch.assemble.geotiffassembler import OpenBytes
     from rios_batch.assemble.staging import StagingFolder
+    from rios_batch.jobmanagers.watchdog import Watchdog
     from rios_batch.model.grid import PixelGridDefn
     from rios_batch.model.protocols import RasterSink
     from rios_batch.model.spec import Layout, OutputSpec
@@ -32,12 +33,14 @@ def open_sink(
     output_spec: OutputSpec,
     grid: PixelGridDefn,
     before_close: BeforeClose | None = None,
+    watchdog: Watchdog | None = None,
 ) -> RasterSink:
     """Start writing an output.
 
     Parameters
     ----------
     before_close : called with the finished dataset, which it may change, before it is in its place.
+    watchdog : counts the waiting for S3; None for one without a limit.
 
     Raises
     ------
@@ -52,7 +55,7 @@ def open_sink(
         from rios_batch.assemble.s3sink import S3Sink, S3Target  # noqa: PLC0415
 
         target = S3Target(output_spec.path)
-        start = assembling(lambda index: S3Sink(target, index.front_bytes, index.raw_bytes), None)
+        start = assembling(lambda index: S3Sink(target, index.front_bytes, index.raw_bytes, watchdog), None)
         return SinkOfFirstTile(output_spec, target.abort, start)
     staged = _staging_folder(output_spec.path)
     if output_spec.encoded_by_workers:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rios_batch.aws.jobs import WorkerJobs
 from rios_batch.awsbatch.blobstore import S3BlobStore
-from rios_batch.awsbatch.explaining import Explainer
+from rios_batch.awsbatch.explaining import Explainer, News
 from rios_batch.awsbatch.failures import Failures
 from rios_batch.awsbatch.finished import FinishedTiles, in_order
 from rios_batch.awsbatch.localworker import LocalWorker
@@ -25,6 +25,7 @@ from rios_batch.awsbatch.starting import (
     worker_config,
 )
 from rios_batch.awsbatch.stopping import UndoStack, end_jobs
+from rios_batch.jobmanagers.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -65,6 +66,7 @@ class RunController:
     ) -> None:
         self._cloud, self._store, self._spec = cloud, store, spec
         self._num_workers, self._options = num_workers, options
+        self._watchdog = Watchdog(options.wait_limit_s)
         self._undo = UndoStack(store.run_id)
         self._results: Iterator[TileResult] = iter(())
 
@@ -119,7 +121,7 @@ class RunController:
         self._undo.add("its queue", queue.delete)
         queue.wait_until_usable()
         self._store.put_main(queue.url, jobs.name)
-        poll = Poll()
+        poll = Poll(self._watchdog)
         return _Parts(tiles, queue, jobs, S3BlobStore(self._store, queue, poll.wait), poll)
 
     def _workers_on_batch(self, missing: int, processes: int) -> int:
@@ -142,7 +144,9 @@ class RunController:
     def _watch(self, parts: _Parts, local_worker: LocalWorker | None) -> None:
         """Have main look at everything that may end the run or take the run further."""
         tiles, jobs, poll = parts.tiles, parts.jobs, parts.poll
-        poll.add(tiles.look, parts.blob_store.look)
+        news = News(tiles, parts.blob_store, self._watchdog)
+        poll.awaited = news.awaited
+        poll.add(tiles.look, parts.blob_store.look, news.look)
         poll.add(Failures(self._store, self._spec.plan, tiles, jobs).look)
         if local_worker is not None:
             poll.add(local_worker.check)
@@ -152,7 +156,7 @@ class RunController:
 
     def _results_of(self, parts: _Parts) -> Iterator[TileResult]:
         fetch_one = functools.partial(fetch, self._store, spec=self._spec, blob_store=parts.blob_store)
-        return in_order(parts.tiles, fetch_one, parts.poll.wait, parts.poll.look)
+        return in_order(parts.tiles, fetch_one, parts.poll)
 
     def _start_workers_on_batch(self, parts: _Parts, count: int, config: WorkerConfig) -> None:
         copy_inputs(self._spec, self._store, parts.poll)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from rios_batch.aws.objects import ObjectInfo
+    from rios_batch.awsbatch.polling import Poll
     from rios_batch.awsbatch.runstore import RunStore
     from rios_batch.model.tileresult import TileResult
 
@@ -80,8 +81,7 @@ class FinishedTiles:
 def in_order(
     tiles: FinishedTiles,
     fetch: Callable[[ObjectInfo], TileResult],
-    wait: Callable[[], None],
-    look: Callable[[], None],
+    poll: Poll,
 ) -> Generator[TileResult, None, None]:
     """Yield the results of all tiles in order, a few fetched ahead.
 
@@ -89,8 +89,7 @@ def in_order(
     ----------
     tiles : where the results are.
     fetch : gets one result from S3; called from several threads.
-    wait : lets a moment pass, and looks.
-    look : sees what has happened; called before each tile.
+    poll : waits, and sees what has happened; looks before each tile.
 
     Raises
     ------
@@ -101,12 +100,12 @@ def in_order(
         coming: dict[int, Future[TileResult]] = {}
         for index in range(tiles.total):
             while index not in tiles:
-                wait()
-            look()
+                poll.wait()
+            poll.look()
             for number, found in tiles.ahead(index).items():
                 if number not in coming:
                     coming[number] = executor.submit(fetch, found)
-            result = coming.pop(index).result()
+            result = poll.result_of(coming.pop(index))
             tiles.hand_over(index)
             yield result
     finally:

@@ -80,7 +80,7 @@ class JobManager(ABC):
     Parameters
     ----------
     numThreads : workers that run at the same time, at least 1 (``controls.setNumThreads``).
-    options : what a manager whose runs outlive main is told besides; others ignore it.
+    options : what a manager is told besides; a manager ignores what it has no use for.
     """
 
     jobMgrType: ClassVar[str]

@@ -18,6 +18,7 @@ from rios_batch.errors import RiosBatchError, UserFunctionError, text_of
 from rios_batch.jobmanagers import shared_memory_pipe
 from rios_batch.jobmanagers.processstate import ProcessState
 from rios_batch.jobmanagers.shared_memory_pipe import Parcel
+from rios_batch.jobmanagers.watchdog import activity
 from rios_batch.jobmanagers.workerstart import start_worker
 
 if TYPE_CHECKING:
@@ -172,6 +173,9 @@ class Child:
         with contextlib.suppress(OSError):  # it is dead already; receive() will say so
             parcel.send(connection)
         return cls(process, connection)
+
+    def __str__(self) -> str:
+        return f"process {self._process.pid}{activity(self._process.pid)}"
 
     def send(self, tile: Tile) -> None:
         """Have it compute a tile; it must have replied to the last one."""

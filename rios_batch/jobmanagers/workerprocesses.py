@@ -9,6 +9,7 @@ docs/decisions/0003-process-pool.md, and for how workers start docs/decisions/00
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 from collections import Counter
 from multiprocessing.connection import wait
@@ -19,6 +20,7 @@ from rios_batch.jobmanagers.base import GeneratorRun, JobManager
 from rios_batch.jobmanagers.children import Child, TileFailure, WorkOrder
 from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
 from rios_batch.jobmanagers.tilequeue import TileQueue
+from rios_batch.jobmanagers.watchdog import Watchdog
 from rios_batch.jobmanagers.workerstart import warm_up
 from rios_batch.read.network import check_no_memory_files, path_options
 
@@ -69,12 +71,13 @@ class Processes(JobManager):
         )
         pool = _Pool(order)
         losses: Counter[int] = Counter()
+        watchdog = Watchdog(self.options.wait_limit_s)
         try:
             for _ in range(min(self.numThreads, len(spec.plan))):
                 pool.start_worker()
             while not queue.all_finished:
                 pool.hand_out(queue)
-                for worker, tile, reply in pool.replies():
+                for worker, tile, reply in pool.replies(watchdog):
                     if reply is None:
                         losses[tile.index] += 1
                         if losses[tile.index] == MAX_LOSSES_PER_TILE:
@@ -122,13 +125,22 @@ class _Pool:
                 self._tiles[worker] = tile
                 worker.send(tile)
 
-    def replies(self) -> Iterator[tuple[Child, Tile, TileResult | TileFailure | None]]:
-        """Wait until workers have replied or died; yield those, their tiles, and their replies (None: it died)."""
+    def replies(self, watchdog: Watchdog) -> Iterator[tuple[Child, Tile, TileResult | TileFailure | None]]:
+        """Wait until workers have replied or died; yield those, their tiles, and their replies (None: it died).
+
+        Raises
+        ------
+        WaitLimitError : main has waited for too long.
+        """
         by_connection = {worker.connection: worker for worker in self._tiles}
-        ready: list[Connection] = wait(list(by_connection))  # type: ignore[assignment]  # only connections
+        ready: list[Connection] = watchdog.until(
+            functools.partial(wait, list(by_connection)),  # type: ignore[arg-type]  # only connections
+            lambda: "; ".join(f"tile {tile.index} in {worker}" for worker, tile in self._tiles.items()),
+        )
         for worker in (by_connection[connection] for connection in ready):
-            reply = worker.receive()
-            yield worker, self._tiles.pop(worker), reply
+            reply, tile = worker.receive(), self._tiles.pop(worker)
+            watchdog.heard("a worker process ended" if reply is None else f"tile {tile.index} is finished")
+            yield worker, tile, reply
 
     def stop(self) -> None:
         for worker in self._workers:

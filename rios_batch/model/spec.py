@@ -210,14 +210,16 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Settings for job managers whose runs outlive main.
+    """Settings for job managers.
 
     ``resume`` is False, True for the newest run with these outputs, or a run's id. With ``coordinate_only`` main
-    computes no tile itself.
+    computes no tile itself. Both are for managers whose runs outlive main. ``wait_limit_s`` is for how many seconds
+    main may wait for others without news; None for no limit.
     """
 
     resume: bool | str = False
     coordinate_only: bool = False
+    wait_limit_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from osgeo import gdal
 
-from rios_batch.errors import FileOpenError, ImageOpenError, MissingFileError
+from rios_batch.errors import FileOpenError, GridError, ImageOpenError, MissingFileError
 from rios_batch.gdalapi import GDAL_TYPES, nodata_or_none, numpy_name, reason
-from rios_batch.model.grid import Extent, PixelGridDefn, check_north_up
+from rios_batch.model.geotransforms import check_finite, check_north_up
+from rios_batch.model.grid import Extent, PixelGridDefn
 from rios_batch.read.network import explain_failure, gdal_name, is_remote, prepare_network
 
 if TYPE_CHECKING:
@@ -86,10 +87,13 @@ class RasterFacts:
 
         Raises
         ------
-        GridError : the raster is rotated or south-up.
+        GridError : the raster is rotated or south-up, or its pixels are too small for where they lie.
         """
         check_north_up(self.geotransform, f"{self.path!r}")
-        return PixelGridDefn(self.geotransform, self.nrows, self.ncols, self.projection)
+        try:
+            return PixelGridDefn(self.geotransform, self.nrows, self.ncols, self.projection)
+        except GridError as error:
+            raise GridError(f"the grid of {self.path!r} cannot be used: {error}") from None
 
     @property
     def extent(self) -> Extent:
@@ -196,6 +200,7 @@ def describe(path: str, *, with_overviews: bool = False) -> RasterFacts:
     ------
     MissingFileError : there is no such file or object.
     ImageOpenError : GDAL cannot open it, or it has no bands (a container of subdatasets).
+    GridError : where it lies is no finite number.
     """
     dataset = open_raster(path)
     bands = [dataset.GetRasterBand(i + 1) for i in range(dataset.RasterCount)]
@@ -205,6 +210,7 @@ def describe(path: str, *, with_overviews: bool = False) -> RasterFacts:
         raise ImageOpenError(f"input {path!r} has no bands{hint}")
     # A raster without georeference counts pixels from its top left corner; GDAL's own default is south-up.
     transform = dataset.GetGeoTransform(can_return_null=True)
+    check_finite(transform or (), f"{path!r}")
     dtypes = tuple(map(numpy_name, bands))
     nodata = tuple(
         nodata_or_none(band.GetNoDataValue(), dtype) for band, dtype in zip(bands, dtypes, strict=True)

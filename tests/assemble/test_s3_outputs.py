@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from rios_batch.assemble.parts import PartStream
 from rios_batch.assemble.sinks import open_sink
 from rios_batch.aws.multipart import MIB, MOST_PARTS
 from rios_batch.encode.blocks import tile_sink
-from rios_batch.errors import OutputError, ParameterError, RiosBatchError
+from rios_batch.errors import OutputError, ParameterError, RiosBatchError, WaitLimitError
+from rios_batch.jobmanagers.watchdog import Watchdog
 from rios_batch.model.blobs import Blob, StoredBlocks
 from rios_batch.model.creationoptions import CreationOptions
 from rios_batch.model.encodedblocks import EncodedBlocks
@@ -681,3 +683,19 @@ def test_parts_obey_s3s_rules_for_any_size(total_gib: int, sizes: list[int], tim
         average = sum(upload.sizes[number] for number in numbers[:-1]) / (len(numbers) - 1)
         assert most_bytes / average < MOST_PARTS
     assert blob_store.read_bytes <= 1000 + SMALLEST
+
+
+def test_a_part_that_s3_does_not_take_ends_the_waiting_at_the_limit() -> None:
+    goes_on = threading.Event()
+
+    class HangingUpload(CountingUpload):
+        def put_part(self, number: int, data: bytes) -> None:
+            goes_on.wait()
+            super().put_part(number, data)
+
+    parts = PartStream(HangingUpload(), lead_bytes=0, most_bytes=MIB, watchdog=Watchdog(limit_s=0.05))  # type: ignore[arg-type]
+    parts.add(memoryview(b"pixels"))
+    with pytest.raises(WaitLimitError, match="waited for S3 to take parts of an output"):
+        parts.finish()
+    goes_on.set()
+    parts.abort()

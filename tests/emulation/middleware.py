@@ -58,7 +58,8 @@ class Middleware:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         body = _read_body(environ)
-        if len(body) < int(environ.get("CONTENT_LENGTH") or 0):  # the connection broke; AWS takes nothing then
+        # The connection broke; AWS takes nothing then.
+        if len(body) < int(environ.get("CONTENT_LENGTH") or 0):
             answer = _json("400 Bad Request", {"error": "IncompleteBody"})
         elif environ["PATH_INFO"].startswith(CONTROL):
             answer = self._controlled(environ["PATH_INFO"].removeprefix(CONTROL), body)
