@@ -66,6 +66,16 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         sub.add_argument("job", help="the id that submit printed")
         sub.set_defaults(command=command)
+
+    as_rios = commands.add_parser(
+        "as-rios",
+        help="run a script that imports rios, unchanged",
+        description="Run a script for RIOS as `python SCRIPT` would, but with rios_batch in place of rios.applier and "
+        "its like.",
+    )
+    as_rios.add_argument("script", type=Path)
+    as_rios.add_argument("arguments", nargs=argparse.REMAINDER, help="the script's own")
+    as_rios.set_defaults(command=_as_rios)
     return parser
 
 
@@ -122,6 +132,18 @@ def _terminate(parsed: argparse.Namespace) -> int:
     with explained(f"job {parsed.job}"):
         job.describe()
         job.terminate()
+    return 0
+
+
+def _as_rios(parsed: argparse.Namespace) -> int:
+    from rios_batch.as_rios import run_script  # noqa: PLC0415
+
+    _check_files([parsed.script])
+    try:
+        run_script(parsed.script, parsed.arguments)
+    except RiosBatchError:  # the script's, whose traceback is as wanted as with `python script.py`
+        sys.excepthook(*sys.exc_info())
+        return 1
     return 0
 
 
