@@ -1,19 +1,25 @@
-"""The command line: argument parsing and wiring only."""
+"""The command line ``rios-batch``: arguments and wiring. Commands about runs are in `rios_batch.runcommands`."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 import rios_batch
 from rios_batch.errors import ParameterError, RiosBatchError
+from rios_batch.runcommands import RUN_COMMANDS, as_json_option, say, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rios_batch.aws.scripts import ScriptJob
+
+EXIT_CODES = """Exit status: 0 done; 1 it could not be done, and a sentence on standard error says why; 2 the command
+line is wrong; 130 interrupted (Ctrl-C). submit, follow and resume end with the script's own status."""
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,81 +29,125 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ----------
     arguments : what follows the program's name; None for those of this process.
     """
-    parser = _parser()
-    parsed = parser.parse_args(arguments)
-    if parsed.command is None:
-        parser.print_help()
-        return 0
     try:
-        status: int = parsed.command(parsed)
+        status = commands.main(arguments, prog_name="rios-batch", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as help_text:
+        click.echo(help_text.format_message())
+        return 0
+    except click.UsageError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return _INTERRUPTED
     except RiosBatchError as error:
-        _say(f"rios-batch: {error}")
+        say(f"rios-batch: {error}")
         return 1
-    return status
+    return status if isinstance(status, int) else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="rios-batch", description=(rios_batch.__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument("--version", action="version", version=f"rios_batch {rios_batch.__version__}")
-    parser.set_defaults(command=None)
-    commands = parser.add_subparsers(title="commands")
-
-    submit = commands.add_parser(
-        "submit",
-        help="run a script on AWS Batch, as main",
-        description="Run a script as main in the stack's image, near the data, and print what it prints. Its outputs "
-        "should be s3:// names: files in its folder are gone at its end.",
-    )
-    submit.add_argument(
-        "--with", dest="beside", type=Path, action="append", default=[], metavar="FILE",
-        help="a module or data file that the script finds beside itself; may be repeated",
-    )  # fmt: skip
-    submit.add_argument("--detach", action="store_true", help="print the job's id and leave")
-    submit.add_argument("script", type=Path)
-    submit.add_argument("arguments", nargs=argparse.REMAINDER, help="the script's own")
-    submit.set_defaults(command=_submit)
-
-    for name, command, text in (
-        ("follow", _follow, "print what a submitted script prints, until it ends"),
-        ("terminate", _terminate, "end a submitted script"),
-    ):
-        sub = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        sub.add_argument("job", help="the id that submit printed")
-        sub.set_defaults(command=command)
-
-    as_rios = commands.add_parser(
-        "as-rios",
-        help="run a script that imports rios, unchanged",
-        description="Run a script for RIOS as `python SCRIPT` would, but with rios_batch in place of rios.applier and "
-        "its like.",
-    )
-    as_rios.add_argument("script", type=Path)
-    as_rios.add_argument("arguments", nargs=argparse.REMAINDER, help="the script's own")
-    as_rios.set_defaults(command=_as_rios)
-    return parser
+@click.group(epilog=EXIT_CODES, help=(rios_batch.__doc__ or "").partition("\n")[0])
+@click.version_option(rios_batch.__version__, message="rios_batch %(version)s")
+def commands() -> None:
+    """Give the commands a name."""
 
 
 # The commands import what they need: boto3 is not for those who ask for help.
 
 
-def _submit(parsed: argparse.Namespace) -> int:
+# -- scripts that run as main on Batch
+
+
+@commands.command(
+    context_settings={"allow_interspersed_args": False},
+    short_help="Run a script on AWS Batch, as main.",
+)
+@click.option(
+    "--with", "beside", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
+    help="A module or data file that the script finds beside itself; may be repeated.",
+)  # fmt: skip
+@click.option("--detach", is_flag=True, help="Print the job's id and leave.")
+@as_json_option
+@click.argument("script", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def submit(
+    *, beside: tuple[Path, ...], detach: bool, as_json: bool, script: Path, arguments: tuple[str, ...]
+) -> int:
+    """Run a script as main in the stack's image, near the data, and print what the script prints.
+
+    Its outputs should be s3:// names: files in the script's folder are gone at its end. ARGUMENTS are the script's own.
+    """
     from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
     from rios_batch.aws.faults import explained  # noqa: PLC0415
     from rios_batch.aws.scripts import ScriptJob, send_script, submit_script  # noqa: PLC0415
 
-    files = [parsed.script, *parsed.beside]
+    files = [script, *beside]
     _check_files(files)
     cloud = Cloud.connect()
     with explained("the script job"):
         cloud.check_queue(cloud.stack_outputs.main_queue)
         sent = send_script(cloud.bucket, files)
-        job = ScriptJob(cloud, submit_script(cloud, sent, parsed.script.name, parsed.arguments))
-    if parsed.detach:
-        print(job.job_id)  # noqa: T201 - the command's result
+        job = ScriptJob(cloud, submit_script(cloud, sent, script.name, arguments))
+    if detach:
+        show({"job": job.job_id}, [job.job_id], as_json=as_json)
         return 0
-    return _print_until_the_end(job)
+    return _print_until_the_end(job, as_json=as_json)
+
+
+@commands.command()
+@as_json_option
+@click.argument("job")
+def follow(*, job: str, as_json: bool) -> int:
+    """Print what a submitted script prints, until the script ends. JOB is the id that submit printed."""
+    from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
+    from rios_batch.aws.scripts import ScriptJob  # noqa: PLC0415
+
+    return _print_until_the_end(ScriptJob(Cloud.connect(), job), as_json=as_json)
+
+
+@commands.command()
+@as_json_option
+@click.argument("job")
+def terminate(*, job: str, as_json: bool) -> None:
+    """End a submitted script. JOB is the id that submit printed."""
+    from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
+    from rios_batch.aws.faults import explained  # noqa: PLC0415
+    from rios_batch.aws.scripts import ScriptJob  # noqa: PLC0415
+
+    script_job = ScriptJob(Cloud.connect(), job)
+    with explained(f"job {job}"):
+        script_job.describe()
+        script_job.terminate()
+    if as_json:
+        show({"job": job, "terminated": True}, [], as_json=True)
+
+
+# -- scripts of RIOS
+
+
+@commands.command(
+    "as-rios",
+    context_settings={"allow_interspersed_args": False},
+    short_help="Run a script that imports rios, unchanged.",
+)
+@click.argument("script", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def as_rios(*, script: Path, arguments: tuple[str, ...]) -> int:
+    """Run a script for RIOS as `python SCRIPT` would, with rios_batch in place of rios.applier and its like.
+
+    ARGUMENTS are the script's own.
+    """
+    from rios_batch.as_rios import run_script  # noqa: PLC0415
+
+    _check_files([script])
+    try:
+        run_script(script, list(arguments))
+    except Exception:  # noqa: BLE001 - the script's, whose traceback is as wanted as with `python script.py`
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+# -- what they share
 
 
 def _check_files(files: Sequence[Path]) -> None:
@@ -116,52 +166,23 @@ def _check_files(files: Sequence[Path]) -> None:
             )
 
 
-def _follow(parsed: argparse.Namespace) -> int:
-    from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
-    from rios_batch.aws.scripts import ScriptJob  # noqa: PLC0415
-
-    return _print_until_the_end(ScriptJob(Cloud.connect(), parsed.job))
-
-
-def _terminate(parsed: argparse.Namespace) -> int:
-    from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
-    from rios_batch.aws.faults import explained  # noqa: PLC0415
-    from rios_batch.aws.scripts import ScriptJob  # noqa: PLC0415
-
-    job = ScriptJob(Cloud.connect(), parsed.job)
-    with explained(f"job {parsed.job}"):
-        job.describe()
-        job.terminate()
-    return 0
-
-
-def _as_rios(parsed: argparse.Namespace) -> int:
-    from rios_batch.as_rios import run_script  # noqa: PLC0415
-
-    _check_files([parsed.script])
-    try:
-        run_script(parsed.script, parsed.arguments)
-    except RiosBatchError:  # the script's, whose traceback is as wanted as with `python script.py`
-        sys.excepthook(*sys.exc_info())
-        return 1
-    return 0
-
-
-def _print_until_the_end(job: ScriptJob) -> int:
+def _print_until_the_end(job: ScriptJob, *, as_json: bool) -> int:
     from rios_batch.aws.faults import explained  # noqa: PLC0415
 
     try:
         with explained(f"job {job.job_id}"):
             for line in job.follow():
-                print(line, flush=True)  # noqa: T201 - the command's result
+                show({"line": line}, [line], as_json=as_json)
     except KeyboardInterrupt:
-        _say(
+        say(
             f"\nThe job goes on. `rios-batch follow {job.job_id}` shows it again, "
             f"`rios-batch terminate {job.job_id}` ends it."
         )
-        return 130
+        return _INTERRUPTED
+    if as_json:
+        show({"exit_status": job.exit_status}, [], as_json=True)
     return job.exit_status
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201 - messages for a person
+for _command in RUN_COMMANDS:
+    commands.add_command(_command)

@@ -18,7 +18,7 @@ from rios_batch.contract import JOB_TAG
 from rios_batch.errors import AWSError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mypy_boto3_batch import BatchClient
     from mypy_boto3_batch.type_defs import JobDetailTypeDef, SubmitJobRequestTypeDef
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rios_batch.aws.stackoutputs import StackOutputs
 
 LARGEST_ARRAY = 10_000  # AWS Batch's limit
+_DESCRIBED = 100  # jobs in one request, AWS Batch's limit
 _ENDED = ("SUCCEEDED", "FAILED")
 _PAUSES_S = (0.5, 1.0, 2.0, 4.0)  # until a new job is known
 
@@ -76,6 +77,21 @@ class WorkerJobs:
         self._job_id = ""
         self._count = 0
 
+    @classmethod
+    def find(cls, client: BatchClient, stack_outputs: StackOutputs, name: str) -> WorkerJobs | None:
+        """Return the workers that a main has submitted; None if there are none, or Batch has forgotten them.
+
+        Raises
+        ------
+        AWSError : Batch refuses.
+        """
+        jobs = cls(client, stack_outputs, name)
+        if (job_id := next(jobs._named(), None)) is None:
+            return None
+        jobs._job_id = job_id
+        jobs._count = jobs._describe(job_id).get("arrayProperties", {}).get("size", 1)
+        return jobs
+
     @property
     def count(self) -> int:
         """Return how many workers were asked for."""
@@ -120,14 +136,9 @@ class WorkerJobs:
         with explained("the workers' job"):
             if self._job_id:
                 self._client.terminate_job(jobId=self._job_id, reason=reason)
-            pages = self._client.get_paginator("list_jobs").paginate(
-                jobQueue=self._stack_outputs.worker_queue,
-                filters=[{"name": "JOB_NAME", "values": [self.name]}],
-            )
-            found = (job for page in pages for job in page["jobSummaryList"] if job["jobName"] == self.name)
-            for job in found:
-                if job["jobId"] != self._job_id and job.get("status") not in _ENDED:
-                    self._client.terminate_job(jobId=job["jobId"], reason=reason)
+            for job_id in self._named(ended=False):
+                if job_id != self._job_id:
+                    self._client.terminate_job(jobId=job_id, reason=reason)
 
     def report(self) -> JobReport:
         """Ask Batch how the workers are.
@@ -164,6 +175,41 @@ class WorkerJobs:
         if stream := container.get("logStreamName"):
             said.append(self._last_words(stream))
         return f"Batch job {job['jobId']}: {'; '.join(filter(None, said)) or 'no reason given'}"
+
+    def children(self, indices: Sequence[int]) -> Iterator[JobDetailTypeDef]:
+        """Yield what Batch says of single workers.
+
+        Parameters
+        ----------
+        indices : of the workers, from 0, in the order in which they are wanted.
+
+        Raises
+        ------
+        AWSError : Batch refuses, or does not know a worker.
+        """
+        for start in range(0, len(indices), _DESCRIBED):
+            ids = [
+                f"{self._job_id}:{index}" if self._count > 1 else self._job_id
+                for index in indices[start : start + _DESCRIBED]
+            ]
+            with explained("the workers' job"):
+                found = {job["jobId"]: job for job in self._client.describe_jobs(jobs=ids)["jobs"]}
+            for job_id in ids:
+                if job_id not in found:
+                    raise AWSError(f"AWS Batch does not know job {job_id}")
+                yield found[job_id]
+
+    def _named(self, *, ended: bool = True) -> Iterator[str]:
+        """Yield the ids of jobs of this name; those that have ended only if asked for."""
+        with explained("the workers' job"):
+            pages = self._client.get_paginator("list_jobs").paginate(
+                jobQueue=self._stack_outputs.worker_queue,
+                filters=[{"name": "JOB_NAME", "values": [self.name]}],
+            )
+            for page in pages:
+                for job in page["jobSummaryList"]:
+                    if job["jobName"] == self.name and (ended or job.get("status") not in _ENDED):
+                        yield job["jobId"]
 
     def _first_child(self, status: Literal["RUNNABLE", "FAILED"]) -> JobDetailTypeDef | None:
         """Return a child of the array in this state, if there is one. An array itself has no reasons."""

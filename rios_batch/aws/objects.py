@@ -38,11 +38,15 @@ _UPLOAD_PART_BYTES = 16 * MIB
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """An object; ``metadata`` is filled by `Bucket.head` only."""
+    """An object; ``metadata`` is filled by `Bucket.head` only.
+
+    ``modified_s`` is when the object was stored, in seconds since 1970 on S3's clock.
+    """
 
     key: str
     size: int
     etag: str
+    modified_s: float = 0.0
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -133,7 +137,9 @@ class Bucket:
                 reply = self.client.head_object(Bucket=self.name, Key=key)
         except MissingObjectError:
             return None
-        return ObjectInfo(key, reply["ContentLength"], reply["ETag"], reply["Metadata"])
+        return ObjectInfo(
+            key, reply["ContentLength"], reply["ETag"], reply["LastModified"].timestamp(), reply["Metadata"]
+        )
 
     def list_objects(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
         """Yield the objects whose keys begin with ``prefix`` and come after ``start_after``, by key."""
@@ -143,7 +149,18 @@ class Bucket:
             )
             for page in pages:
                 for entry in page.get("Contents", []):
-                    yield ObjectInfo(entry["Key"], entry["Size"], entry["ETag"])
+                    modified_s = entry["LastModified"].timestamp()
+                    yield ObjectInfo(entry["Key"], entry["Size"], entry["ETag"], modified_s)
+
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        """Yield what stands in keys between ``prefix``, which ends in a slash, and the next slash; each name once."""
+        with explained(Subject.of_s3(self.name)):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.name, Prefix=prefix, Delimiter="/"
+            )
+            for page in pages:
+                for entry in page.get("CommonPrefixes", []):
+                    yield entry["Prefix"][len(prefix) : -1]
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; keys that are not there are ignored.

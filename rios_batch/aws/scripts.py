@@ -158,7 +158,7 @@ class ScriptJob:
         ------
         JobMgrError : Batch no longer knows the job.
         """
-        log, wait = _JobLog(self.cloud), Wait()
+        log, wait = JobLog(self.cloud), Wait()
         said = ""
         while True:
             job = self.describe()
@@ -179,7 +179,7 @@ class ScriptJob:
         self.exit_status = job.get("container", {}).get("exitCode", 0 if status == "SUCCEEDED" else 1)
 
 
-class _JobLog:
+class JobLog:
     """Reads a job's log stream, each time from where the last reading ended. A new attempt has a new stream."""
 
     def __init__(self, cloud: Cloud) -> None:

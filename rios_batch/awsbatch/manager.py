@@ -14,10 +14,12 @@ import hashlib
 import logging
 import os
 import pickle
+import platform
 import secrets
 import shlex
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.aws.cloud import Cloud
@@ -25,6 +27,7 @@ from rios_batch.aws.faults import explained
 from rios_batch.aws.jobs import LARGEST_ARRAY
 from rios_batch.awsbatch.controller import RunController
 from rios_batch.awsbatch.fingerprint import check_same, fingerprints
+from rios_batch.awsbatch.heartbeat import Heartbeat
 from rios_batch.awsbatch.imagepackages import compare_packages
 from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
@@ -110,6 +113,8 @@ class AWSBatch(JobManager):
             "cloud_options": cloud_options(spec),
             "packages": packages,
             "image": stack.worker_image,
+            "outputs": _names_of_outputs(spec),
+            "origin": {"command": _command(), "folder": str(Path.cwd()), "host": platform.node()},
         }
         controller = RunController(self._cloud, store, spec, self.numThreads, self.options)
         return _BatchRun(spec, self._cloud, store, controller, description, pickled)
@@ -152,11 +157,13 @@ class _BatchRun(GeneratorRun):
         super().__init__(spec, self._tiles())
         self._cloud, self._store, self._controller = cloud, store, controller
         self._description, self._pickled = description, pickled
+        self._heartbeat = Heartbeat(store)
         self._committed = False
 
     def _tiles(self) -> Generator[TileResult, None, None]:
         with explained(f"run {self._store.run_id}"):
             self._store.put_description(self._description)
+            self._heartbeat.start()
             self._controller.start(self._store.put_job(self._pickled))
             yield from self._controller.results()
 
@@ -169,6 +176,7 @@ class _BatchRun(GeneratorRun):
             try:
                 self._controller.stop()
             finally:
+                self._heartbeat.stop()
                 if self._committed:
                     self._forget()
                 else:
@@ -190,15 +198,19 @@ class _BatchRun(GeneratorRun):
         if finished == 0:
             self._forget()
             return
-        command = shlex.join([os.path.basename(sys.executable), *sys.argv])  # noqa: PTH119 - a name for a person
         log.warning(
             "%s of %d tiles are finished and kept; to go on from there (with the function as it is):\n    %s=%s %s",
             finished if finished > 0 else "some",
             len(self.spec.plan),
             ENV_RESUME,
             self._store.run_id,
-            command,
+            shlex.join(_command()),
         )
+
+
+def _command() -> list[str]:
+    """Return this process's command line, for a person."""
+    return [Path(sys.executable).name, *sys.argv]
 
 
 def new_run_id(spec: RunSpec) -> str:
@@ -208,8 +220,11 @@ def new_run_id(spec: RunSpec) -> str:
 
 def _outputs_digest(spec: RunSpec) -> str:
     """Return a digest that tells runs with these outputs from all others."""
-    names = [
+    return hashlib.sha256("\0".join(_names_of_outputs(spec)).encode()).hexdigest()[:10]
+
+
+def _names_of_outputs(spec: RunSpec) -> list[str]:
+    return [
         output.path if output.path.startswith(SCHEME) else os.path.abspath(output.path)  # noqa: PTH100 - not resolved
         for output in spec.outputs
     ]
-    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:10]

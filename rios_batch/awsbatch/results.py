@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rios_batch.awsbatch.tileformat import OutputPart, TileHead
     from rios_batch.model.blobs import BlobStore
     from rios_batch.model.spec import RunSpec
+    from rios_batch.model.tileresult import TileRecord
 
 # Holds the head of nearly every tile: some 600 bytes, eight for each TIFF block, and about 6,000 for the statistics of
 # each band.
@@ -59,6 +60,17 @@ def fetch(store: RunStore, found: ObjectInfo, spec: RunSpec, blob_store: BlobSto
         )
         outputs.append(part.output(data, head.record.window))
     return TileResult(head.record, tuple(outputs), _pickled(head))
+
+
+def record_of(store: RunStore, found: ObjectInfo) -> TileRecord:
+    """Return the record of a finished tile; no pixel is fetched.
+
+    Raises
+    ------
+    RecordError : the object is not a tile's.
+    S3Error : the object cannot be read.
+    """
+    return decode_head(_beginning(store.bucket, found)).record
 
 
 def _beginning(bucket: Bucket, found: ObjectInfo) -> bytes:

@@ -2,6 +2,7 @@
 
 runs/<run id>/run.json              what the run is: format, versions, tile plan, fingerprints
 runs/<run id>/main.json             the main that controls the run, and what that main has started
+runs/<run id>/alive                 that main's last sign of life
 runs/<run id>/job.pkl               function and arguments, pickled once; the only pickle
 runs/<run id>/inputs/...            local inputs, staged once
 runs/<run id>/inputs.json           where workers find them
@@ -75,7 +76,7 @@ class RunStore:
         JobMgrError : there is no such run, or none any more.
         VersionMismatchError : a rios_batch with another format began the run.
         """
-        found = self._description()
+        found = self.raw_description()
         begun = found.get("format", 1)
         if begun != RUN_FORMAT:
             raise VersionMismatchError(
@@ -92,7 +93,7 @@ class RunStore:
         JobMgrError : there is no such run, or none any more.
         VersionMismatchError : main has a rios_batch with another format.
         """
-        found = self._description()
+        found = self.raw_description()
         mains = found.get("format", 1)
         if mains != RUN_FORMAT:
             raise VersionMismatchError(
@@ -101,7 +102,7 @@ class RunStore:
             )
         return found
 
-    def _description(self) -> dict[str, Any]:
+    def raw_description(self) -> dict[str, Any]:
         try:
             found: dict[str, Any] = json.loads(self.bucket.get(f"{self._prefix}run.json"))
         except MissingObjectError:
@@ -152,6 +153,19 @@ class RunStore:
         except MissingObjectError:
             return None
         return found["queue_url"], found["job_name"]
+
+    def show_life(self) -> None:
+        """Say that main is there."""
+        self.bucket.put(f"{self._prefix}alive", b"")
+
+    def forget_life(self) -> None:
+        """Say that main has ended."""
+        self.bucket.delete([f"{self._prefix}alive"])
+
+    def last_sign_of_life(self) -> float | None:
+        """Return when main last was there, in seconds since 1970; None if main has ended."""
+        found = self.bucket.head(f"{self._prefix}alive")
+        return None if found is None else found.modified_s
 
     # -- tiles
 
@@ -226,12 +240,21 @@ class RunStore:
 
     # -- the end
 
+    def objects(self) -> Iterator[ObjectInfo]:
+        """Yield everything of the run."""
+        return self.bucket.list_objects(self._prefix)
+
     def delete(self) -> None:
         """Remove everything of the run."""
-        self.bucket.delete([found.key for found in self.bucket.list_objects(self._prefix)])
+        self.bucket.delete([found.key for found in self.objects()])
 
     def _put_json(self, name: str, content: Any) -> None:
         self.bucket.put(f"{self._prefix}{name}", json.dumps(content).encode())
+
+
+def run_ids(bucket: Bucket) -> Iterator[str]:
+    """Yield the ids of the runs that have left something in the exchange bucket."""
+    return bucket.list_folders(RUNS_PREFIX)
 
 
 def newest_run(bucket: Bucket, beginning: str) -> str | None:

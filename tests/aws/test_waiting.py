@@ -108,7 +108,7 @@ class NoLog:
 
 
 def follow(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(scripts, "_JobLog", NoLog)
+    monkeypatch.setattr(scripts, "JobLog", NoLog)
     return list(ScriptJob(SimpleNamespace(batch=batch, region="us-west-2"), "J").follow())  # type: ignore[arg-type]
 
 

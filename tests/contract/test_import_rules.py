@@ -40,6 +40,11 @@ BREAKS = {
         "import tqdm",
         "rios_batch.applier -> tqdm",
     ),
+    "the command line's library stays in the command line": (
+        "rios_batch/worker.py",
+        "import click",
+        "rios_batch.worker -> click",
+    ),
     "pickles are made where they are sent": (
         "rios_batch/awsbatch/manager.py",
         "import cloudpickle",

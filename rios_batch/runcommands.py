@@ -1,0 +1,144 @@
+"""Commands of ``rios-batch`` about runs on AWS Batch, whoever is their main, and what all commands print with.
+
+Results go to standard output, everything else to standard error. The commands import what they need: boto3 is not for
+those who ask for help.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+_run_id = click.argument("run_id", metavar="RUN")
+
+
+def show(data: Any, lines: Iterable[str], *, as_json: bool) -> None:
+    """Print a result: one line of JSON, or lines for a person."""
+    for line in [json.dumps(data, default=str)] if as_json else lines:
+        click.echo(line)
+
+
+def say(text: str) -> None:
+    """Print what is for a person and no result."""
+    click.echo(text, err=True)
+
+
+@click.command()
+@as_json_option
+def runs(*, as_json: bool) -> None:
+    """List the runs that have not finished. A run that has finished leaves nothing."""
+    from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
+    from rios_batch.awsbatch.runinfo import list_runs  # noqa: PLC0415
+    from rios_batch.awsbatch.runtext import run_table  # noqa: PLC0415
+
+    found = list(list_runs(Cloud.connect()))
+    show([asdict(info) for info in found], run_table(found), as_json=as_json)
+
+
+@click.command(short_help="Say how a run is.")
+@as_json_option
+@_run_id
+def status(*, run_id: str, as_json: bool) -> None:
+    """Say how a run is: tiles, workers, why they wait, what failed, and how to go on."""
+    from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
+    from rios_batch.awsbatch.runinfo import describe_run  # noqa: PLC0415
+    from rios_batch.awsbatch.runtext import status_lines  # noqa: PLC0415
+
+    found = describe_run(Cloud.connect(), run_id)
+    show(asdict(found), status_lines(found), as_json=as_json)
+
+
+@click.command()
+@click.option(
+    "--tile", type=int, metavar="N", help="What is known of this tile, with its traceback if it failed."
+)
+@click.option("--worker", type=int, metavar="N", help="Only this worker's log; the first is 1.")
+@as_json_option
+@_run_id
+def logs(*, run_id: str, tile: int | None, worker: int | None, as_json: bool) -> None:
+    """Print what the workers of a run on AWS Batch have printed so far."""
+    from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
+    from rios_batch.awsbatch.runinfo import existing_run  # noqa: PLC0415
+    from rios_batch.awsbatch.workerlogs import tile_story, worker_lines  # noqa: PLC0415
+
+    if tile is not None and worker is not None:
+        raise click.UsageError("--tile and --worker exclude each other")
+    cloud = Cloud.connect()
+    existing_run(cloud, run_id)
+    if tile is not None:
+        for line in tile_story(cloud, run_id, tile):
+            show({"tile": tile, "line": line}, [line], as_json=as_json)
+        return
+    for number, line in worker_lines(cloud, run_id, worker):
+        show({"worker": number, "line": line}, [f"worker {number} | {line}"], as_json=as_json)
+
+
+@click.command()
+@as_json_option
+@_run_id
+def cancel(*, run_id: str, as_json: bool) -> None:
+    """End a run: its main, wherever main is, and its workers. Finished tiles are kept, and the run can be resumed."""
+    from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
+    from rios_batch.awsbatch.runinfo import cancel_run  # noqa: PLC0415
+
+    before = cancel_run(Cloud.connect(), run_id)
+    kept = f"{before.tiles_done} of {before.tiles} tiles are finished and kept: rios-batch resume {run_id}"
+    show({"run": run_id, "state": before.state, "tiles_done": before.tiles_done}, [kept], as_json=as_json)
+
+
+@click.command(
+    context_settings={"allow_interspersed_args": False},
+    short_help="Run a script again for the tiles that are missing.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before the command from the bucket is run.")
+@_run_id
+@click.argument("script", nargs=-1, type=click.UNPROCESSED)
+def resume(*, run_id: str, yes: bool, script: tuple[str, ...]) -> int:
+    """Run a script again so that it does only the tiles that are missing.
+
+    SCRIPT is the script with its arguments. Without it, the command that the run was begun with is shown, and run if
+    you agree: it comes from the exchange bucket, into which all who use the stack may write.
+    """
+    from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
+    from rios_batch.awsbatch.resuming import command_of, run_again  # noqa: PLC0415
+
+    command, folder = command_of(Cloud.connect(), run_id, script)
+    if not script and not yes:
+        say(f"in {folder}:\n    {' '.join(map(repr, command))}")
+        if not sys.stdin.isatty() or not click.confirm("Run it?", err=True):
+            say("Nothing was run. Name the script (rios-batch resume RUN script.py ...), or use --yes.")
+            return 1
+    return run_again(run_id, command, folder)
+
+
+@click.command()
+@click.option(
+    "--older-than", "hours", type=click.FloatRange(min=1), default=24, show_default=True, metavar="HOURS",
+    help="Leave runs alone in which something happened since.",
+)  # fmt: skip
+@click.option("--yes", is_flag=True, help="Remove them; without it they are only listed.")
+@as_json_option
+def clean(*, hours: float, yes: bool, as_json: bool) -> None:
+    """Remove queues and objects of runs whose main is gone. Their finished tiles are lost."""
+    from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
+    from rios_batch.awsbatch.runinfo import dead_runs, remove_run  # noqa: PLC0415
+    from rios_batch.awsbatch.runtext import run_table  # noqa: PLC0415
+
+    cloud = Cloud.connect()
+    found = dead_runs(cloud, hours * 3600)
+    for info in found if yes else ():
+        remove_run(cloud, info.run_id)
+    show({"runs": [asdict(info) for info in found], "removed": yes}, run_table(found), as_json=as_json)
+    if found and not yes:
+        say("These would be removed; `rios-batch clean --yes` removes them.")
+
+
+RUN_COMMANDS = (runs, status, logs, cancel, resume, clean)
