@@ -167,7 +167,7 @@ def apply(
         before_close = functools.partial(controls.getOptionForImagename, "callBeforeClose")
         report = ProgressReport(controls.progress, len(run.spec.plan))
         # Last in, first out: workers have stopped before their outputs are removed.
-        with Outputs(run.spec, before_close) as outputs, report, run:
+        with Outputs(run.spec, before_close, run.compressions_chosen) as outputs, report, run:
             tiles = [_take_in(result, outputs, report) for result in in_tile_order(run, run.spec)]
             outputs.finish()
             copies = [otherArgs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 from typing import TYPE_CHECKING, Self
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rios_batch.assemble.beforeclose import BeforeClose
+    from rios_batch.model.creationoptions import Compression
     from rios_batch.model.protocols import RasterSink
     from rios_batch.model.spec import Layout, OutputSpec, RunSpec
     from rios_batch.model.statistics import PartialStatistics
@@ -34,10 +36,17 @@ class Outputs:
     Parameters
     ----------
     before_close : what a script wants to do to the output of a name before the file is in its place, or None.
+    chosen : told of the outputs' compressions whenever another one is chosen; None where none is, or none was to be.
     """
 
-    def __init__(self, spec: RunSpec, before_close: Callable[[str], BeforeClose | None]) -> None:
-        self._spec, self._before_close = spec, before_close
+    def __init__(
+        self,
+        spec: RunSpec,
+        before_close: Callable[[str], BeforeClose | None],
+        chosen: Callable[[tuple[Compression | None, ...]], None] = lambda _: None,
+    ) -> None:
+        self._spec, self._before_close, self._tell = spec, before_close, chosen
+        self._compressions = [output.compression for output in spec.outputs]
         self._cleanup = contextlib.ExitStack()
         self._sinks: list[RasterSink] = []
         self._layouts: list[Layout] = []
@@ -51,8 +60,13 @@ class Outputs:
         OutputError : a folder or bucket cannot be written.
         """
         with self._cleanup:
-            for output_spec in self._spec.outputs:
-                sink = open_sink(output_spec, self._spec.grid, self._before_close(output_spec.name))
+            for number, output_spec in enumerate(self._spec.outputs):
+                sink = open_sink(
+                    output_spec,
+                    self._spec.grid,
+                    self._before_close(output_spec.name),
+                    functools.partial(self._chosen, number),
+                )
                 self._cleanup.callback(sink.abort)
                 self._sinks.append(sink)
             self._cleanup = self._cleanup.pop_all()
@@ -60,6 +74,10 @@ class Outputs:
 
     def __exit__(self, *error: object) -> None:
         self._cleanup.close()
+
+    def _chosen(self, number: int, compression: Compression) -> None:
+        self._compressions[number] = compression
+        self._tell(tuple(self._compressions))
 
     def write(self, result: TileResult) -> None:
         """Take in one tile; tiles come in order of their index.

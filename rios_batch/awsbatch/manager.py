@@ -38,6 +38,7 @@ from rios_batch.read.network import cloud_options
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from rios_batch.model.creationoptions import Compression
     from rios_batch.model.spec import RunSpec
     from rios_batch.model.tileresult import TileResult
 
@@ -105,6 +106,7 @@ class AWSBatch(JobManager):
             "fingerprints": found,
             "cloud_options": cloud_options(spec),
             "packages": packages_of(modules),
+            "to_choose": sum(output.chooses_compression for output in spec.outputs),
         }
         controller = RunController(self._cloud, store, spec, self.numThreads, self.options)
         return _BatchRun(spec, self._cloud, store, controller, description, pickled)
@@ -119,7 +121,7 @@ class AWSBatch(JobManager):
 
 
 def _as_begun(spec: RunSpec, store: RunStore, found: dict[str, str]) -> RunSpec:
-    """Return the spec with the tile plan that a run was begun with, if the run is the same otherwise."""
+    """Return the spec with a begun run's tile plan and chosen compressions, if the run is the same otherwise."""
     description = store.description()
     problem = mismatch(description["versions"], versions())
     if problem:
@@ -129,7 +131,7 @@ def _as_begun(spec: RunSpec, store: RunStore, found: dict[str, str]) -> RunSpec:
     check_same(description["fingerprints"], found, store.run_id)
     store.forget_failures()
     log.info("resuming run %s", store.run_id)
-    return spec.with_plan(TilePlan.from_description(description["plan"]))
+    return spec.with_plan(TilePlan.from_description(description["plan"])).compressed(store.compressions())
 
 
 class _BatchRun(GeneratorRun):
@@ -154,6 +156,9 @@ class _BatchRun(GeneratorRun):
             self._store.put_description(self._description)
             self._controller.start(self._store.put_job(self._pickled))
             yield from self._controller.results()
+
+    def compressions_chosen(self, compressions: tuple[Compression | None, ...]) -> None:
+        self._store.put_compressions(compressions)
 
     def outputs_committed(self) -> None:
         self._committed = True

@@ -5,6 +5,7 @@ runs/<run id>/main.json             the main that controls the run, and what tha
 runs/<run id>/job.pkl               function and arguments, pickled once; the only pickle
 runs/<run id>/inputs/...            local inputs, staged once
 runs/<run id>/inputs.json           where workers find them
+runs/<run id>/compressions.json     how outputs are compressed, once main has chosen
 runs/<run id>/tiles/0000012         a finished tile; the first to write it wins
 runs/<run id>/merges/0000003.json   the small blobs that are to be put end to end
 runs/<run id>/merged/0000003        small blobs end to end
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rios_batch.aws.objects import Bucket, ObjectInfo
+    from rios_batch.model.creationoptions import Compression
 
 _DIGITS = 7
 _FETCHES = 8  # at a time
@@ -152,6 +154,20 @@ class RunStore:
         except MissingObjectError:
             return None
         return found["queue_url"], found["job_name"]
+
+    # -- what main chooses while workers are at work
+
+    def put_compressions(self, compressions: Sequence[Compression | None]) -> None:
+        """Say how each output is compressed, as far as that is chosen."""
+        self._put_json("compressions.json", compressions)
+
+    def compressions(self) -> tuple[Compression | None, ...]:
+        """Return how each output is compressed, as far as that is chosen; nothing at all before the first choice."""
+        try:
+            found = json.loads(self.bucket.get(f"{self._prefix}compressions.json"))
+        except MissingObjectError:
+            return ()
+        return tuple(None if options is None else tuple(options) for options in found)
 
     # -- tiles
 

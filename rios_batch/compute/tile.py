@@ -99,7 +99,7 @@ class TileRunner:
         StoppedError : the run is being stopped.
         """
         seconds = _Seconds()
-        with contextlib.closing(_TileWriter(self._spec.outputs, tile, seconds)) as writer:
+        with contextlib.closing(_TileWriter(self._spec, tile, seconds)) as writer:
             for block in self._blocks(tile):
                 inputs, files = self._read(block, seconds)
                 returned = self._compute(block, inputs, files, other_args, seconds)
@@ -184,8 +184,9 @@ class TileRunner:
 class _TileWriter:
     """Encodes the outputs of one tile, and collects their statistics, block by block."""
 
-    def __init__(self, outputs: tuple[OutputSpec, ...], tile: Tile, seconds: _Seconds) -> None:
-        self._outputs, self._window, self._seconds = outputs, tile.window, seconds
+    def __init__(self, spec: RunSpec, tile: Tile, seconds: _Seconds) -> None:
+        self._outputs = spec.compressed(tile.compressions).outputs
+        self._window, self._seconds = tile.window, seconds
         self._layouts: list[Layout] = []
         self._sinks: list[TileSink] = []
         self._statistics: list[TileStatistics | None] = []

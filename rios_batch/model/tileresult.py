@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rios_batch.model.blobs import StoredBlocks
+    from rios_batch.model.creationoptions import Compression
     from rios_batch.model.encodedblocks import EncodedBlocks
     from rios_batch.model.grid import PixelWindow
     from rios_batch.model.spec import Array, Layout
@@ -21,13 +22,14 @@ class TileOutput:
 
     Blocks are those of all resolutions that are whole in the tile, the coarsest first. ``coarsest`` is the tile at the
     coarsest of them, as an array, of which main makes the overviews that are coarser still; None if there are none.
-    ``statistics`` has one entry for each band, or none.
+    ``statistics`` has one entry for each band, or none. ``compression`` is the blocks', if chosen.
     """
 
     layout: Layout
     payload: EncodedBlocks | StoredBlocks | Array = field(repr=False)
     coarsest: Array | None = field(default=None, repr=False)
     statistics: tuple[PartialStatistics, ...] = field(default=(), repr=False)
+    compression: Compression | None = None
 
     @property
     def nbytes(self) -> int:

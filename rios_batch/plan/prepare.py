@@ -158,6 +158,7 @@ def _output(
         path=path,
         driver=chosen.driver,
         creation_options=chosen.creation_options,
+        chooses_compression=chosen.chooses_compression,
         nodata=controls.getOptionForImagename("statsIgnore", name),
         thematic=controls.getOptionForImagename("thematic", name),
         layer_names=tuple(controls.getOptionForImagename("layernames", name) or ()),
