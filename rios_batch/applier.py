@@ -171,7 +171,8 @@ def apply(
         before_close = functools.partial(controls.getOptionForImagename, "callBeforeClose")
         report = ProgressReport(controls.progress, len(run.spec.plan))
         # Last in, first out: workers have stopped before their outputs are removed.
-        with Outputs(run.spec, before_close, Watchdog(controls.waitLimit)) as outputs, report, run:
+        watchdog = Watchdog(controls.waitLimit)
+        with Outputs(run.spec, before_close, watchdog, run.compressions_chosen) as outputs, report, run:
             tiles = [_take_in(result, outputs, report) for result in in_tile_order(run, run.spec)]
             outputs.finish()
             copies = [otherArgs]

@@ -512,7 +512,8 @@ class ApplierControls:
     def setCreationOptions(self, creationoptions: Sequence[str] | None, imagename: str | None = None) -> None:
         """Set GDAL's creation options of an output, texts such as ``COMPRESS=LZW``; default None, the driver's.
 
-        The list replaces the defaults of the driver. For GTiff they are tiled, DEFLATE, ``BIGTIFF=IF_SAFER``.
+        The list replaces the defaults of the driver. For GTiff they are tiled, DEFLATE, ``BIGTIFF=IF_SAFER``, and a
+        level and predictor that are chosen by looking at the first pixels (docs/compression.md).
         ``apply`` raises `ParameterError` for an option that is not of the form NAME=VALUE, or that the driver does not
         have.
 

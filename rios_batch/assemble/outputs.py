@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 from typing import TYPE_CHECKING, Self
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from rios_batch.assemble.beforeclose import BeforeClose
     from rios_batch.jobmanagers.watchdog import Watchdog
+    from rios_batch.model.creationoptions import Compression
     from rios_batch.model.protocols import RasterSink
     from rios_batch.model.spec import Layout, OutputSpec, RunSpec
     from rios_batch.model.statistics import PartialStatistics
@@ -36,12 +38,19 @@ class Outputs:
     ----------
     before_close : what a script wants to do to the output of a name before the file is in its place, or None.
     watchdog : counts main's waiting for S3.
+    chosen : told of the outputs' compressions whenever another one is chosen; None where none is, or none was to be.
     """
 
     def __init__(
-        self, spec: RunSpec, before_close: Callable[[str], BeforeClose | None], watchdog: Watchdog
+        self,
+        spec: RunSpec,
+        before_close: Callable[[str], BeforeClose | None],
+        watchdog: Watchdog,
+        chosen: Callable[[tuple[Compression | None, ...]], None] = lambda _: None,
     ) -> None:
         self._spec, self._before_close, self._watchdog = spec, before_close, watchdog
+        self._tell = chosen
+        self._compressions = [output.compression for output in spec.outputs]
         self._cleanup = contextlib.ExitStack()
         self._sinks: list[RasterSink] = []
         self._layouts: list[Layout] = []
@@ -56,9 +65,14 @@ class Outputs:
         OutputError : a folder or bucket cannot be written.
         """
         with self._cleanup:
-            for output_spec in self._spec.outputs:
-                before_close = self._before_close(output_spec.name)
-                sink = open_sink(output_spec, self._spec.grid, before_close, self._watchdog)
+            for number, output_spec in enumerate(self._spec.outputs):
+                sink = open_sink(
+                    output_spec,
+                    self._spec.grid,
+                    self._before_close(output_spec.name),
+                    self._watchdog,
+                    functools.partial(self._chosen, number),
+                )
                 self._cleanup.callback(sink.abort)
                 self._sinks.append(sink)
             self._cleanup = self._cleanup.pop_all()
@@ -66,6 +80,10 @@ class Outputs:
 
     def __exit__(self, *error: object) -> None:
         self._cleanup.close()
+
+    def _chosen(self, number: int, compression: Compression) -> None:
+        self._compressions[number] = compression
+        self._tell(tuple(self._compressions))
 
     def write(self, result: TileResult) -> None:
         """Take in one tile; tiles come in order of their index.

@@ -42,6 +42,7 @@ from rios_batch.read.network import cloud_options
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from rios_batch.model.creationoptions import Compression
     from rios_batch.model.spec import RunSpec
     from rios_batch.model.tileresult import TileResult
 
@@ -114,6 +115,7 @@ class AWSBatch(JobManager):
             "packages": packages,
             "image": stack.worker_image,
             "outputs": _names_of_outputs(spec),
+            "to_choose": sum(output.chooses_compression for output in spec.outputs),
             "origin": {"command": _command(), "folder": str(Path.cwd()), "host": platform.node()},
         }
         controller = RunController(self._cloud, store, spec, self.numThreads, self.options)
@@ -129,7 +131,7 @@ class AWSBatch(JobManager):
 
 
 def _as_begun(spec: RunSpec, store: RunStore, found: dict[str, str]) -> RunSpec:
-    """Return the spec with the tile plan that a run was begun with, if the run is the same otherwise."""
+    """Return the spec with a begun run's tile plan and chosen compressions, if the run is the same otherwise."""
     description = store.description()
     problem = mismatch(description["versions"], versions())
     if problem:
@@ -139,7 +141,7 @@ def _as_begun(spec: RunSpec, store: RunStore, found: dict[str, str]) -> RunSpec:
     check_same(description["fingerprints"], found, store.run_id)
     store.forget_failures()
     log.info("resuming run %s", store.run_id)
-    return spec.with_plan(TilePlan.from_description(description["plan"]))
+    return spec.with_plan(TilePlan.from_description(description["plan"])).compressed(store.compressions())
 
 
 class _BatchRun(GeneratorRun):
@@ -166,6 +168,9 @@ class _BatchRun(GeneratorRun):
             self._heartbeat.start()
             self._controller.start(self._store.put_job(self._pickled))
             yield from self._controller.results()
+
+    def compressions_chosen(self, compressions: tuple[Compression | None, ...]) -> None:
+        self._store.put_compressions(compressions)
 
     def outputs_committed(self) -> None:
         self._committed = True

@@ -83,7 +83,9 @@ def _left_there(bucket: Bucket, found: ObjectInfo, part: OutputPart, blob_store:
     assert part.byte_counts is not None
     blob = Blob(bucket.name, found.key, found.etag, part.start, part.size)
     blocks = StoredBlocks(blob, part.byte_counts, blob_store)
-    return TileOutput(part.layout, blocks, part.coarsest, part.statistics, part.lost_px)
+    return TileOutput(
+        part.layout, blocks, part.coarsest, part.statistics, part.lost_px, compression=part.compression
+    )
 
 
 def _pickled(head: TileHead) -> dict[str, bytes | None]:

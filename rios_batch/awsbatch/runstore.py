@@ -6,6 +6,7 @@ runs/<run id>/alive                 that main's last sign of life
 runs/<run id>/job.pkl               function and arguments, pickled once; the only pickle
 runs/<run id>/inputs/...            local inputs, staged once
 runs/<run id>/inputs.json           where workers find them
+runs/<run id>/compressions.json     how outputs are compressed, once main has chosen
 runs/<run id>/tiles/0000012         a finished tile; the first to write it wins
 runs/<run id>/merges/0000003.json   the small blobs that are to be put end to end
 runs/<run id>/merged/0000003        small blobs end to end
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rios_batch.aws.objects import Bucket, ObjectInfo
+    from rios_batch.model.creationoptions import Compression
 
 _DIGITS = 7
 _FETCHES = 8  # at a time
@@ -166,6 +168,20 @@ class RunStore:
         """Return when main last was there, in seconds since 1970; None if main has ended."""
         found = self.bucket.head(f"{self._prefix}alive")
         return None if found is None else found.modified_s
+
+    # -- what main chooses while workers are at work
+
+    def put_compressions(self, compressions: Sequence[Compression | None]) -> None:
+        """Say how each output is compressed, as far as that is chosen."""
+        self._put_json("compressions.json", compressions)
+
+    def compressions(self) -> tuple[Compression | None, ...]:
+        """Return how each output is compressed, as far as that is chosen; nothing at all before the first choice."""
+        try:
+            found = json.loads(self.bucket.get(f"{self._prefix}compressions.json"))
+        except MissingObjectError:
+            return ()
+        return tuple(None if options is None else tuple(options) for options in found)
 
     # -- tiles
 

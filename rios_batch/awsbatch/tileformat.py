@@ -29,6 +29,7 @@ from rios_batch.model.tileresult import TileOutput, TileRecord
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rios_batch.model.creationoptions import Compression
     from rios_batch.model.spec import Array
     from rios_batch.model.statistics import PartialStatistics
 
@@ -50,7 +51,7 @@ class OutputPart:
     layout : type and number of bands.
     start, size : bytes from the object's beginning, and bytes of the pixels.
     byte_counts : bytes of each encoded TIFF block. None for an array, which is stored compressed (zlib).
-    coarsest, statistics, lost_px : those of the ``TileOutput``.
+    coarsest, statistics, lost_px, compression : those of the ``TileOutput``.
     """
 
     layout: Layout
@@ -60,6 +61,7 @@ class OutputPart:
     coarsest: Array | None
     statistics: tuple[PartialStatistics, ...]
     lost_px: int
+    compression: Compression | None
 
     def output(self, data: bytes | memoryview, window: PixelWindow) -> TileOutput:
         """Return the part as a local worker would have handed the part over.
@@ -71,7 +73,9 @@ class OutputPart:
         """
         if self.byte_counts is not None:
             blocks = EncodedBlocks(np.frombuffer(data, np.uint8), self.byte_counts)
-            return TileOutput(self.layout, blocks, self.coarsest, self.statistics, self.lost_px)
+            return TileOutput(
+                self.layout, blocks, self.coarsest, self.statistics, self.lost_px, self.compression
+            )
         pixels = np.frombuffer(zlib.decompress(data), self.layout.dtype)
         array = pixels.reshape(self.layout.nbands, window.height, window.width)
         return TileOutput(self.layout, array, statistics=self.statistics, lost_px=self.lost_px)
@@ -123,6 +127,7 @@ def encode_tile(
             "byte_counts": counts,
             "statistics": [encode_statistics(band, arrays) for band in tile_output.statistics],
             "lost_px": tile_output.lost_px,
+            "compression": tile_output.compression,
         }
         if tile_output.coarsest is not None:
             part["coarsest"] = {
@@ -178,8 +183,11 @@ def decode_head(data: bytes) -> TileHead:
             layout = Layout(**part["layout"])
             coarsest = _inflated(arrays, part["coarsest"], layout) if "coarsest" in part else None
             statistics = tuple(decode_statistics(band, arrays) for band in part["statistics"])
+            compression = None if part["compression"] is None else tuple(part["compression"])
             parts.append(
-                OutputPart(layout, start, part["bytes"], counts, coarsest, statistics, part["lost_px"])
+                OutputPart(
+                    layout, start, part["bytes"], counts, coarsest, statistics, part["lost_px"], compression
+                )
             )
             start += part["bytes"]
         other_args = {name: decode_value(value, arrays) for name, value in content["other_args"].items()}

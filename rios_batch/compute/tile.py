@@ -102,7 +102,7 @@ class TileRunner:
         StoppedError : the run is being stopped.
         """
         seconds = _Seconds()
-        with contextlib.closing(_TileWriter(self._spec.outputs, tile, seconds)) as writer:
+        with contextlib.closing(_TileWriter(self._spec, tile, seconds)) as writer:
             for block in self._blocks(tile):
                 inputs, files = self._read(block, seconds)
                 missing = without_data(self._spec, inputs, block.window)
@@ -188,12 +188,13 @@ class TileRunner:
 class _TileWriter:
     """Encodes the outputs of one tile, and collects their statistics, block by block."""
 
-    def __init__(self, outputs: tuple[OutputSpec, ...], tile: Tile, seconds: _Seconds) -> None:
-        self._outputs, self._window, self._seconds = outputs, tile.window, seconds
+    def __init__(self, spec: RunSpec, tile: Tile, seconds: _Seconds) -> None:
+        self._outputs = spec.compressed(tile.compressions).outputs
+        self._window, self._seconds = tile.window, seconds
         self._layouts: list[Layout] = []
         self._sinks: list[TileSink] = []
         self._statistics: list[TileStatistics | None] = []
-        self._lost_px = [0] * len(outputs)
+        self._lost_px = [0] * len(self._outputs)
 
     def write(self, returned: Sequence[Returned], window: PixelWindow, missing: Mask | None) -> None:
         """Take a block: for each output what the user function returned for ``window`` of the working grid.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rios_batch.compute.otherargs import ChangeDetector
 from rios_batch.compute.tile import TileRunner
 from rios_batch.errors import WaitLimitError
-from rios_batch.jobmanagers.base import GeneratorRun, JobManager
+from rios_batch.jobmanagers.base import JobManager, QueueRun
 from rios_batch.jobmanagers.pickling import dump_other_args
 from rios_batch.jobmanagers.tilequeue import TileQueue
 from rios_batch.jobmanagers.watchdog import Watchdog
@@ -32,13 +32,16 @@ class InProcess(JobManager):
     jobMgrType = "in-process"
     shares_other_args = True
 
-    def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
-        return GeneratorRun(spec, self._results(spec, other_args))
+    def start(self, spec: RunSpec, other_args: Any) -> QueueRun:
+        queue = TileQueue(spec.plan, num_workers=1)
+        return QueueRun(spec, queue, self._results(spec, other_args, queue))
 
-    def _results(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
+    def _results(self, spec: RunSpec, other_args: Any, queue: TileQueue) -> Generator[TileResult, None, None]:
         with contextlib.closing(TileRunner(spec, "the main process")) as runner:
-            for tile in spec.plan:
-                yield runner.run(tile, other_args)
+            while (tile := queue.take()) is not None:
+                result = runner.run(tile, other_args)
+                queue.finish(tile.index, result.record.bytes_out)
+                yield result
 
 
 class Threads(JobManager):
@@ -46,11 +49,11 @@ class Threads(JobManager):
 
     jobMgrType = "threads"
 
-    def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
-        return GeneratorRun(spec, self._results(spec, other_args))
-
-    def _results(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
+    def start(self, spec: RunSpec, other_args: Any) -> QueueRun:
         queue = TileQueue(spec.plan, self.numThreads)
+        return QueueRun(spec, queue, self._results(spec, other_args, queue))
+
+    def _results(self, spec: RunSpec, other_args: Any, queue: TileQueue) -> Generator[TileResult, None, None]:
         # GDAL has one switch for all threads: off, it would hide what goes wrong in the others.
         spec = replace(spec, gdal_exceptions=True)
         watchdog = Watchdog(self.options.wait_limit_s)

@@ -16,7 +16,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.errors import JobMgrError, WorkerLostError
-from rios_batch.jobmanagers.base import GeneratorRun, JobManager
+from rios_batch.jobmanagers.base import JobManager, QueueRun
 from rios_batch.jobmanagers.children import Child, TileFailure, WorkOrder
 from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
 from rios_batch.jobmanagers.tilequeue import TileQueue
@@ -45,7 +45,7 @@ class Processes(JobManager):
         if not multiprocessing.current_process().daemon:
             warm_up()  # while main looks at the inputs
 
-    def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
+    def start(self, spec: RunSpec, other_args: Any) -> QueueRun:
         """Return the run.
 
         Raises
@@ -59,10 +59,10 @@ class Processes(JobManager):
                 "use setJobManagerType('threads') there, or one thread"
             )
         check_no_memory_files(spec)
-        return GeneratorRun(spec, self._results(spec, other_args))
-
-    def _results(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
         queue = TileQueue(spec.plan, self.numThreads)
+        return QueueRun(spec, queue, self._results(spec, other_args, queue))
+
+    def _results(self, spec: RunSpec, other_args: Any, queue: TileQueue) -> Generator[TileResult, None, None]:
         order = WorkOrder(
             dump_spec(spec, same_machine=True),
             dump_other_args(other_args),

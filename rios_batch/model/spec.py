@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rios_batch.model.colourtables import Colour
-    from rios_batch.model.creationoptions import CreationOptions
+    from rios_batch.model.creationoptions import Compression, CreationOptions
     from rios_batch.model.grid import PixelGridDefn
     from rios_batch.model.pyramid import Pyramid
     from rios_batch.model.tiles import TilePlan
@@ -128,9 +128,10 @@ class OutputSpec:
     says that tiles arrive as encoded TIFF blocks; otherwise they arrive as arrays.
     ``blocks_are_whole`` says that every block of the user function is also whole TIFF blocks. ``pyramid`` is
     None where there are no overviews; ``encoded_overviews`` are the factors of those that are encoded with each tile,
-    while main encodes the others. ``changed_by_script`` says that the script gets the finished file before it is in
-    its place; ``colour_table`` is one of :data:`rios_batch.model.colourtables.KINDS`, or values with their colours, or
-    None. ``nodata_is_default`` says that the script has named no nodata value.
+    while main encodes the others. ``compression`` is what was chosen by looking at pixels; with
+    ``chooses_compression`` that is still to be done. ``changed_by_script`` says that the script gets the finished
+    file before it is in its place; ``colour_table`` is one of :data:`rios_batch.model.colourtables.KINDS`, or values
+    with their colours, or None. ``nodata_is_default`` says that the script has named no nodata value.
     """
 
     name: str
@@ -149,11 +150,25 @@ class OutputSpec:
     colour_table: str | tuple[tuple[int, Colour], ...] | None = None
     changed_by_script: bool = False
     nodata_is_default: bool = False
+    chooses_compression: bool = False
+    compression: Compression | None = None
 
     def with_plan(self, plan: TilePlan) -> OutputSpec:
         """Return the spec for the tiles of a plan, which decide which overviews are encoded with them."""
         pyramid = self.pyramid if self.encoded_by_workers else None
         return replace(self, encoded_overviews=pyramid.encoded_in_tiles(plan) if pyramid else ())
+
+    def compressed(self, compression: Compression | None) -> OutputSpec:
+        """Return the spec with a chosen compression; with None as the spec is."""
+        if compression is None:
+            return self
+        options = self.creation_options.but(ZLEVEL=None, PREDICTOR=None)  # an earlier choice
+        return replace(
+            self,
+            creation_options=options.but(**dict(option.split("=") for option in compression)),
+            chooses_compression=False,
+            compression=compression,
+        )
 
     @property
     def stays_in_s3(self) -> bool:
@@ -202,6 +217,13 @@ class RunSpec:
     def with_plan(self, plan: TilePlan) -> RunSpec:
         """Return the spec of the same run cut into the tiles of another plan."""
         return replace(self, plan=plan, outputs=tuple(output.with_plan(plan) for output in self.outputs))
+
+    def compressed(self, compressions: tuple[Compression | None, ...]) -> RunSpec:
+        """Return the spec with the compressions that were chosen, one for each output; none at all change nothing."""
+        if not compressions:
+            return self
+        chosen = zip(self.outputs, compressions, strict=True)
+        return replace(self, outputs=tuple(output.compressed(compression) for output, compression in chosen))
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -159,6 +159,7 @@ def _output(
         path=path,
         driver=chosen.driver,
         creation_options=chosen.creation_options,
+        chooses_compression=chosen.chooses_compression,
         nodata=controls.getOptionForImagename("statsIgnore", name),
         nodata_is_default=controls.nodataIsDefault
         and "statsIgnore" not in controls.optionsByImage.get(name, {}),
