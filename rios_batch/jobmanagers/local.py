@@ -85,7 +85,7 @@ class _ThreadWorker:
         if not hasattr(self._own, "runner"):
             name = threading.current_thread().name
             self._own.runner = TileRunner(self._spec, name, self.stop.is_set)
-            self._own.detector = ChangeDetector(self._other_args)
+            self._own.detector = ChangeDetector(self._other_args, self._spec.scratch)
             self._runners.append(self._own.runner)
         detector: ChangeDetector = self._own.detector
         other_args = detector.fresh_copy()
