@@ -24,7 +24,6 @@ import functools
 import logging
 import sys
 import time
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,7 @@ from rios_batch.assemble.order import in_tile_order
 from rios_batch.assemble.outputs import Outputs
 from rios_batch.assemble.progress import ProgressReport
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
-from rios_batch.compute.otherargs import merge
+from rios_batch.compute.otherargs import check_rules, merge
 from rios_batch.concurrency import (
     CW_AWSBATCH,
     CW_ECS,
@@ -55,7 +54,7 @@ from rios_batch.controls import (
     DEFAULTWINDOWYSIZE,
     ApplierControls,
 )
-from rios_batch.errors import RiosBatchWarning, WrongControlsObject
+from rios_batch.errors import WrongControlsObject
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.jobmanagers import getJobManagerClassByType
 from rios_batch.jobmanagers.watchdog import Watchdog
@@ -74,6 +73,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from rios_batch.jobmanagers import JobManager
+    from rios_batch.model.mergerules import MergeRule
     from rios_batch.model.spec import UserFunction
     from rios_batch.model.tileresult import TileRecord, TileResult
 
@@ -140,7 +140,8 @@ def apply(
         for a list of files; it sets ``outputs.<name>`` to arrays of the same rows and columns.
     infiles, outfiles : symbolic names for files. No outputs is legal: a function may only change otherArgs.
     otherArgs : anything the function needs or changes. With one worker it is the object itself; with more,
-        each tile has a fresh copy, and ``controls.setOtherArgsMerge`` says how changes become one value.
+        each tile has a fresh copy, and ``controls.setOtherArgsMerge`` says how changes become one value. Without such
+        a rule a change ends the run.
     controls : settings; default ``ApplierControls()``.
 
     Returns
@@ -173,13 +174,14 @@ def apply(
         # Last in, first out: workers have stopped before their outputs are removed.
         watchdog = Watchdog(controls.waitLimit)
         with Outputs(run.spec, before_close, watchdog, run.compressions_chosen) as outputs, report, run:
-            tiles = [_take_in(result, outputs, report) for result in in_tile_order(run, run.spec)]
+            # RIOS 2's scripts merge the copies themselves.
+            rules = controls.otherArgsMergeRules if controls.concurrency is None else None
+            tiles = [_take_in(result, outputs, report, rules) for result in in_tile_order(run, run.spec)]
             outputs.finish()
             copies = [otherArgs]
             if not manager.shares_other_args:
                 changes = [tile.other_args for tile in tiles]
-                copies, unmerged = merge(otherArgs, changes, controls.otherArgsMergeRules)
-                _warn_of_unmerged(unmerged, controls)
+                copies = merge(otherArgs, changes, controls.otherArgsMergeRules)
             inputs.check()
             outputs.commit()
             run.outputs_committed()
@@ -224,8 +226,12 @@ def _manager(controls: ApplierControls) -> JobManager:
     return getJobManagerClassByType(wanted)(num_threads, options)
 
 
-def _take_in(result: TileResult, outputs: Outputs, report: ProgressReport) -> _FinishedTile:
+def _take_in(
+    result: TileResult, outputs: Outputs, report: ProgressReport, rules: Mapping[str, MergeRule] | None
+) -> _FinishedTile:
     started = time.perf_counter()
+    if rules is not None:
+        check_rules(result.other_args, rules)
     outputs.write(result)
     tile = _FinishedTile(result.record, result.other_args, time.perf_counter() - started)
     report.tile_done()
@@ -258,15 +264,3 @@ def _messages_to(stream: TextIO | None) -> Iterator[None]:
         yield
     finally:
         log.removeHandler(handler)
-
-
-def _warn_of_unmerged(unmerged: Sequence[str], controls: ApplierControls) -> None:
-    if unmerged and controls.concurrency is None:  # RIOS 2's scripts merge the copies themselves
-        names = ", ".join(f"otherArgs.{name}" for name in unmerged)
-        warnings.warn(
-            f"{names} changed in blocks, but {'have' if len(unmerged) > 1 else 'has'} no merge rule, so the "
-            "caller's object is unchanged; use controls.setOtherArgsMerge(name, rule), or merge the tiles' copies "
-            "in the result's otherArgsList",
-            RiosBatchWarning,
-            stacklevel=3,
-        )

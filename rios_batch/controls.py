@@ -923,21 +923,30 @@ class ApplierControls:
             )
         self._keep("waitLimit", None, limit)
 
-    def setOtherArgsMerge(self, name: str, rule: str | MergeRule) -> None:
+    def setOtherArgsMerge(
+        self, name: str, rule: str | MergeRule, key: Callable[[Any], Any] | None = None
+    ) -> None:
         """Say how an otherArgs attribute that blocks change is merged if there is more than one worker; default none.
+
+        Without a rule, a worker that changes the attribute ends the run with `ParameterError`. With a concurrency style
+        the script merges the copies in the result's ``otherArgsList`` itself, as in RIOS 2.
 
         Parameters
         ----------
         name : the attribute's name.
         rule : 'sum' adds what each tile added. 'min' and 'max' compare, element by element for arrays. 'concat' appends
-            what each tile appended to a list, in tile order. A function ``rule(initial, values)`` gets the value before
-            the run and the tiles' values in tile order.
+            what each tile appended to a list, in tile order. 'last' takes the value of the last tile that changed the
+            attribute. 'scratch' says that nobody wants the changes: after the run the attribute is as it was, and a
+            tile may find what an earlier tile of the same worker left. A function ``rule(initial, values)`` gets the
+            value before the run and the tiles' values in tile order.
+        key : for 'min' and 'max': a function of a value. The value whose key is the smallest or largest is taken as a
+            whole, the first of several; default None.
 
         Raises
         ------
-        ParameterError : the rule is none of these.
+        ParameterError : the rule is none of these, or a key is given for another rule than 'min' and 'max'.
         """
-        self.otherArgsMergeRules[name] = resolve_rule(rule)
+        self.otherArgsMergeRules[name] = resolve_rule(rule, key)
 
     # -- options by symbolic name
 

@@ -151,7 +151,7 @@ class _ThreadWorker:
 
     def __init__(self, spec: RunSpec, other_args: bytes, stopped: Callable[[], bool]) -> None:
         self._runner = TileRunner(spec, threading.current_thread().name, stopped)
-        self._detector = ChangeDetector(other_args)
+        self._detector = ChangeDetector(other_args, spec.scratch)
         self.close = self._runner.close
 
     def run(self, tile: Tile) -> TileResult:

@@ -55,7 +55,7 @@ def _serve(connection: Connection, state: ProcessState, order: WorkOrder) -> Non
     try:
         spec: RunSpec = cloudpickle.loads(order.spec)
         loading = "otherArgs"
-        detector = ChangeDetector(order.other_args)
+        detector = ChangeDetector(order.other_args, spec.scratch)
         detector.load()
     except Exception as error:  # noqa: BLE001 - a module is missing, say; main raises it for the first tile
         _refuse_tiles(connection, why_unloadable(loading, error, order.packages))

@@ -187,7 +187,8 @@ class RunSpec:
 
     ``input_cache_bytes`` is what GDAL's block cache must hold so that no input block is read twice in a tile.
     ``absent_inputs`` and ``absent_outputs`` are symbolic names that the script has set to None. ``gdal_exceptions``
-    says whether GDAL's exceptions are on in the user function, as the script has set them.
+    says whether GDAL's exceptions are on in the user function, as the script has set them. ``scratch`` are the
+    attributes of otherArgs whose changes nobody wants.
     """
 
     function: UserFunction
@@ -201,6 +202,7 @@ class RunSpec:
     absent_inputs: tuple[str, ...] = ()
     absent_outputs: tuple[str, ...] = ()
     gdal_exceptions: bool = True
+    scratch: tuple[str, ...] = ()
 
     def with_inputs_at(self, paths: Mapping[str, str]) -> RunSpec:
         """Return the spec for a place where inputs lie elsewhere; paths that are not named stay."""

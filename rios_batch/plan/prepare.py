@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rios_batch.errors import ParameterError, ThematicError
 from rios_batch.gdalapi import script_has_exceptions
+from rios_batch.model.mergerules import scratch_names
 from rios_batch.model.pyramid import DEFAULT_METHOD, Pyramid
 from rios_batch.model.s3names import SCHEME, S3Name
 from rios_batch.model.spec import OutputSpec, RunSpec, StatisticsSpec
@@ -86,6 +87,7 @@ def prepare(
         absent_inputs=tuple(sorted(vars(infiles).keys() - in_names.keys())),
         absent_outputs=tuple(sorted(vars(outfiles).keys() - out_names.keys())),
         gdal_exceptions=script_has_exceptions(),
+        scratch=scratch_names(controls.otherArgsMergeRules),
         input_cache_bytes=sum(placement.cache_bytes(first, width_px) for placement in inputs.placements),
     )
 
