@@ -29,6 +29,7 @@ from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
 from rios_batch.errors import JobMgrError, RiosBatchError, VersionMismatchError
 from rios_batch.jobmanagers.base import GeneratorRun, JobManager
+from rios_batch.jobmanagers.environment import warn_of_variables_left_behind
 from rios_batch.jobmanagers.modules import packages_of
 from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
 from rios_batch.model.s3names import SCHEME
@@ -97,6 +98,7 @@ class AWSBatch(JobManager):
             {
                 "spec": dump_spec(spec, modules=modules),
                 "other_args": dump_other_args(other_args, modules=modules),
+                "environment": spec.environment,
             }
         )
         description = {
@@ -106,6 +108,7 @@ class AWSBatch(JobManager):
             "cloud_options": cloud_options(spec),
             "packages": packages_of(modules),
         }
+        warn_of_variables_left_behind(spec.function, spec.environment)
         controller = RunController(self._cloud, store, spec, self.numThreads, self.options)
         return _BatchRun(spec, self._cloud, store, controller, description, pickled)
 

@@ -20,6 +20,7 @@ from rios_batch.compute.tile import TileRunner, process_name
 from rios_batch.errors import OutputError, RiosBatchError, UnloadableJobError, UserFunctionError, text_of
 from rios_batch.gdalapi import ensure_exceptions, limit_gdal_resources
 from rios_batch.jobmanagers import shared_memory_pipe
+from rios_batch.jobmanagers.environment import set_environment
 from rios_batch.jobmanagers.modules import why_unloadable
 from rios_batch.jobmanagers.watchdog import activity
 from rios_batch.read.network import apply_cloud_options
@@ -52,6 +53,7 @@ class WorkOrder:
     input_paths : where inputs lie for workers there, by the path that the spec says.
     cloud_options : GDAL's settings for the buckets of inputs (:func:`rios_batch.read.network.cloud_options`).
     packages : what spec and other_args refer to by name, with main's versions.
+    environment : variables that are set before anything is loaded; None takes one away.
     """
 
     spec: bytes
@@ -61,6 +63,7 @@ class WorkOrder:
     input_paths: Mapping[str, str] = field(default_factory=dict)
     cloud_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     packages: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def worker_name(self) -> str:
@@ -208,6 +211,7 @@ def _serve(connection: Connection, inherited: Sequence[Connection], order: WorkO
     for other in inherited:
         other.close()
     keep_freed_memory()
+    set_environment(order.environment)
     main = os.getppid()
     gone = (EOFError, ConnectionError)  # main has closed the pipe, or died
     ensure_exceptions()

@@ -59,7 +59,12 @@ class Processes(JobManager):
     def _results(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
         queue = TileQueue(spec.plan, self.numThreads)
         pool = _Pool(
-            WorkOrder(dump_spec(spec, same_machine=True), dump_other_args(other_args), self.numThreads)
+            WorkOrder(
+                dump_spec(spec, same_machine=True),
+                dump_other_args(other_args),
+                self.numThreads,
+                environment=spec.environment,
+            )
         )
         losses: Counter[int] = Counter()
         watchdog = Watchdog(self.options.wait_limit_s)
