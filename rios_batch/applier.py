@@ -57,6 +57,7 @@ from rios_batch.controls import (
 from rios_batch.errors import WrongControlsObject
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.jobmanagers import getJobManagerClassByType
+from rios_batch.jobmanagers.environment import environment_with
 from rios_batch.jobmanagers.watchdog import Watchdog
 from rios_batch.model.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
 from rios_batch.model.spec import RunOptions
@@ -158,7 +159,7 @@ def apply(
     started = time.perf_counter()
     controls = _checked(controls, otherArgs)
     manager = _manager(controls)
-    with _messages_to(controls.loggingstream), gdal_exceptions():
+    with contextlib.ExitStack() as stack, _messages_to(controls.loggingstream), gdal_exceptions():
         spec = prepare(
             userFunction,
             infiles,
@@ -168,6 +169,7 @@ def apply(
             num_workers=manager.num_processes,
         )
         inputs = InputsAsTheyWere(spec)
+        stack.enter_context(environment_with(spec.environment))
         run = manager.start(spec, otherArgs)
         before_close = functools.partial(controls.getOptionForImagename, "callBeforeClose")
         report = ProgressReport(controls.progress, len(run.spec.plan))

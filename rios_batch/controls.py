@@ -23,6 +23,7 @@ from rios_batch.model.settingnames import SETTERS_FOR_IMAGE, SETTERS_FOR_RUN, no
 from rios_batch.model.settings import (
     also_named,
     call_with_arguments,
+    environment,
     items,
     levels_from,
     name_among,
@@ -135,6 +136,8 @@ class ApplierControls:
         """Whether main computes no tile itself on AWS Batch; default False."""
         self.waitLimit: float | None = None
         """Seconds for which main waits for workers without news before the run ends; default None, no limit."""
+        self.workerEnvironment: list[str] | dict[str, str] = []
+        """Environment variables that every worker has, by name, or with their values; default none."""
         self.tileSize: tuple[int, int] | None = None
         """Width and height of a tile in pixels; default None, several tiles for each worker."""
         self.drivername: str | None = text_from(env, "RIOS_DFLT_DRIVER")
@@ -922,6 +925,25 @@ class ApplierControls:
                 f"the wait limit must be more than 0 seconds, or None for no limit, not {limit}"
             )
         self._keep("waitLimit", None, limit)
+
+    def setWorkerEnvironment(self, variables: Iterable[str] | Mapping[str, str] | None) -> None:
+        """Have every worker, wherever it runs, see the same values of environment variables; default None, none.
+
+        Workers on AWS Batch see none of main's variables otherwise, while a worker beside main sees all of them. What a
+        program reads when it starts (``PYTHONHASHSEED``, ``LD_LIBRARY_PATH``) has no effect. A run that is resumed must
+        have the same values.
+
+        Parameters
+        ----------
+        variables : a list of names takes the values that main has when ``apply`` is called; a variable that main does
+            not have no worker has. A dict has names and values, which main itself has too while ``apply`` runs.
+
+        Raises
+        ------
+        ParameterError : the value is one text, a name or value is none that an environment can have, or a name begins
+            with ``AWS_`` or ``RIOS_``.
+        """
+        self._keep("workerEnvironment", None, environment(variables))
 
     def setOtherArgsMerge(
         self, name: str, rule: str | MergeRule, key: Callable[[Any], Any] | None = None

@@ -45,6 +45,8 @@ def fingerprints(spec: RunSpec, other_args: Any) -> dict[str, str]:
     for input_spec in spec.inputs:
         stamps = [dataset_stamps(file.path) for file in input_spec.files]
         found[f"infiles.{input_spec.name}"] = _hex(repr(input_spec), repr(stamps))
+    for name, value in spec.environment.items():
+        found[f"environment variable {name}"] = _hex(repr(value))
     for output in spec.outputs:
         described = asdict(output)
         del described["encoded_overviews"]  # they follow from the tile plan, and a resumed run keeps its plan

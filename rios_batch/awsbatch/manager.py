@@ -33,6 +33,7 @@ from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
 from rios_batch.errors import JobMgrError, RiosBatchError, VersionMismatchError
 from rios_batch.jobmanagers.base import GeneratorRun, JobManager
+from rios_batch.jobmanagers.environment import warn_of_variables_left_behind
 from rios_batch.jobmanagers.modules import packages_of
 from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
 from rios_batch.model.s3names import SCHEME
@@ -102,6 +103,7 @@ class AWSBatch(JobManager):
             {
                 "spec": dump_spec(spec, modules=modules),
                 "other_args": dump_other_args(other_args, modules=modules),
+                "environment": spec.environment,
             }
         )
         packages, stack = packages_of(modules), self._cloud.stack_outputs
@@ -118,6 +120,7 @@ class AWSBatch(JobManager):
             "to_choose": sum(output.chooses_compression for output in spec.outputs),
             "origin": {"command": _command(), "folder": str(Path.cwd()), "host": platform.node()},
         }
+        warn_of_variables_left_behind(spec.function, spec.environment)
         controller = RunController(self._cloud, store, spec, self.numThreads, self.options)
         return _BatchRun(spec, self._cloud, store, controller, description, pickled)
 

@@ -46,6 +46,7 @@ class WorkOrder:
     input_paths : where inputs lie for workers there, by the path that the spec says.
     cloud_options : GDAL's settings for the buckets of inputs (:func:`rios_batch.read.network.cloud_options`).
     packages : what spec and other_args refer to by name, with main's versions; None where workers have main's own.
+    environment : variables that are set before anything is loaded; None takes one away.
     """
 
     spec: bytes
@@ -55,6 +56,7 @@ class WorkOrder:
     input_paths: Mapping[str, str] = field(default_factory=dict)
     cloud_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     packages: Mapping[str, str] | None = None
+    environment: Mapping[str, str | None] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
         # Out of the pickle, so that workers can read them where they lie in memory.

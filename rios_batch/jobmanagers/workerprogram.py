@@ -20,6 +20,7 @@ from rios_batch.errors import OutputError, UnloadableJobError, text_of
 from rios_batch.gdalapi import ensure_exceptions, limit_gdal_resources
 from rios_batch.jobmanagers import shared_memory_pipe
 from rios_batch.jobmanagers.children import TileFailure
+from rios_batch.jobmanagers.environment import set_environment
 from rios_batch.jobmanagers.modules import why_unloadable
 from rios_batch.read.network import apply_cloud_options
 
@@ -45,6 +46,7 @@ def serve(connection_fd: int) -> None:
         pickled_state, order = shared_memory_pipe.receive(connection)
         state: ProcessState = cloudpickle.loads(pickled_state)
         state.take_on()
+        set_environment(order.environment)
         ensure_exceptions()  # after the state's: before GDAL 3.7 those of gdal and ogr are a stack
         _serve(connection, state, order)
 

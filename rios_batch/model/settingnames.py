@@ -32,6 +32,7 @@ SETTERS_FOR_RUN = {
     "resume": "setResume",
     "coordinateOnly": "setCoordinateOnly",
     "waitLimit": "setWaitLimit",
+    "workerEnvironment": "setWorkerEnvironment",
 }
 # Attributes that may have a value of their own for a symbolic name.
 SETTERS_FOR_IMAGE = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.model.s3names import SCHEME
@@ -188,7 +188,8 @@ class RunSpec:
     ``input_cache_bytes`` is what GDAL's block cache must hold so that no input block is read twice in a tile.
     ``absent_inputs`` and ``absent_outputs`` are symbolic names that the script has set to None. ``gdal_exceptions``
     says whether GDAL's exceptions are on in the user function, as the script has set them. ``scratch`` are the
-    attributes of otherArgs whose changes nobody wants.
+    attributes of otherArgs whose changes nobody wants. ``environment`` are variables that every worker has; one that is
+    None none has.
     """
 
     function: UserFunction
@@ -203,6 +204,7 @@ class RunSpec:
     absent_outputs: tuple[str, ...] = ()
     gdal_exceptions: bool = True
     scratch: tuple[str, ...] = ()
+    environment: Mapping[str, str | None] = field(default_factory=dict)
 
     def with_inputs_at(self, paths: Mapping[str, str]) -> RunSpec:
         """Return the spec for a place where inputs lie elsewhere; paths that are not named stay."""

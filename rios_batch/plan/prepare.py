@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.errors import ParameterError, ThematicError
@@ -20,6 +21,8 @@ from rios_batch.plan.tiling import plan_tiles
 from rios_batch.read.network import gdal_name, is_remote, release_connections
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rios_batch.associations import FilenameAssociations
     from rios_batch.controls import ApplierControls
     from rios_batch.model.colourtables import Colour
@@ -89,6 +92,14 @@ def prepare(
         gdal_exceptions=script_has_exceptions(),
         scratch=scratch_names(controls.otherArgsMergeRules),
         input_cache_bytes=sum(placement.cache_bytes(first, width_px) for placement in inputs.placements),
+        environment=_environment(controls.workerEnvironment),
+    )
+
+
+def _environment(declared: Sequence[str] | Mapping[str, str]) -> Mapping[str, str | None]:
+    """Return the variables that every worker is to have, with main's values where the script gives none."""
+    return (
+        dict(declared) if isinstance(declared, Mapping) else {name: os.environ.get(name) for name in declared}
     )
 
 
