@@ -45,7 +45,7 @@ class InProcess(JobManager):
 
 
 class Threads(JobManager):
-    """Threads of this process. GDAL and most of numpy release the interpreter lock while they work."""
+    """Threads of this process. They compute at the same time where GDAL and numpy release the interpreter lock."""
 
     jobMgrType = "threads"
 
