@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -141,4 +142,40 @@ def clean(*, hours: float, yes: bool, as_json: bool) -> None:
         say("These would be removed; `rios-batch clean --yes` removes them.")
 
 
-RUN_COMMANDS = (runs, status, logs, cancel, resume, clean)
+@click.command(short_help="See whether runs on AWS Batch can work from here.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Workers on Batch that you want.")
+@click.option(
+    "--script", type=click.Path(path_type=Path), metavar="FILE",
+    help="Look whether the workers' image has what this script imports.",
+)  # fmt: skip
+@click.option(
+    "--input", "inputs", multiple=True, metavar="NAME", help="Look whether it can be read; may be repeated."
+)
+@click.option(
+    "--output", "outputs", multiple=True, metavar="NAME", help="Look at its bucket; may be repeated."
+)
+@as_json_option
+def doctor(
+    *,
+    workers: int | None,
+    script: Path | None,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """See whether runs on AWS Batch can work from here, a line for each thing, and how to mend what is bad.
+
+    Nothing is changed. What your rights do not let you see is marked with a question mark. The exit status is 1 if
+    something is bad.
+    """
+    from rios_batch.awsbatch.doctor import examine  # noqa: PLC0415
+    from rios_batch.awsbatch.findings import Question  # noqa: PLC0415
+
+    bad = False
+    for found in examine(Question(workers, script, inputs, outputs)):
+        show(asdict(found), [f"{found.state:<4} {found.name}: {found.text}"], as_json=as_json)
+        bad = bad or found.state == "BAD"
+    return int(bad)
+
+
+RUN_COMMANDS = (doctor, runs, status, logs, cancel, resume, clean)

@@ -65,6 +65,7 @@ class Call:
 
 _ALL = frozenset(Role)
 _MAINS = frozenset({Role.MAIN, Role.SUBMITTER})
+_NOBODY: frozenset[Role] = frozenset()
 
 
 def _s3(
@@ -175,6 +176,10 @@ CALLS: tuple[Call, ...] = (
         _MAINS,
         "log of a main job, last words of a worker",
     ),
+    # The doctor asks these of whoever may; nobody is given the right.
+    Call("batch", "describe_compute_environments", On.EVERYTHING, (), _NOBODY, "do machines start"),
+    Call("service-quotas", "get_service_quota", On.EVERYTHING, (), _NOBODY, "vCPUs that the account may use"),
+    Call("freetier", "get_account_plan_state", On.EVERYTHING, (), _NOBODY, "is it the free plan"),
 )
 
 

@@ -58,21 +58,36 @@ class Cloud:
                 client.get_caller_identity()
             with contextlib.closing(make_client("cloudformation", region=region)) as client:
                 stack_outputs = read_stack_outputs(client, stack_name=stack_name)
-            if stack_outputs.version != __version__:
-                raise StackExportsError(
-                    f"stack {stack_name} runs rios_batch {stack_outputs.version}, this is {__version__}: deploy it "
-                    "again from this version (`npx cdk deploy`), or install that one here"
-                )
-            cloud = cls(
-                stack_outputs,
-                region,
-                Bucket(stack_outputs.bucket, make_client("s3", region=region)),
-                make_client("sqs", region=region),
-                make_client("batch", region=region),
-            )
+            cloud = cls.of_stack(stack_outputs, region)
+            cloud.check_version()
             cloud.bucket.check()
             cloud.check_queue(stack_outputs.worker_queue)
         return cloud
+
+    @classmethod
+    def of_stack(cls, stack_outputs: StackOutputs, region: str) -> Cloud:
+        """Make the clients of a stack; nothing is checked."""
+        return cls(
+            stack_outputs,
+            region,
+            Bucket(stack_outputs.bucket, make_client("s3", region=region)),
+            make_client("sqs", region=region),
+            make_client("batch", region=region),
+        )
+
+    def check_version(self) -> None:
+        """See that the stack was deployed from this version.
+
+        Raises
+        ------
+        StackExportsError : it was deployed from another one.
+        """
+        name, version = self.stack_outputs.stack_name, self.stack_outputs.version
+        if version != __version__:
+            raise StackExportsError(
+                f"stack {name} runs rios_batch {version}, this is {__version__}: deploy it again from this version "
+                "(`npx cdk deploy`), or install that one here"
+            )
 
     def close(self) -> None:
         """Close all connections. A client that is used again opens new ones."""

@@ -18,6 +18,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
     SSOError,
+    TokenRetrievalError,
 )
 from botocore.parsers import ResponseParserError
 
@@ -256,7 +257,12 @@ def _not_sent(error: BotoCoreError, subject: Subject) -> RiosBatchError:
         )
     if isinstance(
         error,
-        NoCredentialsError | PartialCredentialsError | CredentialRetrievalError | SSOError | ProfileNotFound,
+        NoCredentialsError
+        | PartialCredentialsError
+        | CredentialRetrievalError
+        | SSOError
+        | TokenRetrievalError  # a login that has expired
+        | ProfileNotFound,
     ):
         return family.kind(
             f"{subject.text} cannot be used without AWS credentials ({str(error).rstrip('.')}); run `aws configure` or "

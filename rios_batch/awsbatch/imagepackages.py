@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
+from dataclasses import asdict, dataclass
 from importlib.metadata import distributions
 from typing import TYPE_CHECKING
 
+from rios_batch.awsbatch.versions import versions
 from rios_batch.contract import IMAGES_PREFIX
 from rios_batch.errors import MissingObjectError
 from rios_batch.jobmanagers.modules import differing_packages
@@ -19,6 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rios_batch.aws.objects import Bucket
+
+
+@dataclass(frozen=True)
+class NotedImage:
+    """What is in an image.
+
+    Attributes
+    ----------
+    packages : versions of all Python packages.
+    versions : those that main and workers compare.
+    machine : processor, such as ``x86_64``.
+    """
+
+    packages: Mapping[str, str]
+    versions: Mapping[str, str]
+    machine: str
 
 
 def note_packages(bucket: Bucket, image: str) -> None:
@@ -33,8 +52,22 @@ def note_packages(bucket: Bucket, image: str) -> None:
     ------
     S3Error : S3 refuses.
     """
-    here = {found.metadata["Name"]: found.version for found in distributions()}
-    bucket.put(_key(image), json.dumps(here).encode())
+    packages = {found.metadata["Name"]: found.version for found in distributions()}
+    noted = NotedImage(packages, versions(), platform.machine())
+    bucket.put(_key(image), json.dumps(asdict(noted)).encode())
+
+
+def noted_image(bucket: Bucket, image: str) -> NotedImage | None:
+    """Return what a worker has noted; None if none has.
+
+    Raises
+    ------
+    S3Error : S3 refuses.
+    """
+    try:
+        return NotedImage(**json.loads(bucket.get(_key(image))))
+    except MissingObjectError:
+        return None
 
 
 def compare_packages(bucket: Bucket, image: str, mains: Mapping[str, str]) -> str:
@@ -50,13 +83,8 @@ def compare_packages(bucket: Bucket, image: str, mains: Mapping[str, str]) -> st
     ------
     S3Error : S3 refuses.
     """
-    if not mains:
-        return ""
-    try:
-        there = json.loads(bucket.get(_key(image)))
-    except MissingObjectError:
-        return ""
-    return differing_packages(mains, there, "workers have")
+    noted = noted_image(bucket, image) if mains else None
+    return differing_packages(mains, noted.packages, "workers have") if noted else ""
 
 
 def _key(image: str) -> str:

@@ -290,10 +290,13 @@ def test_a_role_is_assumed_for_buckets_that_are_not_public_and_the_requester_pay
 
 
 @pytest.mark.usefixtures("_no_keys_in_the_environment")
+@pytest.mark.parametrize("login", ["none", "expired"])
 def test_without_a_login_it_is_said_how_to_log_in(
-    image: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    image: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, login: str
 ) -> None:
     use_profile(monkeypatch, tmp_path, SSO_PROFILE)
+    if login == "expired":
+        log_in(tmp_path, until="2020-01-01T00:00:00Z")
 
     with pytest.raises(
         S3Error, match=rf"^input '{image}' cannot be used without AWS credentials .*aws sso login"
