@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.model.s3names import SCHEME
@@ -80,7 +80,7 @@ class InputFile:
     ``col_offset`` and ``row_offset`` lead from a pixel of the working grid to one of the raster, which has ``ncols``
     x ``nrows`` pixels. ``layers`` are the 1-based bands of the file that the user function sees, in its order;
     ``nodata`` has one value for each. With ``warp`` the raster is the file resampled, with ``burn`` it is a vector
-    file rasterised, which has no edges.
+    file rasterised, which has no edges. ``files`` are all the files that a local dataset consists of.
     """
 
     name: str
@@ -94,6 +94,7 @@ class InputFile:
     nodata: tuple[float | None, ...]
     warp: Warp | None = None
     burn: Burn | None = None
+    files: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from osgeo import gdal
 
 from rios_batch.errors import FileOpenError, ImageOpenError, MissingFileError
-from rios_batch.gdalapi import GDAL_TYPES, nodata_or_none, numpy_name, reason
+from rios_batch.gdalapi import GDAL_TYPES, dataset_files, nodata_or_none, numpy_name, reason
 from rios_batch.model.grid import Extent, PixelGridDefn, check_north_up
 from rios_batch.read.network import explain_failure, gdal_name, is_remote, prepare_network
 
@@ -29,7 +29,8 @@ class RasterFacts:
     ``geotransform`` has GDAL's six numbers. ``dtypes`` and ``nodata`` have a value for each band;
     ``block_xsize`` and ``block_ysize`` are the pixels that GDAL reads at once, of all bands if
     ``reads_all_bands``. Without ``has_georeference`` the geotransform only counts pixels. ``overviews`` has the
-    columns and rows of each overview of the first band, if they were asked for.
+    columns and rows of each overview of the first band, if they were asked for. ``files`` are all the files of a
+    local dataset.
     """
 
     path: str
@@ -44,6 +45,7 @@ class RasterFacts:
     reads_all_bands: bool
     has_georeference: bool
     overviews: tuple[tuple[int, int], ...] = ()
+    files: tuple[str, ...] = ()
 
     @property
     def nbands(self) -> int:
@@ -223,4 +225,6 @@ def describe(path: str, *, with_overviews: bool = False) -> RasterFacts:
         reads_all_bands=by_pixel,
         has_georeference=transform is not None,
         overviews=tuple((overview.XSize, overview.YSize) for overview in overviews),
+        # Over the network, to ask for side files is a request for each.
+        files=() if is_remote(gdal_name(path)) else dataset_files(gdal_name(path), dataset),
     )
