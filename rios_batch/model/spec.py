@@ -81,7 +81,8 @@ class InputFile:
     ``col_offset`` and ``row_offset`` lead from a pixel of the working grid to one of the raster, which has ``ncols``
     x ``nrows`` pixels. ``layers`` are the 1-based bands of the file that the user function sees, in its order;
     ``nodata`` and ``layer_names`` have one value for each. With ``warp`` the raster is the file resampled, with
-    ``burn`` it is a vector file rasterised, which has no edges.
+    ``burn`` it is a vector file rasterised, which has no edges. ``files`` are all the files that a local dataset
+    consists of.
     """
 
     name: str
@@ -96,6 +97,7 @@ class InputFile:
     warp: Warp | None = None
     burn: Burn | None = None
     layer_names: tuple[str, ...] = ()
+    files: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rios_batch.errors import GDALLayerNumberError, ImageOpenError, ParameterError, ResampleNeededError
-from rios_batch.gdalapi import nodata_or_none, same_projection
+from rios_batch.gdalapi import dataset_files, nodata_or_none, same_projection
 from rios_batch.model.grid import offset_on
 from rios_batch.model.spec import Burn, InputFile, InputSpec
 from rios_batch.plan.workinggrid import find_reference, find_working_grid
 from rios_batch.read.facts import RasterFacts, describe, is_file_name
 from rios_batch.read.layers import open_vectors
-from rios_batch.read.network import gdal_name
+from rios_batch.read.network import gdal_name, is_remote
+from rios_batch.read.opened import map_concurrently
 from rios_batch.read.vectors import check_vectors
 from rios_batch.read.warp import plan_warp
 
@@ -114,7 +115,10 @@ def plan_inputs(names: FileNames, controls: ApplierControls) -> InputPlan:
     """
     described = functools.cache(functools.partial(describe, with_overviews=controls.allowOverviewsGdalwarp))
     paths = dict.fromkeys(path for given in names.values() for path in as_list(given))
-    opened = {path: _described_or_opened(path, described) for path in paths}
+    open_one = functools.partial(_described_or_opened, described=described)
+    remote = [path for path in paths if is_remote(gdal_name(path))]
+    opened = dict(zip(remote, map_concurrently(open_one, remote), strict=True)) if remote else {}
+    opened |= {path: open_one(path) for path in paths if path not in opened}
     rasters = {
         name: [found for path in as_list(given) if isinstance(found := opened[path], RasterFacts)]
         for name, given in names.items()
@@ -182,6 +186,7 @@ def _raster_file(name: str, facts: RasterFacts, grid: PixelGridDefn, controls: A
         nodata=tuple(nodata[layer - 1] for layer in layers),
         warp=warp,
         layer_names=tuple(facts.layer_names[layer - 1] for layer in layers),
+        files=facts.files,
     )
 
 
@@ -210,6 +215,7 @@ def _vector_file(
         nodata=(option("vectornull"),),
         burn=burn,
         layer_names=("",),
+        files=() if is_remote(gdal_name(path)) else dataset_files(gdal_name(path), dataset),
     )
     check_vectors(file, burn, dataset, grid)
     return file

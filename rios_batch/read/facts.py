@@ -11,7 +11,7 @@ import numpy as np
 from osgeo import gdal
 
 from rios_batch.errors import FileOpenError, GridError, ImageOpenError, MissingFileError
-from rios_batch.gdalapi import GDAL_TYPES, nodata_or_none, numpy_name, reason
+from rios_batch.gdalapi import GDAL_TYPES, dataset_files, nodata_or_none, numpy_name, reason
 from rios_batch.model.geotransforms import check_finite, check_north_up
 from rios_batch.model.grid import Extent, PixelGridDefn
 from rios_batch.read.network import explain_failure, gdal_name, is_remote, prepare_network
@@ -31,7 +31,7 @@ class RasterFacts:
     ``block_xsize`` and ``block_ysize`` are the pixels that GDAL reads at once, of all bands if
     ``reads_all_bands``. Without ``has_georeference`` the geotransform only counts pixels. ``overviews`` has the
     columns and rows of each overview of the first band, if they were asked for. ``layer_names`` are GDAL's descriptions
-    of the bands, empty texts where there are none.
+    of the bands, empty texts where there are none. ``files`` are all the files of a local dataset.
     """
 
     path: str
@@ -47,6 +47,7 @@ class RasterFacts:
     has_georeference: bool
     overviews: tuple[tuple[int, int], ...] = ()
     layer_names: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     @property
     def nbands(self) -> int:
@@ -232,4 +233,6 @@ def describe(path: str, *, with_overviews: bool = False) -> RasterFacts:
         has_georeference=transform is not None,
         overviews=tuple((overview.XSize, overview.YSize) for overview in overviews),
         layer_names=tuple(band.GetDescription() for band in bands),
+        # Over the network, to ask for side files is a request for each.
+        files=() if is_remote(gdal_name(path)) else dataset_files(gdal_name(path), dataset),
     )
