@@ -45,14 +45,15 @@ def without_data(spec: RunSpec, inputs: BlockAssociations, window: PixelWindow) 
     found = np.zeros((wanted.height, wanted.width), bool)
     for file, array in _arrays(spec, inputs):
         _add_outside(found, file, wanted)
-        for band, nodata in zip(array, file.nodata, strict=True):
-            _add_nodata(found, band, nodata_or_none(nodata, file.dtype))
+        if array is not None:  # as it may be where the whole block is outside
+            for band, nodata in zip(array, file.nodata, strict=True):
+                _add_nodata(found, band, nodata_or_none(nodata, file.dtype))
     if not found.any():
         return None
     return _within(found, spec.overlap_px) if spec.overlap_px else found
 
 
-def _arrays(spec: RunSpec, inputs: BlockAssociations) -> Iterator[tuple[InputFile, Array]]:
+def _arrays(spec: RunSpec, inputs: BlockAssociations) -> Iterator[tuple[InputFile, Array | None]]:
     for input_spec in spec.inputs:
         value = getattr(inputs, input_spec.name)
         arrays = value if input_spec.is_list else [value]

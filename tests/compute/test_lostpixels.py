@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from rios_batch import applier
+from rios_batch.associations import BlockAssociations
+from rios_batch.compute.lostpixels import without_data
+from rios_batch.model.grid import PixelWindow
+from rios_batch.model.spec import InputFile, InputSpec
 from tests.support import ORIGIN, PIXEL_M, make_raster
 
 if TYPE_CHECKING:
@@ -237,3 +242,17 @@ def test_a_nodata_value_that_the_inputs_type_cannot_hold_is_nowhere(
     (warning,) = warnings_of(caplog, tmp_path, bright, {"a": tmp_path / "a.tif"})
 
     assert "pixels computed from data are 0" in warning
+
+
+def test_a_file_that_is_not_read_because_it_lies_elsewhere_has_no_data() -> None:
+    elsewhere = InputFile("a.tif", "a.tif", 100, 0, 10, 10, "uint8", (1,), (None,))
+    spec: Any = SimpleNamespace(
+        outputs=[SimpleNamespace(nodata_is_default=True)],
+        inputs=[InputSpec("scenes", (elsewhere,), is_list=True)],
+        overlap_px=0,
+    )
+
+    missing = without_data(spec, BlockAssociations(scenes=[None]), PixelWindow(0, 0, 4, 4))
+
+    assert missing is not None
+    assert missing.all()
