@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from tqdm import tqdm
+from tqdm.auto import tqdm  # a widget in a notebook that can show one
 
 
 class SilentProgress:
@@ -73,7 +73,7 @@ class CUIProgressBar(SilentProgress):
                 total=self._steps,
                 desc=self._label or None,
                 file=sys.stderr,
-                mininterval=0.1 if sys.stderr.isatty() else 5.0,  # a log file has a line for every drawing
+                mininterval=0.1 if sys.stderr.isatty() else 30.0,  # a log file has a line for every drawing
                 bar_format="{l_bar}{bar}| {elapsed} gone, {remaining} left",
             )
         self._bar.update(progress - self._bar.n)

@@ -15,6 +15,7 @@ from rios_batch.awsbatch.finished import FinishedTiles, in_order
 from rios_batch.awsbatch.localworker import LocalWorker
 from rios_batch.awsbatch.lostmessages import LostMessages
 from rios_batch.awsbatch.messages import ComputeTile, encode_message
+from rios_batch.awsbatch.narrating import ProgressLines, say_begun, say_submitted
 from rios_batch.awsbatch.polling import Poll
 from rios_batch.awsbatch.results import fetch
 from rios_batch.awsbatch.starting import (
@@ -89,6 +90,7 @@ class RunController:
         local_worker = self._start_local_worker(config) if main_has_worker else None
         self._watch(parts, local_worker)
         self._results = self._results_of(parts)
+        say_begun(self._store.run_id, len(missing), on_batch, main_has_worker=main_has_worker)
         parts.queue.send([encode_message(ComputeTile(index)) for index in missing])
         if on_batch:
             self._start_workers_on_batch(parts, on_batch, config)
@@ -147,6 +149,7 @@ class RunController:
         if local_worker is not None:
             poll.add(local_worker.check)
         poll.add(Explainer(jobs, tiles, main_has_worker=local_worker is not None).look)
+        poll.add(ProgressLines(self._store.run_id, tiles).look)
         poll.add(LostMessages(parts.queue, tiles, parts.blob_store).look)
         poll.add(functools.partial(self._dismiss_workers, tiles, poll))
 
@@ -162,6 +165,7 @@ class RunController:
             "its Batch job", lambda: end_jobs(parts.jobs, parts.queue, all_finished=parts.tiles.complete)
         )
         parts.jobs.submit(count, config.run_env())
+        say_submitted(self._store.run_id, parts.jobs, self._cloud.stack_outputs)
 
     def _dismiss_workers(self, tiles: FinishedTiles, poll: Poll) -> None:
         """Let everybody go as soon as nothing more can come: main may still be writing for long."""

@@ -18,9 +18,10 @@ import platform
 import secrets
 import shlex
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rios_batch.aws.cloud import Cloud
 from rios_batch.aws.faults import explained
@@ -29,6 +30,7 @@ from rios_batch.awsbatch.controller import RunController
 from rios_batch.awsbatch.fingerprint import check_same, fingerprints
 from rios_batch.awsbatch.heartbeat import Heartbeat
 from rios_batch.awsbatch.imagepackages import compare_packages
+from rios_batch.awsbatch.narrating import lines_shown, say_finished
 from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
 from rios_batch.errors import JobMgrError, RiosBatchError, VersionMismatchError
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from rios_batch.model.spec import RunSpec
-    from rios_batch.model.tileresult import TileResult
+    from rios_batch.model.tileresult import TileRecord, TileResult
 
 log = logging.getLogger("rios_batch")
 
@@ -158,21 +160,31 @@ class _BatchRun(GeneratorRun):
         self._cloud, self._store, self._controller = cloud, store, controller
         self._description, self._pickled = description, pickled
         self._heartbeat = Heartbeat(store)
+        self._records: list[TileRecord] = []
+        self._shown, self._began = contextlib.ExitStack(), time.monotonic()
         self._committed = False
+
+    def __enter__(self) -> Self:
+        self._shown.enter_context(lines_shown())
+        return super().__enter__()
 
     def _tiles(self) -> Generator[TileResult, None, None]:
         with explained(f"run {self._store.run_id}"):
             self._store.put_description(self._description)
             self._heartbeat.start()
             self._controller.start(self._store.put_job(self._pickled))
-            yield from self._controller.results()
+            for result in self._controller.results():
+                self._records.append(result.record)
+                yield result
 
     def outputs_committed(self) -> None:
         self._committed = True
+        seconds = time.monotonic() - self._began
+        say_finished(self._store.run_id, self._records, len(self._store.failures()), seconds)
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)  # before workers are ended, lest something on its way keeps them
-        with contextlib.closing(self._cloud):
+        with self._shown, contextlib.closing(self._cloud):
             try:
                 self._controller.stop()
             finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -56,14 +57,15 @@ applier.apply(work, infiles, outfiles, applier.OtherInputs(go_on=go_on), control
 class Shell:
     """Types commands, and reads what is printed."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
+    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
+        self._capture, self.err = capture, ""
 
     def __call__(self, *arguments: str, status: int = 0) -> str:
-        self._capsys.readouterr()
+        self._capture.readouterr()
         got = cli.main(arguments)
-        printed = self._capsys.readouterr()
+        printed = self._capture.readouterr()
         assert got == status, printed
+        self.err = printed.err
         return printed.out if status == 0 else printed.err
 
     def json(self, *arguments: str) -> Any:
@@ -71,8 +73,8 @@ class Shell:
 
 
 @pytest.fixture
-def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(capsys)
+def shell(capfd: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(capfd)
 
 
 def until(happened: Callable[[], Any]) -> Any:
@@ -128,6 +130,18 @@ def test_a_run_is_seen_cancelled_and_resumed(
     assert begun.returncode == 1
     assert "JobMgrError: the run was cancelled (rios-batch cancel)" in said
     assert f"RIOS_AWSBATCH_RESUME={name}" in said
+    lines = said.splitlines()
+    assert f"run {name}: 6 tiles for 1 worker on AWS Batch" in lines
+    (submitted,) = [line for line in lines if line.startswith(f"run {name}: job ")]
+    outputs = quick_cloud.outputs()
+    for told in (
+        quick_cloud.jobs()[-1].job_id,
+        outputs[StackOutput.WORKER_QUEUE],
+        outputs[StackOutput.LOG_GROUP],
+        f"`rios-batch status {name}`",
+        f"`rios-batch resume {name}`",
+    ):
+        assert told in submitted
     assert not (tmp_path / "out.tif").exists()
     assert shell("runs").splitlines()[1].split()[:5] == [name, "stopped", "4", "of", "6"]
     assert f"go on     rios-batch resume {name}" in shell("status", name)
@@ -137,6 +151,9 @@ def test_a_run_is_seen_cancelled_and_resumed(
     (tmp_path / GO_ON).touch()
     assert "Nothing was run" in shell("resume", name, status=1)  # nobody is there to agree
     shell("resume", "--yes", name)
+    said = shell.err
+    assert f"run {name}: 2 tiles for 1 worker on AWS Batch\n" in said
+    assert re.search(rf"run {name} is finished: 6 tiles in \S+, 6 of them by \d workers? on AWS Batch", said)
     np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), PIXELS * 2)
     assert shell.json("runs") == []
     assert "there is no unfinished run" in shell("status", name, status=1)
