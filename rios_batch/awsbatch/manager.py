@@ -31,6 +31,7 @@ from rios_batch.awsbatch.fingerprint import check_same, fingerprints
 from rios_batch.awsbatch.heartbeat import Heartbeat
 from rios_batch.awsbatch.imagepackages import compare_packages
 from rios_batch.awsbatch.narrating import lines_shown, say_finished
+from rios_batch.awsbatch.receipt import receipt
 from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
 from rios_batch.errors import JobMgrError, RiosBatchError, VersionMismatchError
@@ -187,12 +188,25 @@ class _BatchRun(GeneratorRun):
         with self._shown, contextlib.closing(self._cloud):
             try:
                 self._controller.stop()
+                self._say_what_it_cost()
             finally:
                 self._heartbeat.stop()
                 if self._committed:
                     self._forget()
                 else:
                     self._keep_or_forget()
+
+    def _say_what_it_cost(self) -> None:
+        jobs = self._controller.jobs
+        if jobs is None or not jobs.submitted:
+            return
+        vcpus = self._cloud.stack_outputs.worker_vcpus
+        try:
+            found = receipt(self.spec, jobs, vcpus, self._records, len(self._store.failures()))
+        except RiosBatchError as error:
+            log.warning("what run %s cost is not known: %s", self._store.run_id, error)
+        else:
+            log.info("run %s cost %s", self._store.run_id, found)
 
     def _forget(self) -> None:
         try:

@@ -31,6 +31,7 @@ SETTERS_FOR_RUN = {
     "loggingstream": "setLoggingStream",
     "resume": "setResume",
     "coordinateOnly": "setCoordinateOnly",
+    "maxCost": "setMaxCost",
 }
 # Attributes that may have a value of their own for a symbolic name.
 SETTERS_FOR_IMAGE = {

@@ -209,11 +209,12 @@ class RunOptions:
     """Settings for job managers whose runs outlive main.
 
     ``resume`` is False, True for the newest run with these outputs, or a run's id. With ``coordinate_only`` main
-    computes no tile itself.
+    computes no tile itself. ``max_cost_usd`` is what a run's workers may cost; None for any sum.
     """
 
     resume: bool | str = False
     coordinate_only: bool = False
+    max_cost_usd: float | None = None
 
 
 @dataclass(frozen=True)
