@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rios_batch.contract import Env
@@ -72,25 +72,50 @@ def receipt(
     ParameterError : the file of prices is wrong.
     AWSError : Batch refuses, or does not know the workers any more.
     """
-    prices, now_ms = Prices.read(os.environ), time.time() * 1000
-    children = list(jobs.children(range(jobs.count))) if jobs.submitted else []
-    seconds, lost, began = 0.0, 0, 0
-    for child in children:
-        attempts = child.get("attempts", [])
-        times = [(one.get("startedAt", 0), one.get("stoppedAt", now_ms)) for one in attempts]
-        if child["status"] == "RUNNING":
-            times.append((child.get("startedAt", now_ms), now_ms))
-        seconds += sum(max(0.0, stopped - started) for started, stopped in times if started) / 1000
-        lost += sum(one.get("statusReason", "").startswith(_LOST) for one in attempts)
-        began += any(started for started, _ in times)
+    prices, work = Prices.read(os.environ), _work_of(jobs)
     travels = not all(output.stays_in_s3 for output in spec.outputs) and not os.environ.get(Env.BATCH_JOB_ID)
-    usage = Usage(
-        vcpu_hours=seconds / 3600 * worker_vcpus,
-        worker_hours=seconds / 3600,
-        tails=began,
+    usage = replace(
+        _usage(work, worker_vcpus),
         puts=len(records),
         gets=len(records),
         queue_requests=_QUEUE_REQUESTS * len(records),
         gb_out=sum(record.bytes_out for record in records) / 1e9 if travels else 0.0,
     )
-    return Receipt(usage, cost_usd(usage, prices), began, lost, failures, prices)
+    return Receipt(usage, cost_usd(usage, prices), work.began, work.lost, failures, prices)
+
+
+def usage_of_workers(jobs: WorkerJobs, worker_vcpus: int) -> Usage:
+    """Return what the workers have used so far, and nothing else.
+
+    Raises
+    ------
+    AWSError : Batch refuses, or does not know the workers any more.
+    """
+    return _usage(_work_of(jobs), worker_vcpus)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Seconds of all attempts of all workers; workers that began; attempts that lost their machine."""
+
+    seconds: float = 0.0
+    began: int = 0
+    lost: int = 0
+
+
+def _usage(work: _Work, worker_vcpus: int) -> Usage:
+    hours = work.seconds / 3600
+    return Usage(vcpu_hours=hours * worker_vcpus, worker_hours=hours, tails=work.began)
+
+
+def _work_of(jobs: WorkerJobs) -> _Work:
+    now_ms, seconds, began, lost = time.time() * 1000, 0.0, 0, 0
+    for child in jobs.children(range(jobs.count)) if jobs.submitted else ():
+        attempts = child.get("attempts", [])
+        times = [(one.get("startedAt", 0), one.get("stoppedAt", now_ms)) for one in attempts]
+        if child["status"] == "RUNNING":
+            times.append((child.get("startedAt", now_ms), now_ms))
+        seconds += sum(max(0.0, stopped - started) for started, stopped in times if started) / 1000
+        began += any(started for started, _ in times)
+        lost += sum(one.get("statusReason", "").startswith(_LOST) for one in attempts)
+    return _Work(seconds, began, lost)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -83,6 +85,37 @@ def until(happened: Callable[[], Any]) -> Any:
     return result
 
 
+class Terminal:
+    """A terminal in which a command runs."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._own, other = pty.openpty()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "rios_batch", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "150"},
+            stdin=other,
+            stdout=other,
+            stderr=other,
+        )
+        os.close(other)
+        os.set_blocking(self._own, False)
+        self._seen = b""
+
+    def screen(self) -> str:
+        """Return all that was drawn so far, without colours and movements."""
+        with contextlib.suppress(BlockingIOError, OSError):  # nothing new; the command has ended
+            while more := os.read(self._own, 65536):
+                self._seen += more
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._seen.decode())
+
+    def at_end(self) -> str:
+        assert self._process.wait() == 0, self.screen()
+        screen = self.screen()
+        os.close(self._own)
+        return screen
+
+
 @pytest.fixture
 def begun(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Give a main that waits for the file "go on" after some tiles."""
@@ -122,12 +155,19 @@ def test_a_run_is_seen_cancelled_and_resumed(
     assert "is not finished and has not failed" in shell("logs", name, "--tile", "5", status=1)
     assert "has workers 1 to 1, not 7" in shell("logs", name, "--worker", "7", status=1)
     assert f"run {name} is running" in shell("resume", name, status=1)
+    terminal = Terminal("watch", name)
+    assert "4 of 6 finished, 2 in work, 0 failures" in until(terminal.screen)
     assert shell.json("clean", "--yes")["runs"] == []
 
     # Cancelled.
     assert f"4 of 6 tiles are finished and kept: rios-batch resume {name}" in shell("cancel", name)
     said, _ = begun.communicate()
     assert begun.returncode == 1
+    screen = terminal.at_end()
+    assert f"run      {name}, running" in screen
+    assert "workers  1 RUNNING" in screen
+    assert re.search(r"cost     about 0\.\d\d USD so far", screen)
+    assert f"Nobody works on run {name} any more" in screen
     assert "JobMgrError: the run was cancelled (rios-batch cancel)" in said
     assert f"RIOS_AWSBATCH_RESUME={name}" in said
     lines = said.splitlines()
