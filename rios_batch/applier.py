@@ -220,11 +220,16 @@ def _manager(controls: ApplierControls) -> JobManager:
     """Return the job manager that the controls ask for; one thread needs none, as in RIOS 1.4."""
     style = controls.concurrency
     if style is not None:
-        options = RunOptions(controls.resume, coordinate_only=True, wait_limit_s=controls.waitLimit)
+        options = RunOptions(
+            controls.resume,
+            coordinate_only=True,
+            wait_limit_s=controls.waitLimit,
+            max_cost_usd=controls.maxCost,
+        )
         return getJobManagerClassByType(style.jobMgrType)(style.numThreads, options)
     wanted = "in-process" if controls.numThreads == 1 else controls.jobManagerType or DEFAULT_JOB_MANAGER
     num_threads = 1 if wanted == "in-process" else controls.numThreads
-    options = RunOptions(controls.resume, controls.coordinateOnly, controls.waitLimit)
+    options = RunOptions(controls.resume, controls.coordinateOnly, controls.waitLimit, controls.maxCost)
     return getJobManagerClassByType(wanted)(num_threads, options)
 
 

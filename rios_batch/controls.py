@@ -138,6 +138,8 @@ class ApplierControls:
         """Seconds for which main waits for workers without news before the run ends; default None, no limit."""
         self.workerEnvironment: list[str] | dict[str, str] = []
         """Environment variables that every worker has, by name, or with their values; default none."""
+        self.maxCost: float | None = None
+        """What a run's workers on AWS Batch may cost, in US dollars; default None, any sum."""
         self.tileSize: tuple[int, int] | None = None
         """Width and height of a tile in pixels; default None, several tiles for each worker."""
         self.drivername: str | None = text_from(env, "RIOS_DFLT_DRIVER")
@@ -944,6 +946,24 @@ class ApplierControls:
             with ``AWS_`` or ``RIOS_``.
         """
         self._keep("workerEnvironment", None, environment(variables))
+
+    def setMaxCost(self, maxCost: float | None) -> None:
+        """Say what a run on AWS Batch may cost, in US dollars; default None, which is any sum.
+
+        The run is stopped before it costs more: ``apply`` raises `CostLimitError`, finished tiles are kept, and the run
+        can be resumed. The cost is reckoned from the times of the workers and the project's prices, or those in the
+        file that the variable RIOS_BATCH_PRICES names. Other job managers cost nothing.
+
+        Raises
+        ------
+        ParameterError : it is no number above 0.
+        """
+        usd = None if maxCost is None else number(maxCost, "cost of a run")
+        if usd is not None and not 0 < usd < float("inf"):
+            raise ParameterError(
+                f"a run may cost a number of US dollars above 0, or None for any sum, not {usd!r}"
+            )
+        self._keep("maxCost", None, usd)
 
     def setOtherArgsMerge(
         self, name: str, rule: str | MergeRule, key: Callable[[Any], Any] | None = None

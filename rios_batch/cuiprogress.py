@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from tqdm import tqdm
+from tqdm.auto import tqdm  # a widget in a notebook that can show one
 
 
 class SilentProgress:
@@ -88,7 +88,7 @@ class CUIProgressBar(_WithMessages):
                 total=self._steps,
                 desc=self._label or None,
                 file=sys.stderr,
-                mininterval=0.1 if sys.stderr.isatty() else 5.0,  # a log file has a line for every drawing
+                mininterval=0.1 if sys.stderr.isatty() else 30.0,  # a log file has a line for every drawing
                 bar_format="{l_bar}{bar}| {elapsed} gone, {remaining} left",
             )
         self._bar.update(progress - self._bar.n)

@@ -33,6 +33,7 @@ clauses of ported scripts keep working. In parentheses stand the other bases of 
     │   ├── PicklingFailedError
     │   │   └── UnloadableJobError
     │   ├── VersionMismatchError
+    │   ├── CostLimitError
     │   ├── WorkerLostError (WorkerExceptionError)
     │   ├── WaitLimitError (TimeoutError)
     │   ├── StackExportsError
@@ -194,6 +195,10 @@ class UnloadableJobError(PicklingFailedError):
 
 class VersionMismatchError(JobMgrError):
     """Workers have other versions of Python or libraries than main, so that a pickle could mean something else."""
+
+
+class CostLimitError(JobMgrError):
+    """A run on AWS Batch would cost more than the script allows. Finished tiles are kept."""
 
 
 class WorkerLostError(JobMgrError, WorkerExceptionError):

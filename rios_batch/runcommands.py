@@ -57,7 +57,33 @@ def status(*, run_id: str, as_json: bool) -> None:
     show(asdict(found), status_lines(found), as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Draw how a run goes, until it ends.")
+@as_json_option
+@_run_id
+def watch(*, run_id: str, as_json: bool) -> int:
+    """Draw a run in the terminal until it has finished or nobody works on it: tiles, speed, workers, cost.
+
+    Ctrl-C ends the watching, not the run. --json prints a line of JSON for each look instead.
+    """
+    from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
+
+    try:
+        from rios_batch.awsbatch import watching  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "rich":
+            raise
+        say("rios-batch watch needs the package rich: pip install 'rios_batch[operations]'")
+        return 1
+    cloud = Cloud.connect()
+    if not as_json:
+        watching.watch(cloud, run_id)
+        return 0
+    for view in watching.views(cloud, run_id):
+        show(asdict(view), [], as_json=True)
+    return 0
+
+
+@click.command(short_help="Print what workers have printed, or what is known of a tile.")
 @click.option(
     "--tile", type=int, metavar="N", help="What is known of this tile, with its traceback if it failed."
 )
@@ -178,4 +204,4 @@ def doctor(
     return int(bad)
 
 
-RUN_COMMANDS = (doctor, runs, status, logs, cancel, resume, clean)
+RUN_COMMANDS = (doctor, runs, status, watch, logs, cancel, resume, clean)

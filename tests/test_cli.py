@@ -31,6 +31,15 @@ def test_an_unknown_argument_is_a_usage_error(capsys: pytest.CaptureFixture[str]
     assert "--nonsense" in capsys.readouterr().err
 
 
+def test_watching_without_rich_says_what_to_install() -> None:
+    code = "import sys; sys.modules['rich'] = None; from rios_batch import cli; sys.exit(cli.main(['watch', 'R']))"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "rios-batch watch needs the package rich: pip install 'rios_batch[operations]'\n"
+
+
 def test_importing_the_package_needs_neither_numpy_nor_gdal() -> None:
     code = "import sys, rios_batch, rios_batch.cli; print([m for m in ('numpy', 'osgeo', 'boto3') if m in sys.modules])"
 

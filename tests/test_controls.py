@@ -645,3 +645,16 @@ def test_none_means_that_no_reference_is_set() -> None:
     controls.setReferenceImage(None)
 
     assert (controls.referenceImage, controls.referencePixgrid) == (None, None)
+
+
+@pytest.mark.parametrize("given", [0, -1, float("nan"), float("inf"), True, "2"])
+def test_the_most_that_a_run_may_cost_is_a_number_above_0(given: Any) -> None:
+    controls = ApplierControls()
+    controls.setMaxCost(2.5)
+
+    with pytest.raises(ParameterError, match=r"cost"):
+        controls.setMaxCost(given)
+
+    assert controls.maxCost == 2.5
+    controls.setMaxCost(None)
+    assert controls.maxCost is None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from rios_batch.cuiprogress import CUIProgressBar, GDALProgressBar, LogProgressBar, SilentProgress
 

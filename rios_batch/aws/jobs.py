@@ -98,6 +98,11 @@ class WorkerJobs:
         return self._count
 
     @property
+    def job_id(self) -> str:
+        """Return Batch's id of the job; empty before `submit`."""
+        return self._job_id
+
+    @property
     def submitted(self) -> bool:
         return bool(self._job_id)
 

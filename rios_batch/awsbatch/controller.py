@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from rios_batch.awsbatch.finished import FinishedTiles, in_order
 from rios_batch.awsbatch.localworker import LocalWorker
 from rios_batch.awsbatch.lostmessages import LostMessages
 from rios_batch.awsbatch.messages import ComputeTile, encode_message
+from rios_batch.awsbatch.metering import Meter
+from rios_batch.awsbatch.narrating import ProgressLines, say_begun, say_submitted
 from rios_batch.awsbatch.polling import Poll
 from rios_batch.awsbatch.results import fetch
 from rios_batch.awsbatch.starting import (
@@ -26,6 +29,7 @@ from rios_batch.awsbatch.starting import (
 )
 from rios_batch.awsbatch.stopping import UndoStack, end_jobs
 from rios_batch.jobmanagers.watchdog import Watchdog
+from rios_batch.model.costs import Prices
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -58,7 +62,11 @@ class RunController:
     store : the run's objects.
     spec : what the run computes.
     num_workers : workers of the run, the one beside main included.
-    options : whether main only coordinates.
+    options : whether main only coordinates, and what the run may cost.
+
+    Attributes
+    ----------
+    jobs : the workers on Batch; None before `start`.
     """
 
     def __init__(
@@ -69,6 +77,8 @@ class RunController:
         self._watchdog = Watchdog(options.wait_limit_s)
         self._undo = UndoStack(store.run_id)
         self._results: Iterator[TileResult] = iter(())
+        self._meter: Meter | None = None
+        self.jobs: WorkerJobs | None = None
 
     def start(self, job_sha256: str) -> None:
         """Make the queue, start the worker beside main, copy local inputs to S3, submit all other workers.
@@ -91,6 +101,7 @@ class RunController:
         local_worker = self._start_local_worker(config) if main_has_worker else None
         self._watch(parts, local_worker)
         self._results = self._results_of(parts)
+        say_begun(self._store.run_id, len(missing), on_batch, main_has_worker=main_has_worker)
         parts.queue.send([encode_message(ComputeTile(index)) for index in missing])
         if on_batch:
             self._start_workers_on_batch(parts, on_batch, config)
@@ -122,6 +133,10 @@ class RunController:
         queue.wait_until_usable()
         self._store.put_main(queue.url, jobs.name)
         poll = Poll(self._watchdog)
+        self.jobs = jobs
+        if self._options.max_cost_usd is not None:
+            vcpus, prices = self._cloud.stack_outputs.worker_vcpus, Prices.read(os.environ)
+            self._meter = Meter(jobs, vcpus, prices, self._options.max_cost_usd)
         return _Parts(tiles, queue, jobs, S3BlobStore(self._store, queue, poll.wait), poll)
 
     def _workers_on_batch(self, missing: int, processes: int) -> int:
@@ -151,6 +166,9 @@ class RunController:
         if local_worker is not None:
             poll.add(local_worker.check)
         poll.add(Explainer(jobs, tiles, main_has_worker=local_worker is not None).look)
+        if self._meter is not None:
+            poll.add(self._meter.look)
+        poll.add(ProgressLines(self._store.run_id, tiles).look)
         poll.add(LostMessages(parts.queue, tiles, parts.blob_store).look)
         poll.add(functools.partial(self._dismiss_workers, tiles, poll))
 
@@ -165,7 +183,10 @@ class RunController:
         self._undo.add(
             "its Batch job", lambda: end_jobs(parts.jobs, parts.queue, all_finished=parts.tiles.complete)
         )
+        if self._meter is not None:
+            self._meter.check_before(count)
         parts.jobs.submit(count, config.run_env())
+        say_submitted(self._store.run_id, parts.jobs, self._cloud.stack_outputs)
 
     def _dismiss_workers(self, tiles: FinishedTiles, poll: Poll) -> None:
         """Let everybody go as soon as nothing more can come: main may still be writing for long."""

@@ -18,9 +18,10 @@ import platform
 import secrets
 import shlex
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rios_batch.aws.cloud import Cloud
 from rios_batch.aws.faults import explained
@@ -29,6 +30,8 @@ from rios_batch.awsbatch.controller import RunController
 from rios_batch.awsbatch.fingerprint import check_same, fingerprints
 from rios_batch.awsbatch.heartbeat import Heartbeat
 from rios_batch.awsbatch.imagepackages import compare_packages
+from rios_batch.awsbatch.narrating import lines_shown, say_finished
+from rios_batch.awsbatch.receipt import receipt
 from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
 from rios_batch.errors import JobMgrError, RiosBatchError, VersionMismatchError
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
 
     from rios_batch.model.creationoptions import Compression
     from rios_batch.model.spec import RunSpec
-    from rios_batch.model.tileresult import TileResult
+    from rios_batch.model.tileresult import TileRecord, TileResult
 
 log = logging.getLogger("rios_batch")
 
@@ -163,32 +166,55 @@ class _BatchRun(GeneratorRun):
         self._cloud, self._store, self._controller = cloud, store, controller
         self._description, self._pickled = description, pickled
         self._heartbeat = Heartbeat(store)
+        self._records: list[TileRecord] = []
+        self._shown, self._began = contextlib.ExitStack(), time.monotonic()
         self._committed = False
+
+    def __enter__(self) -> Self:
+        self._shown.enter_context(lines_shown())
+        return super().__enter__()
 
     def _tiles(self) -> Generator[TileResult, None, None]:
         with explained(f"run {self._store.run_id}"):
             self._store.put_description(self._description)
             self._heartbeat.start()
             self._controller.start(self._store.put_job(self._pickled))
-            yield from self._controller.results()
+            for result in self._controller.results():
+                self._records.append(result.record)
+                yield result
 
     def compressions_chosen(self, compressions: tuple[Compression | None, ...]) -> None:
         self._store.put_compressions(compressions)
 
     def outputs_committed(self) -> None:
         self._committed = True
+        seconds = time.monotonic() - self._began
+        say_finished(self._store.run_id, self._records, len(self._store.failures()), seconds)
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)  # before workers are ended, lest something on its way keeps them
-        with contextlib.closing(self._cloud):
+        with self._shown, contextlib.closing(self._cloud):
             try:
                 self._controller.stop()
+                self._say_what_it_cost()
             finally:
                 self._heartbeat.stop()
                 if self._committed:
                     self._forget()
                 else:
                     self._keep_or_forget()
+
+    def _say_what_it_cost(self) -> None:
+        jobs = self._controller.jobs
+        if jobs is None or not jobs.submitted:
+            return
+        vcpus = self._cloud.stack_outputs.worker_vcpus
+        try:
+            found = receipt(self.spec, jobs, vcpus, self._records, len(self._store.failures()))
+        except RiosBatchError as error:
+            log.warning("what run %s cost is not known: %s", self._store.run_id, error)
+        else:
+            log.info("run %s cost %s", self._store.run_id, found)
 
     def _forget(self) -> None:
         try:

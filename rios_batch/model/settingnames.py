@@ -33,6 +33,7 @@ SETTERS_FOR_RUN = {
     "coordinateOnly": "setCoordinateOnly",
     "waitLimit": "setWaitLimit",
     "workerEnvironment": "setWorkerEnvironment",
+    "maxCost": "setMaxCost",
 }
 # Attributes that may have a value of their own for a symbolic name.
 SETTERS_FOR_IMAGE = {

@@ -242,12 +242,14 @@ class RunOptions:
 
     ``resume`` is False, True for the newest run with these outputs, or a run's id. With ``coordinate_only`` main
     computes no tile itself. Both are for managers whose runs outlive main. ``wait_limit_s`` is for how many seconds
-    main may wait for others without news; None for no limit.
+    main may wait for others without news; None for no limit. ``max_cost_usd`` is what a run's workers may cost; None
+    for any sum.
     """
 
     resume: bool | str = False
     coordinate_only: bool = False
     wait_limit_s: float | None = None
+    max_cost_usd: float | None = None
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,11 @@ BREAKS = {
         "import tqdm",
         "rios_batch.applier -> tqdm",
     ),
+    "the terminal's library stays in watching": (
+        "rios_batch/worker.py",
+        "import rich",
+        "rios_batch.worker -> rich",
+    ),
     "the command line's library stays in the command line": (
         "rios_batch/worker.py",
         "import click",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
 import time
@@ -56,14 +59,15 @@ applier.apply(work, infiles, outfiles, applier.OtherInputs(go_on=go_on), control
 class Shell:
     """Types commands, and reads what is printed."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
+    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
+        self._capture, self.err = capture, ""
 
     def __call__(self, *arguments: str, status: int = 0) -> str:
-        self._capsys.readouterr()
+        self._capture.readouterr()
         got = cli.main(arguments)
-        printed = self._capsys.readouterr()
+        printed = self._capture.readouterr()
         assert got == status, printed
+        self.err = printed.err
         return printed.out if status == 0 else printed.err
 
     def json(self, *arguments: str) -> Any:
@@ -71,14 +75,45 @@ class Shell:
 
 
 @pytest.fixture
-def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(capsys)
+def shell(capfd: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(capfd)
 
 
 def until(happened: Callable[[], Any]) -> Any:
     while not (result := happened()):  # the time limit of tests ends it
         time.sleep(0.1)
     return result
+
+
+class Terminal:
+    """A terminal in which a command runs."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._own, other = pty.openpty()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "rios_batch", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "150"},
+            stdin=other,
+            stdout=other,
+            stderr=other,
+        )
+        os.close(other)
+        os.set_blocking(self._own, False)
+        self._seen = b""
+
+    def screen(self) -> str:
+        """Return all that was drawn so far, without colours and movements."""
+        with contextlib.suppress(BlockingIOError, OSError):  # nothing new; the command has ended
+            while more := os.read(self._own, 65536):
+                self._seen += more
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._seen.decode())
+
+    def at_end(self) -> str:
+        assert self._process.wait() == 0, self.screen()
+        screen = self.screen()
+        os.close(self._own)
+        return screen
 
 
 @pytest.fixture
@@ -120,14 +155,33 @@ def test_a_run_is_seen_cancelled_and_resumed(
     assert "is not finished and has not failed" in shell("logs", name, "--tile", "5", status=1)
     assert "has workers 1 to 1, not 7" in shell("logs", name, "--worker", "7", status=1)
     assert f"run {name} is running" in shell("resume", name, status=1)
+    terminal = Terminal("watch", name)
+    assert "4 of 6 finished, 2 in work, 0 failures" in until(terminal.screen)
     assert shell.json("clean", "--yes")["runs"] == []
 
     # Cancelled.
     assert f"4 of 6 tiles are finished and kept: rios-batch resume {name}" in shell("cancel", name)
     said, _ = begun.communicate()
     assert begun.returncode == 1
+    screen = terminal.at_end()
+    assert f"run      {name}, running" in screen
+    assert "workers  1 RUNNING" in screen
+    assert re.search(r"cost     about 0\.\d\d USD so far", screen)
+    assert f"Nobody works on run {name} any more" in screen
     assert "JobMgrError: the run was cancelled (rios-batch cancel)" in said
     assert f"RIOS_AWSBATCH_RESUME={name}" in said
+    lines = said.splitlines()
+    assert f"run {name}: 6 tiles for 1 worker on AWS Batch" in lines
+    (submitted,) = [line for line in lines if line.startswith(f"run {name}: job ")]
+    outputs = quick_cloud.outputs()
+    for told in (
+        quick_cloud.jobs()[-1].job_id,
+        outputs[StackOutput.WORKER_QUEUE],
+        outputs[StackOutput.LOG_GROUP],
+        f"`rios-batch status {name}`",
+        f"`rios-batch resume {name}`",
+    ):
+        assert told in submitted
     assert not (tmp_path / "out.tif").exists()
     assert shell("runs").splitlines()[1].split()[:5] == [name, "stopped", "4", "of", "6"]
     assert f"go on     rios-batch resume {name}" in shell("status", name)
@@ -137,6 +191,9 @@ def test_a_run_is_seen_cancelled_and_resumed(
     (tmp_path / GO_ON).touch()
     assert "Nothing was run" in shell("resume", name, status=1)  # nobody is there to agree
     shell("resume", "--yes", name)
+    said = shell.err
+    assert f"run {name}: 2 tiles for 1 worker on AWS Batch\n" in said
+    assert re.search(rf"run {name} is finished: 6 tiles in \S+, 6 of them by \d workers? on AWS Batch", said)
     np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), PIXELS * 2)
     assert shell.json("runs") == []
     assert "there is no unfinished run" in shell("status", name, status=1)
