@@ -1,6 +1,6 @@
 """What main of a run on AWS Batch needs for very many tiles: CPU, memory and requests, without AWS.
 
-python bench/scale.py [--tiles 100000] [--order in-order|random|straggler] [--per-second 2000]
+python bench/scale.py [--tiles 100000] [--order in-order|random|straggler] [--per-second 2000] [--latency 0.03]
 
 boto3 signs and parses as always; its requests are answered before the socket, by what workers would have left. The CPU
 time of these answers is measured and left out. Output is one uint8 GeoTIFF in S3, in tiles of 2048 x 2048.
@@ -89,8 +89,8 @@ def run_spec(ntiles: int) -> RunSpec:
 class Cloud:
     """What S3 and SQS answer. ``finished_s`` says when each tile is finished, in seconds after the start."""
 
-    def __init__(self, spec: RunSpec, finished_s: np.ndarray[Any, Any]) -> None:
-        self._spec, self._finished_s = spec, finished_s
+    def __init__(self, spec: RunSpec, finished_s: np.ndarray[Any, Any], latency_s: float) -> None:
+        self._spec, self._finished_s, self._latency_s = spec, finished_s, latency_s
         self._order = np.argsort(finished_s, kind="stable")
         self._started = time.monotonic()
         self._listed: list[int] = []
@@ -135,12 +135,14 @@ class Cloud:
         )
         with self._lock:
             self.cpu_s += time.thread_time() - started
+        time.sleep(self._latency_s)
         return response
 
     def send(self, _bodies: list[str]) -> None:
         """Take messages of a queue."""
         with self._lock:
             self.calls["SendMessageBatch"] += 1
+        time.sleep(self._latency_s)
 
     def _reply(self, request: Any) -> tuple[bytes, dict[str, str]]:
         split = urlsplit(request.url)
@@ -244,13 +246,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="CPU, memory and requests of main for very many tiles.")
     parser.add_argument("--tiles", type=int, default=100_000)
     parser.add_argument("--order", choices=["in-order", "random", "straggler"], default="in-order")
-    parser.add_argument("--per-second", type=float, default=2000.0)
+    parser.add_argument(
+        "--per-second", type=float, default=2000.0, help="tiles that workers finish in a second"
+    )
+    parser.add_argument("--latency", type=float, default=0.03, help="seconds until a request is answered")
     arguments = parser.parse_args()
     os.environ |= {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "eu-west-1"}
     spec = run_spec(arguments.tiles)
     ntiles = len(spec.plan)
     with gdal_exceptions():
-        cloud = Cloud(spec, finishing(arguments.order, ntiles, arguments.per_second))
+        cloud = Cloud(spec, finishing(arguments.order, ntiles, arguments.per_second), arguments.latency)
 
         def client(service: str, **more: Any) -> Any:
             made = make_client(service, **more)
