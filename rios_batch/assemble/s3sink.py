@@ -155,7 +155,7 @@ class S3Sink:
             self._parts.finish()
             name = self._target.file_name
             self._side_files = {side_file_name(name, suffix): data for suffix, data in side_files.items()}
-            first = front + self._parts.lead
+            first = front + self._parts.lead if self._parts.lead else front
             if self._parts.is_all_lead:
                 self._whole = first
             else:

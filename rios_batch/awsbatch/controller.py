@@ -19,8 +19,9 @@ from rios_batch.awsbatch.messages import ComputeTile, encode_message
 from rios_batch.awsbatch.metering import Meter
 from rios_batch.awsbatch.narrating import ProgressLines, say_begun, say_submitted
 from rios_batch.awsbatch.polling import Poll
-from rios_batch.awsbatch.results import fetch
+from rios_batch.awsbatch.results import TileFetcher
 from rios_batch.awsbatch.starting import (
+    Sending,
     copy_inputs,
     end_last_main,
     make_queue,
@@ -102,7 +103,10 @@ class RunController:
         self._watch(parts, local_worker)
         self._results = self._results_of(parts)
         say_begun(self._store.run_id, len(missing), on_batch, main_has_worker=main_has_worker)
-        parts.queue.send([encode_message(ComputeTile(index)) for index in missing])
+        # Beside the copying of inputs and the submission: of 100,000 tiles the messages take a minute.
+        sending = Sending(parts.queue, [encode_message(ComputeTile(index)) for index in missing])
+        self._undo.add("its messages", sending.close)
+        parts.poll.add_for_main(sending.check)
         if on_batch:
             self._start_workers_on_batch(parts, on_batch, config)
 
@@ -125,7 +129,7 @@ class RunController:
     def _make_parts(self) -> _Parts:
         """See which tiles are finished, make the queue, and leave word of what this main starts."""
         tiles = FinishedTiles(self._store, len(self._spec.plan))
-        tiles.look()
+        tiles.look_everywhere()
         name = f"{self._store.run_id}-{secrets.token_hex(2)}"
         jobs = WorkerJobs(self._cloud.batch, self._cloud.stack_outputs, f"rios-batch-{name}")
         queue = make_queue(self._cloud, name)
@@ -137,7 +141,10 @@ class RunController:
         if self._options.max_cost_usd is not None:
             vcpus, prices = self._cloud.stack_outputs.worker_vcpus, Prices.read(os.environ)
             self._meter = Meter(jobs, vcpus, prices, self._options.max_cost_usd)
-        return _Parts(tiles, queue, jobs, S3BlobStore(self._store, queue, poll.wait), poll)
+        blob_store = S3BlobStore(self._store, queue, poll.wait)
+        self._undo.add("its requests for merges", blob_store.close)
+        self._undo.add("its looking", poll.close)
+        return _Parts(tiles, queue, jobs, blob_store, poll)
 
     def _workers_on_batch(self, missing: int, processes: int) -> int:
         """Return how many workers to submit.
@@ -164,17 +171,17 @@ class RunController:
         poll.add(tiles.look, parts.blob_store.look, news.look)
         poll.add(Failures(self._store, self._spec.plan, tiles, jobs).look)
         if local_worker is not None:
-            poll.add(local_worker.check)
+            poll.add_for_main(local_worker.check)
         poll.add(Explainer(jobs, tiles, main_has_worker=local_worker is not None).look)
         if self._meter is not None:
             poll.add(self._meter.look)
         poll.add(ProgressLines(self._store.run_id, tiles).look)
         poll.add(LostMessages(parts.queue, tiles, parts.blob_store).look)
-        poll.add(functools.partial(self._dismiss_workers, tiles, poll))
+        poll.add_for_main(functools.partial(self._dismiss_workers, tiles, poll))
 
     def _results_of(self, parts: _Parts) -> Iterator[TileResult]:
-        fetch_one = functools.partial(fetch, self._store, spec=self._spec, blob_store=parts.blob_store)
-        return in_order(parts.tiles, fetch_one, parts.poll)
+        fetch = TileFetcher(self._store, self._spec, parts.blob_store)
+        return in_order(parts.tiles, fetch, parts.poll)
 
     def _start_workers_on_batch(self, parts: _Parts, count: int, config: WorkerConfig) -> None:
         copy_inputs(self._spec, self._store, parts.poll)

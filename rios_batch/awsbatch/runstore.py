@@ -222,12 +222,12 @@ class RunStore:
             data = b"".join(pieces)
         self.bucket.put_new(f"{self._prefix}merged/{number:0{_DIGITS}d}", data)
 
-    def merged(self) -> dict[int, Blob]:
-        """Return the merged blobs that are there, by number."""
-        return {
-            int(found.key[-_DIGITS:]): Blob(self.bucket.name, found.key, found.etag, 0, found.size)
-            for found in self.bucket.list_objects(f"{self._prefix}merged/")
-        }
+    def merged(self, first: int = 0) -> Iterator[tuple[int, Blob]]:
+        """Yield the merged blobs that are there, from number ``first`` on, in order."""
+        prefix = f"{self._prefix}merged/"
+        start_after = f"{prefix}{first - 1:0{_DIGITS}d}" if first else ""
+        for found in self.bucket.list_objects(prefix, start_after=start_after):
+            yield int(found.key[-_DIGITS:]), Blob(self.bucket.name, found.key, found.etag, 0, found.size)
 
     # -- failures
 

@@ -139,7 +139,8 @@ def _decoded(level: _Level, layout: Layout, blocks: Blocks, part: PixelWindow) -
 
 def _front(level: _Level, offsets: Array, counts: Array) -> bytes:
     position = geotiff.header_size(level.empty)
-    return geotiff.header(level.empty, position) + geotiff.directory(level.empty, offsets, counts, position)
+    header = geotiff.header(level.empty, position)
+    return b"".join([header, *geotiff.directory(level.empty, offsets, counts, position)])
 
 
 def _bytes(blocks: Blocks, begin: int, end: int) -> bytes:
