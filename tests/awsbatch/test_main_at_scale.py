@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from rios_batch.aws.clients import make_client
+from rios_batch.aws.clients import TIMES_OF_CONTENTS, make_client
 from rios_batch.aws.objects import ObjectInfo
 from rios_batch.awsbatch import polling
 from rios_batch.awsbatch.blobstore import S3BlobStore
@@ -327,7 +327,7 @@ def test_a_refused_message_ends_the_run() -> None:
         sending.check()
 
 
-def test_times_in_lists_of_objects_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_in_lists_of_objects_are_handed_over_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     body = (
@@ -340,8 +340,10 @@ def test_times_in_lists_of_objects_are_not_read(monkeypatch: pytest.MonkeyPatch)
     def answer(request: Any, **_: Any) -> Any:
         from botocore.awsrequest import AWSResponse  # noqa: PLC0415 - only here
 
-        return AWSResponse(request.url, 200, {}, raw)  # type: ignore[arg-type]
+        return AWSResponse(request.url, 200, {"Content-Length": str(len(body))}, raw)  # type: ignore[arg-type]
 
     client.meta.events.register("before-send.s3", answer)
 
-    assert client.list_objects_v2(Bucket="bucket")["Contents"] == [{"Key": "a", "ETag": "1", "Size": 3}]
+    reply = client.list_objects_v2(Bucket="bucket")
+    assert reply["Contents"] == [{"Key": "a", "ETag": "1", "Size": 3}]
+    assert reply[TIMES_OF_CONTENTS] == ["2026-01-01T00:00:00.000Z"]

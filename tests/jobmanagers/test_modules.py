@@ -6,6 +6,7 @@ import importlib
 import io
 import sys
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import cloudpickle
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from rios_batch.model.tiles import Tile
 
+SPEC = cloudpickle.dumps(SimpleNamespace(scratch=()))  # as much as is asked before otherArgs are loaded
 MISSING = b"csoil.forest\nForest\n."  # refers to a class of a module that is not there
 INCOMPATIBLE = b"cbuiltins\nint\n(Vnode array\ntR."  # int("node array")
 
@@ -75,8 +77,7 @@ def reply_to_first_tile(spec: bytes, other_args: bytes, packages: Mapping[str, s
 
 @pytest.mark.parametrize("part", ["the function", "otherArgs"])
 def test_a_missing_module_is_told_with_what_to_add_to_the_image(part: str) -> None:
-    good = cloudpickle.dumps(None)
-    pickles = (MISSING, good) if part == "the function" else (good, MISSING)
+    pickles = (MISSING, cloudpickle.dumps(None)) if part == "the function" else (SPEC, MISSING)
 
     failure = reply_to_first_tile(pickles[0], pickles[1], {"soil-science": "2.1"})
 
@@ -100,7 +101,7 @@ def test_a_missing_module_on_mains_own_machine_is_told_without_images() -> None:
 
 
 def test_a_module_of_another_version_is_told_with_both_versions() -> None:
-    failure = reply_to_first_tile(cloudpickle.dumps(None), INCOMPATIBLE, {"pytest": "0.1"})
+    failure = reply_to_first_tile(SPEC, INCOMPATIBLE, {"pytest": "0.1"})
 
     with pytest.raises(
         UnloadableJobError,
@@ -171,7 +172,7 @@ def test_a_classifier_in_other_args_needs_the_workers_scikit_learn_to_be_mains(
     forget_sklearn(monkeypatch)
     monkeypatch.syspath_prepend(workers)  # a worker process is started with this one's path
 
-    failure = reply_to_first_tile(cloudpickle.dumps(None), pickled, packages)
+    failure = reply_to_first_tile(SPEC, pickled, packages)
 
     assert packages == {"scikit-learn": "1.5.2"}
     with pytest.raises(
