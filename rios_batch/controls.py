@@ -158,6 +158,8 @@ class ApplierControls:
         """Descriptions of an output's bands, in order; default None, none."""
         self.layerselection: list[int] | None = None
         """Bands of an input that are read, counted from 1; default None, all."""
+        self.outsideAsNone = False
+        """Whether a function gets None for a file that a block is wholly outside of; default False, nodata."""
         self.calcStats = True
         """Whether statistics, histogram and overviews were last switched on or off together; default True."""
         self.omitBasicStats = False
@@ -414,6 +416,18 @@ class ApplierControls:
         if layers == []:
             raise ParameterError("select at least one layer, or None for all")
         self._keep("layerselection", imagename, layers)
+
+    def setOutsideAsNone(self, outsideAsNone: bool, imagename: str | None = None) -> None:
+        """Set whether a block that is wholly outside a file has None in place of the file's array; default False.
+
+        By default such an array is full of the file's nodata value, or of 0. For a mosaic of hundreds of scenes, of
+        which a block touches a few, None saves the memory and the time of all others. Vector files have no outside.
+
+        Raises
+        ------
+        Nothing : every value counts as true or false.
+        """
+        self._keep("outsideAsNone", imagename, bool(outsideAsNone))
 
     # -- vector inputs
 

@@ -74,6 +74,15 @@ class PixelWindow:
             col, row, max(0, min(self.end_col, ncols) - col), max(0, min(self.end_row, nrows) - row)
         )
 
+    def meets(self, other: PixelWindow) -> bool:
+        """Say whether two windows have a pixel in common."""
+        return (
+            self.col < other.end_col
+            and other.col < self.end_col
+            and self.row < other.end_row
+            and other.row < self.end_row
+        )
+
     def __str__(self) -> str:
         return f"columns {self.col}-{self.end_col - 1}, rows {self.row}-{self.end_row - 1}"
 

@@ -40,6 +40,7 @@ SETTERS_FOR_IMAGE = {
     "resampleMethod": "setResampleMethod",
     "inputNodata": "setInputNoDataValue",
     "layerselection": "selectInputImageLayers",
+    "outsideAsNone": "setOutsideAsNone",
     "burnvalue": "setBurnValue",
     "burnattribute": "setBurnAttribute",
     "vectornull": "setVectorNull",

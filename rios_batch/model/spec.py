@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rios_batch.model.colourtables import Colour
     from rios_batch.model.creationoptions import Compression, CreationOptions
-    from rios_batch.model.grid import PixelGridDefn
+    from rios_batch.model.grid import PixelGridDefn, PixelWindow
     from rios_batch.model.pyramid import Pyramid
     from rios_batch.model.tiles import TilePlan
 
@@ -81,7 +81,8 @@ class InputFile:
     ``col_offset`` and ``row_offset`` lead from a pixel of the working grid to one of the raster, which has ``ncols``
     x ``nrows`` pixels. ``layers`` are the 1-based bands of the file that the user function sees, in its order;
     ``nodata`` and ``layer_names`` have one value for each. With ``warp`` the raster is the file resampled, with
-    ``burn`` it is a vector file rasterised, which has no edges. ``files`` are all the files that a local dataset
+    ``burn`` it is a vector file rasterised, which has no edges. ``reach`` is the part of the working grid outside of
+    which a resampled file has no pixels; None if that is not known. ``files`` are all the files that a local dataset
     consists of.
     """
 
@@ -97,16 +98,29 @@ class InputFile:
     warp: Warp | None = None
     burn: Burn | None = None
     layer_names: tuple[str, ...] = ()
+    reach: PixelWindow | None = None
     files: tuple[str, ...] = field(default=(), repr=False, compare=False)
+
+    def touches(self, window: PixelWindow) -> bool:
+        """Say whether a window of the working grid, which may reach outside it, has pixels of the file."""
+        if self.burn is not None:
+            return True
+        if self.reach is not None and not self.reach.meets(window):
+            return False
+        return bool(window.shifted(self.col_offset, self.row_offset).clipped(self.ncols, self.nrows).size_px)
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """A symbolic input name; with ``is_list`` the user function gets a list of arrays."""
+    """A symbolic input name; with ``is_list`` the user function gets a list of arrays.
+
+    With ``outside_as_none`` the function gets None for a file that a block is wholly outside of.
+    """
 
     name: str
     files: tuple[InputFile, ...]
     is_list: bool
+    outside_as_none: bool = False
 
 
 @dataclass(frozen=True)

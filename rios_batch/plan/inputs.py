@@ -20,7 +20,7 @@ from rios_batch.read.layers import open_vectors
 from rios_batch.read.network import gdal_name, is_remote
 from rios_batch.read.opened import map_concurrently
 from rios_batch.read.vectors import check_vectors
-from rios_batch.read.warp import plan_warp
+from rios_batch.read.warp import plan_warp, reach_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,11 +78,13 @@ class PlannedInput:
     name: str
     placements: tuple[Placement, ...]
     is_list: bool
+    outside_as_none: bool
 
     @property
     def spec(self) -> InputSpec:
         """Return what workers read."""
-        return InputSpec(self.name, tuple(placement.file for placement in self.placements), self.is_list)
+        files = tuple(placement.file for placement in self.placements)
+        return InputSpec(self.name, files, self.is_list, self.outside_as_none)
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,10 @@ def plan_inputs(names: FileNames, controls: ApplierControls) -> InputPlan:
         grid,
         tuple(
             PlannedInput(
-                name, tuple(placed(name, path) for path in as_list(given)), is_list=isinstance(given, list)
+                name,
+                tuple(placed(name, path) for path in as_list(given)),
+                is_list=isinstance(given, list),
+                outside_as_none=controls.getOptionForImagename("outsideAsNone", name),
             )
             for name, given in names.items()
         ),
@@ -186,6 +191,7 @@ def _raster_file(name: str, facts: RasterFacts, grid: PixelGridDefn, controls: A
         nodata=tuple(nodata[layer - 1] for layer in layers),
         warp=warp,
         layer_names=tuple(facts.layer_names[layer - 1] for layer in layers),
+        reach=None if warp is None else reach_of(facts, grid),
         files=facts.files,
     )
 

@@ -44,7 +44,8 @@ class BlockReader:
 
         Returns
         -------
-        The arrays, of shape (bands, rows, cols), and for each array's ``id`` the file it came from.
+        The arrays, of shape (bands, rows, cols), and for each array's ``id`` the file it came from. None stands for a
+        file that the block is wholly outside of, where the script wants that.
         """
         if self._generation != (generation := generation_of_credentials()):
             self.close()
@@ -55,8 +56,14 @@ class BlockReader:
         self._opened.next_block()
         self._open_remote_files(wanted)
         for input_spec in self._spec.inputs:
-            arrays = [self._read_file(file, wanted) for file in input_spec.files]
-            files.update(zip(map(id, arrays), input_spec.files, strict=True))
+            arrays = [
+                None
+                if input_spec.outside_as_none and not file.touches(wanted)
+                else self._read_file(file, wanted)
+                for file in input_spec.files
+            ]
+            found = zip(arrays, input_spec.files, strict=True)
+            files.update({id(array): file for array, file in found if array is not None})
             setattr(inputs, input_spec.name, arrays if input_spec.is_list else arrays[0])
         return inputs, files
 
@@ -68,7 +75,9 @@ class BlockReader:
         """Open what a window needs and the network has, several files at a time."""
         files = (file for input_spec in self._spec.inputs for file in input_spec.files)
         missing = {
-            _key(file): file for file in files if _is_needed(file, window) and _key(file) not in self._opened
+            _key(file): file
+            for file in files
+            if is_remote(file.path) and file.touches(window) and _key(file) not in self._opened
         }
         if len(missing) < 2:  # noqa: PLR2004 - nothing to do at the same time
             return
@@ -97,12 +106,12 @@ class BlockReader:
             return rasterizer.read(window)
         wanted = window.shifted(file.col_offset, file.row_offset)
         inside = wanted.clipped(file.ncols, file.nrows)
-        if inside == wanted:
+        if inside == wanted and file.touches(window):
             return self._read_pixels(file, wanted)
         block = np.empty((len(file.layers), wanted.height, wanted.width), file.dtype)
         for band, nodata in zip(block, file.nodata, strict=True):
             band.fill(0 if nodata is None else nodata)
-        if inside.size_px:
+        if file.touches(window):
             row, col = inside.row - wanted.row, inside.col - wanted.col
             block[:, row : row + inside.height, col : col + inside.width] = self._read_pixels(file, inside)
         return block
@@ -146,9 +155,3 @@ class BlockReader:
 def _key(file: InputFile) -> str | InputFile:
     """Return what is the same for inputs that share a dataset: other layers of a file do, and nothing resampled."""
     return file if file.warp or file.burn else file.path
-
-
-def _is_needed(file: InputFile, window: PixelWindow) -> bool:
-    """Say whether a window has pixels of a file that is read over the network."""
-    inside = window.shifted(file.col_offset, file.row_offset).clipped(file.ncols, file.nrows)
-    return bool(inside.size_px) and is_remote(file.path)

@@ -163,8 +163,8 @@ def test_a_classifier_in_other_args_needs_the_workers_scikit_learn_to_be_mains(
     assert packages == {"scikit-learn": "1.5.2"}
     with pytest.raises(
         UnloadableJobError,
-        match=r"^otherArgs cannot be loaded .* node array .* incompatible dtype; main has scikit-learn 1\.5\.2, this worker "
-        r"has 1\.3\.0; .*PIP_PACKAGES='scikit-learn==1\.5\.2' npx cdk",
+        match=r"^otherArgs cannot be loaded .* node array .* incompatible dtype; main has scikit-learn 1\.5\.2, this "
+        r"worker has 1\.3\.0; .*PIP_PACKAGES='scikit-learn==1\.5\.2' npx cdk",
     ):
         failure.unwrap()
 
