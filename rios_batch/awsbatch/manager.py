@@ -34,7 +34,7 @@ from rios_batch.awsbatch.narrating import lines_shown, say_finished
 from rios_batch.awsbatch.receipt import receipt
 from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
-from rios_batch.errors import JobMgrError, RiosBatchError, VersionMismatchError
+from rios_batch.errors import JobMgrError, ParameterError, RiosBatchError, VersionMismatchError
 from rios_batch.jobmanagers.base import GeneratorRun, JobManager
 from rios_batch.jobmanagers.environment import warn_of_variables_left_behind
 from rios_batch.jobmanagers.modules import packages_of
@@ -89,10 +89,12 @@ class AWSBatch(JobManager):
 
         Raises
         ------
+        ParameterError : an output is named into the exchange bucket.
         JobMgrError : the run to resume does not exist, or something has changed since.
         VersionMismatchError : the run to resume was begun with other versions.
         PicklingFailedError : function or otherArgs cannot be sent to workers.
         """
+        _check_outputs_stay(spec, self._cloud)
         found = fingerprints(spec, other_args)
         with explained("the exchange bucket"):
             resumed = self._run_to_resume(spec)
@@ -134,6 +136,17 @@ class AWSBatch(JobManager):
             is_another_calls = resume == os.environ.get(ENV_RESUME) and not resume.startswith(beginning)
             return None if is_another_calls else resume
         return newest_run(self._cloud.bucket, beginning) if resume else None
+
+
+def _check_outputs_stay(spec: RunSpec, cloud: Cloud) -> None:
+    """Refuse outputs in the exchange bucket, which deletes everything after some days."""
+    for output in spec.outputs:
+        if output.path.startswith(f"{SCHEME}{cloud.bucket.name}/"):
+            raise ParameterError(
+                f"output {output.path!r} is named into the exchange bucket of stack {cloud.stack_outputs.stack_name}, "
+                "which deletes everything after some days (exchange_days); name a bucket of your own, and let the "
+                "stack's roles write there (cdk deploy -c output_buckets=that-bucket)"
+            )
 
 
 def _as_begun(spec: RunSpec, store: RunStore, found: dict[str, str]) -> RunSpec:

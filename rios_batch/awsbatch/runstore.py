@@ -104,6 +104,10 @@ class RunStore:
             )
         return found
 
+    def exists(self) -> bool:
+        """Say whether the run is still there; a run that is over is deleted."""
+        return self.bucket.head(f"{self._prefix}run.json") is not None
+
     def raw_description(self) -> dict[str, Any]:
         try:
             found: dict[str, Any] = json.loads(self.bucket.get(f"{self._prefix}run.json"))

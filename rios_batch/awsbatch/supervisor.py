@@ -209,16 +209,21 @@ class Supervisor:
             self._leases.finish(lease)
             return
         started = time.monotonic()
+        reply: TileResult | TileFailure | WorkerLostError
         try:
             reply = self._pool.compute(self._compressions.on(self._plan.tile(index)))
         except PoolDismissedError:
             self._leases.give_back(lease)
             return
         except ChildDiedError as error:
-            lost = WorkerLostError(f"its process ended by {error.death.explained(_ADVICE)}")
-            self._tile_failed(lease, index, lost)
-            return
-        self._commit(lease, index, reply, started)
+            reply = WorkerLostError(f"its process ended by {error.death.explained(_ADVICE)}")
+        # A worker that was paused while its run ended and was deleted would leave a tile behind.
+        if self._leases.may_have_lapsed(lease) and not self._store.exists():
+            log.warning("%s was away while its run ended; tile %d is not wanted any more", self._name, index)
+        elif isinstance(reply, WorkerLostError):
+            self._tile_failed(lease, index, reply)
+        else:
+            self._commit(lease, index, reply, started)
 
     def _commit(self, lease: Lease, index: int, reply: TileResult | TileFailure, started: float) -> None:
         try:
