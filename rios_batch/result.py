@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import html
-import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +97,8 @@ class Timers:
 
 
 def _summary(values: tuple[float, ...]) -> dict[str, float]:
+    import statistics  # noqa: PLC0415 - with it come decimal and fractions, which no run needs
+
     values, count = values or (0.0,), len(values)
     lower, median, upper = (
         statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3

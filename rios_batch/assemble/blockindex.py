@@ -52,7 +52,7 @@ class BlockIndex:
     Attributes
     ----------
     front_bytes : where blocks may begin; known before any block, as is everything that ``front`` needs room for.
-    raw_bytes : what all blocks would take if they were not compressed.
+    raw_bytes, nblocks : what all blocks would take if they were not compressed, and how many there are.
     made_by_main : factors of the overviews that do not come with the tiles.
     """
 
@@ -72,6 +72,7 @@ class BlockIndex:
         self._in_tiles = (*reversed(output_spec.encoded_overviews), 1)
         self.made_by_main = tuple(factor for factor in factors if factor not in output_spec.encoded_overviews)
         self.raw_bytes = sum(level.raw_bytes for level in self._levels.values())
+        self.nblocks = sum(len(level.byte_counts) for level in self._levels.values())
         end = sum(map(len, self._header_and_directories(template)))
         self.front_bytes = end + -end % _ALIGNMENT_BYTES
 

@@ -59,7 +59,9 @@ def open_sink(
         from rios_batch.assemble.s3sink import S3Sink, S3Target  # noqa: PLC0415
 
         target = S3Target(output_spec.path)
-        start = assembling(lambda index: S3Sink(target, index.front_bytes, index.raw_bytes, watchdog), None)
+        start = assembling(
+            lambda index: S3Sink(target, index.front_bytes, index.raw_bytes, index.nblocks, watchdog), None
+        )
         return SinkOfFirstTiles(output_spec, grid, target.abort, start, chosen)
     staged = _staging_folder(output_spec.path)
     if output_spec.encoded_by_workers:

@@ -699,3 +699,39 @@ def test_a_part_that_s3_does_not_take_ends_the_waiting_at_the_limit() -> None:
         parts.finish()
     goes_on.set()
     parts.abort()
+
+
+def parts_of(tiles: Sequence[tuple[int, int]], most_bytes: int) -> tuple[dict[int, int], int]:
+    """Stream tiles of some encoded and raw bytes; return the sizes of parts, and how many merges that took."""
+    upload, blob_store, merges = CountingUpload(), CountingBlobStore(), []
+
+    def merge(blobs: Sequence[Blob]) -> Merged:
+        merges.append(blobs)
+        return Merged(sum(blob.size for blob in blobs))
+
+    blob_store.merge = merge  # type: ignore[method-assign]
+    parts = PartStream(upload, lead_bytes=1000, most_bytes=most_bytes)  # type: ignore[arg-type]
+    for size, raw_bytes in tiles:
+        parts.add_blob(Blob("bucket", "key", "etag", 0, size), blob_store, raw_bytes)
+    parts.finish()
+    return upload.sizes, len(merges)
+
+
+def test_tiles_that_compress_well_are_copied_without_merging() -> None:
+    raw_bytes, ntiles = 64 * MIB, 2500  # 160 GB; without a look at the compression a part would have 32 MiB
+    sizes, merges = parts_of([(7 * MIB, raw_bytes)] * ntiles, raw_bytes * ntiles)
+
+    assert merges <= 20  # the first, before anything was known
+    assert len(sizes) > 0.95 * ntiles
+
+
+@pytest.mark.parametrize("first", [0.0001, 0.01, 0.3])
+def test_there_are_parts_enough_when_the_rest_compresses_worse(first: float) -> None:
+    raw_bytes, ntiles = 128 * MIB, 20_000  # 2.7 TB
+    easy = [(max(1, int(first * raw_bytes)), raw_bytes)] * (ntiles // 2)
+    hard = [(int(1.2 * raw_bytes), raw_bytes)] * (ntiles // 2)
+
+    sizes, _ = parts_of(easy + hard, raw_bytes * ntiles)
+
+    assert max(sizes) <= MOST_PARTS
+    assert max(sizes.values()) < 5 * 2**30
