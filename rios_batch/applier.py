@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 
     from rios_batch.jobmanagers import JobManager
     from rios_batch.model.mergerules import MergeRule
-    from rios_batch.model.spec import UserFunction
+    from rios_batch.model.spec import RunSpec, UserFunction
     from rios_batch.model.tileresult import TileRecord, TileResult
 
 log = logging.getLogger("rios_batch")
@@ -195,6 +195,7 @@ def apply(
         otherArgs=otherArgs,
         otherArgsList=copies,
         jobManagerType=manager.jobMgrType,
+        skippedInputs=_skipped(run.spec, tiles),
     )
 
 
@@ -257,6 +258,15 @@ def _timings(walltime_s: float, tiles: Sequence[_FinishedTile]) -> Timers:
             "writing": tuple(tile.writing_s for tile in tiles),
         }
     )
+
+
+def _skipped(spec: RunSpec, tiles: Sequence[_FinishedTile]) -> dict[str, str]:
+    """Return why inputs were taken for nodata, wholly or in some blocks."""
+    files = (file for input_spec in spec.inputs for file in input_spec.files)
+    skipped = {file.name: file.unreadable for file in files if file.unreadable}
+    for name, why in (entry for tile in tiles for entry in tile.record.skipped):
+        skipped.setdefault(name, why)
+    return skipped
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ from rios_batch.model.settings import (
     whole_number_from,
     word_from,
 )
-from rios_batch.model.spec import RESAMPLE_METHODS
+from rios_batch.model.spec import INPUT_ERRORS, RESAMPLE_METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -160,6 +160,8 @@ class ApplierControls:
         """Bands of an input that are read, counted from 1; default None, all."""
         self.outsideAsNone = False
         """Whether a function gets None for a file that a block is wholly outside of; default False, nodata."""
+        self.inputErrors = "error"
+        """What becomes of an input file that cannot be read: 'error' or 'nodata'; default 'error'."""
         self.calcStats = True
         """Whether statistics, histogram and overviews were last switched on or off together; default True."""
         self.omitBasicStats = False
@@ -428,6 +430,24 @@ class ApplierControls:
         Nothing : every value counts as true or false.
         """
         self._keep("outsideAsNone", imagename, bool(outsideAsNone))
+
+    def setInputErrors(self, inputErrors: str, imagename: str | None = None) -> None:
+        """Set what becomes of a raster file that is missing or damaged; default 'error'.
+
+        With 'error' the run ends. With 'nodata' the file's array is full of nodata: everywhere if the file cannot be
+        opened, else in the blocks that cannot be read. A file that cannot be opened has the type, bands and nodata
+        value of the first file of the same symbolic name that can be opened, of which there must be one. The result's
+        ``skippedInputs`` lists what was skipped and why.
+
+        Raises
+        ------
+        ParameterError : the value is neither 'error' nor 'nodata'.
+        """
+        if inputErrors not in INPUT_ERRORS:
+            raise ParameterError(
+                f"input errors {inputErrors!r}: use one of {', '.join(map(repr, INPUT_ERRORS))}"
+            )
+        self._keep("inputErrors", imagename, inputErrors)
 
     # -- vector inputs
 

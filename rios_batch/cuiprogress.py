@@ -82,7 +82,7 @@ class CUIProgressBar(_WithMessages):
     def setProgress(self, progress: int) -> None:
         """Draw the bar. The bar is closed when ``progress`` reaches the total."""
         if self._bar is None:
-            # tqdm's monitor is a thread, and workers are forked from this process.
+            # tqdm's monitor is a thread, which would outlive the bar.
             tqdm.monitor_interval = 0
             self._bar = tqdm(
                 total=self._steps,

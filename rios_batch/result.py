@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.gdalapi import reason
@@ -128,6 +128,7 @@ class ApplierReturn:
     otherArgsList : ``[otherArgs]`` where main computes; else each tile's copy, in tile order. Each copy began as
         otherArgs was before the run. RIOS 2's scripts merge all copies, whoever computed them.
     jobManagerType : name of the job manager that ran the tiles.
+    skippedInputs : why input files were taken for nodata, by the files' names (``controls.setInputErrors``).
     """
 
     timings: Timers
@@ -137,6 +138,7 @@ class ApplierReturn:
     otherArgs: Any
     otherArgsList: list[Any]
     jobManagerType: str
+    skippedInputs: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Say in one line what was done. All details are in the attributes."""

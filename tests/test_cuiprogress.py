@@ -137,7 +137,7 @@ def test_reset_without_a_bar_is_harmless(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err == ""
 
 
-def test_the_bar_starts_no_thread_since_workers_are_forked() -> None:
+def test_the_bar_starts_no_thread_that_would_outlive_it() -> None:
     bar = CUIProgressBar()
     bar.setProgress(1)
     bar.reset()

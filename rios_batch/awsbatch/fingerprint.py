@@ -43,7 +43,8 @@ def fingerprints(spec: RunSpec, other_args: Any) -> dict[str, str]:
         "the working grid": _hex(repr(spec.grid), repr(spec.plan.blocks), repr(spec.overlap_px)),
     }
     for input_spec in spec.inputs:
-        stamps = [dataset_stamps(file.path, file.files) for file in input_spec.files]
+        there = [file for file in input_spec.files if not file.unreadable]
+        stamps = [dataset_stamps(file.path, file.files) for file in there]
         found[f"infiles.{input_spec.name}"] = _hex(repr(input_spec), repr(stamps))
     for name, value in spec.environment.items():
         found[f"environment variable {name}"] = _hex(repr(value))

@@ -191,7 +191,8 @@ def decode_head(data: bytes) -> TileHead:
             )
             start += part["bytes"]
         other_args = {name: decode_value(value, arrays) for name, value in content["other_args"].items()}
-        record = TileRecord(window=window, **fields)
+        skipped = tuple((name, why) for name, why in fields.pop("skipped"))
+        record = TileRecord(window=window, skipped=skipped, **fields)
         return TileHead(content["run"], record, tuple(parts), other_args)
     except (KeyError, TypeError, ValueError, IndexError, zlib.error) as error:
         raise RecordError(f"a tile's record cannot be read: {error!r}") from error

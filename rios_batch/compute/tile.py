@@ -102,6 +102,7 @@ class TileRunner:
         StoppedError : the run is being stopped.
         """
         seconds = _Seconds()
+        self._reader.skipped.clear()
         with contextlib.closing(_TileWriter(self._spec, tile, seconds)) as writer:
             for block in self._blocks(tile):
                 inputs, files = self._read(block, seconds)
@@ -182,6 +183,7 @@ class TileRunner:
             encoding_s=seconds.encoding,
             statistics_s=seconds.statistics,
             bytes_out=sum(tile_output.nbytes for tile_output in outputs),
+            skipped=tuple(sorted(self._reader.skipped.items())),
         )
 
 

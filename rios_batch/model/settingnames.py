@@ -41,6 +41,7 @@ SETTERS_FOR_IMAGE = {
     "inputNodata": "setInputNoDataValue",
     "layerselection": "selectInputImageLayers",
     "outsideAsNone": "setOutsideAsNone",
+    "inputErrors": "setInputErrors",
     "burnvalue": "setBurnValue",
     "burnattribute": "setBurnAttribute",
     "vectornull": "setVectorNull",

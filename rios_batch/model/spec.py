@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     UserFunction = Callable[..., object]
 
 
+# What may become of an input that cannot be read.
+INPUT_ERRORS = ("error", "nodata")
+
 # All of gdalwarp's but sum, which GDAL (3.6.2 and 3.10.3 were tried) gets wrong along the edges of its chunks.
 RESAMPLE_METHODS = (
     "near",
@@ -82,8 +85,8 @@ class InputFile:
     x ``nrows`` pixels. ``layers`` are the 1-based bands of the file that the user function sees, in its order;
     ``nodata`` and ``layer_names`` have one value for each. With ``warp`` the raster is the file resampled, with
     ``burn`` it is a vector file rasterised, which has no edges. ``reach`` is the part of the working grid outside of
-    which a resampled file has no pixels; None if that is not known. ``files`` are all the files that a local dataset
-    consists of.
+    which a resampled file has no pixels; None if that is not known. ``unreadable`` says why a file cannot be opened
+    that the script wants as nodata. ``files`` are all the files that a local dataset consists of.
     """
 
     name: str
@@ -99,6 +102,7 @@ class InputFile:
     burn: Burn | None = None
     layer_names: tuple[str, ...] = ()
     reach: PixelWindow | None = None
+    unreadable: str = ""
     files: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def touches(self, window: PixelWindow) -> bool:
@@ -114,13 +118,15 @@ class InputFile:
 class InputSpec:
     """A symbolic input name; with ``is_list`` the user function gets a list of arrays.
 
-    With ``outside_as_none`` the function gets None for a file that a block is wholly outside of.
+    With ``outside_as_none`` the function gets None for a file that a block is wholly outside of. With
+    ``errors_as_nodata`` a file that cannot be read is nodata there.
     """
 
     name: str
     files: tuple[InputFile, ...]
     is_list: bool
     outside_as_none: bool = False
+    errors_as_nodata: bool = False
 
 
 @dataclass(frozen=True)

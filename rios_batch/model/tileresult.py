@@ -42,7 +42,10 @@ class TileOutput:
 
 @dataclass(frozen=True)
 class TileRecord:
-    """What happened to a tile. Times are wall-clock seconds, summed over its blocks."""
+    """What happened to a tile. Times are wall-clock seconds, summed over its blocks.
+
+    ``skipped`` has the name of each input that was read as nodata somewhere, and why.
+    """
 
     tile: int
     window: PixelWindow
@@ -53,6 +56,7 @@ class TileRecord:
     encoding_s: float
     statistics_s: float
     bytes_out: int
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

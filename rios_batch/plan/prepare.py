@@ -15,7 +15,8 @@ from rios_batch.model.pyramid import DEFAULT_METHOD, Pyramid
 from rios_batch.model.s3names import SCHEME, S3Name
 from rios_batch.model.spec import OutputSpec, RunSpec, StatisticsSpec
 from rios_batch.model.tiles import BlockGrid
-from rios_batch.plan.inputs import as_list, plan_inputs
+from rios_batch.plan.inputs import plan_inputs
+from rios_batch.plan.opening import as_list
 from rios_batch.plan.outputs import choose_format, driver_for_extension
 from rios_batch.plan.tiling import plan_tiles
 from rios_batch.read.network import gdal_name, is_remote, release_connections
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from rios_batch.controls import ApplierControls
     from rios_batch.model.colourtables import Colour
     from rios_batch.model.spec import UserFunction
-    from rios_batch.plan.inputs import FileNames
+    from rios_batch.plan.opening import FileNames
     from rios_batch.plan.outputs import OutputFormat
 
 log = logging.getLogger("rios_batch")

@@ -182,7 +182,10 @@ def check_no_memory_files(spec: RunSpec) -> None:
 
 
 def release_connections() -> None:
-    """Close idle connections: processes that are forked later would all send their requests into the same ones."""
+    """Close idle connections, which main does not need while workers work, and forget what was read through them.
+
+    An object may have been replaced since an earlier run of this process.
+    """
     gdal.VSICurlClearCache()
 
 

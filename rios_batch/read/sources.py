@@ -28,11 +28,17 @@ log = logging.getLogger("rios_batch")
 
 
 class BlockReader:
-    """Reads blocks of all inputs of a run. Not for use by two threads at once: GDAL datasets are not."""
+    """Reads blocks of all inputs of a run. Not for use by two threads at once: GDAL datasets are not.
+
+    Attributes
+    ----------
+    skipped : why files could not be read that the script wants as nodata then, by the files' names.
+    """
 
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
         self._opened: OpenDatasets[Any] = OpenDatasets()
+        self.skipped: dict[str, str] = {}
         self._generation = 0
 
     def read(self, window: PixelWindow) -> tuple[BlockAssociations, dict[int, InputFile]]:
@@ -59,7 +65,7 @@ class BlockReader:
             arrays = [
                 None
                 if input_spec.outside_as_none and not file.touches(wanted)
-                else self._read_file(file, wanted)
+                else self._read_or_skip(file, wanted, errors_as_nodata=input_spec.errors_as_nodata)
                 for file in input_spec.files
             ]
             found = zip(arrays, input_spec.files, strict=True)
@@ -89,6 +95,15 @@ class BlockReader:
             if done.exception() is None:
                 self._opened.get(key, done.result)
 
+    def _read_or_skip(self, file: InputFile, window: PixelWindow, *, errors_as_nodata: bool) -> Array:
+        if not errors_as_nodata:
+            return self._read_file(file, window)
+        try:
+            return self._read_file(file, window)
+        except (FileOpenError, GdalWarpError) as error:
+            self.skipped.setdefault(file.name, str(error))
+            return _nodata(file, window)
+
     def _read_file(self, file: InputFile, window: PixelWindow) -> Array:
         try:
             return self._read_open_file(file, window)
@@ -108,9 +123,7 @@ class BlockReader:
         inside = wanted.clipped(file.ncols, file.nrows)
         if inside == wanted and file.touches(window):
             return self._read_pixels(file, wanted)
-        block = np.empty((len(file.layers), wanted.height, wanted.width), file.dtype)
-        for band, nodata in zip(block, file.nodata, strict=True):
-            band.fill(0 if nodata is None else nodata)
+        block = _nodata(file, wanted)
         if file.touches(window):
             row, col = inside.row - wanted.row, inside.col - wanted.col
             block[:, row : row + inside.height, col : col + inside.width] = self._read_pixels(file, inside)
@@ -150,6 +163,13 @@ class BlockReader:
             width_px = spec.plan.tile(0).window.width + 2 * spec.overlap_px
             return Rasterizer(file, file.burn, spec.grid, width_px)
         return open_warped(file, file.warp) if file.warp else open_raster(file.name, file.path)
+
+
+def _nodata(file: InputFile, window: PixelWindow) -> Array:
+    block = np.empty((len(file.layers), window.height, window.width), file.dtype)
+    for band, nodata in zip(block, file.nodata, strict=True):
+        band.fill(0 if nodata is None else nodata)
+    return block
 
 
 def _key(file: InputFile) -> str | InputFile:
