@@ -194,6 +194,15 @@ def doctor(
     Nothing is changed. What your rights do not let you see is marked with a question mark. The exit status is 1 if
     something is bad.
     """
+    try:
+        import rios_batch.model.requirements  # noqa: F401, PLC0415
+    except ImportError as error:
+        show(
+            {"name": "this machine", "state": "BAD", "text": str(error)},
+            [f"BAD  this machine: {error}"],
+            as_json=as_json,
+        )
+        return 1
     from rios_batch.awsbatch.doctor import examine  # noqa: PLC0415
     from rios_batch.awsbatch.findings import Question  # noqa: PLC0415
 

@@ -40,6 +40,34 @@ def test_watching_without_rich_says_what_to_install() -> None:
     assert done.stderr == "rios-batch watch needs the package rich: pip install 'rios_batch[operations]'\n"
 
 
+def test_the_doctor_says_what_this_machine_lacks() -> None:
+    code = (
+        "import sys; sys.modules['osgeo'] = None; from rios_batch import cli; sys.exit(cli.main(['doctor']))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith(
+        "BAD  this machine: rios_batch needs osgeo to run, and it is not installed; use pip"
+    )
+
+
+def test_a_reader_that_has_read_enough_gets_no_traceback() -> None:
+    code = (
+        "import sys; from rios_batch import cli; sys.stdout.flush(); sys.exit(cli.main(['doctor', '--help']))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+
+    assert (process.returncode, said) == (1, "")
+
+
 def test_importing_the_package_needs_neither_numpy_nor_gdal() -> None:
     code = "import sys, rios_batch, rios_batch.cli; print([m for m in ('numpy', 'osgeo', 'boto3') if m in sys.modules])"
 

@@ -49,7 +49,7 @@ class Receipt:
         used = self.usage
         requests = used.puts + used.gets + used.queue_requests
         return (
-            f"about {self.usd:.2f} USD: {used.vcpu_hours:.2f} vCPU-hours of {self.workers} workers, {requests:,} "
+            f"about {self.usd:.2f} USD: {used.vcpu_hours:.2f} vCPU-hours, workers: {self.workers}, {requests:,} "
             f"requests, {used.gb_out:.3f} GB out of AWS; machines lost: {self.machines_lost}, tiles done again: "
             f"{self.failures} (prices of {self.prices.date}, {self.prices.describes})"
         )

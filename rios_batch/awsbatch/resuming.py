@@ -12,6 +12,8 @@ from rios_batch.awsbatch.manager import ENV_RESUME
 from rios_batch.awsbatch.runinfo import describe_run
 from rios_batch.errors import JobMgrError
 
+_SIGNALLED = 128  # as shells count
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -47,4 +49,10 @@ def command_of(cloud: Cloud, run_id: str, script: Sequence[str]) -> tuple[list[s
 def run_again(run_id: str, command: Sequence[str], folder: str) -> int:
     """Run a command that resumes a run, and return the command's exit status."""
     environment = {**os.environ, ENV_RESUME: run_id}
-    return subprocess.run(list(command), cwd=folder, env=environment, check=False).returncode  # noqa: S603 - agreed to
+    with subprocess.Popen(list(command), cwd=folder, env=environment) as process:  # noqa: S603 - agreed to
+        while True:
+            try:
+                status = process.wait()
+            except KeyboardInterrupt:  # the script has got it, too, and must have time to end its workers
+                continue
+            return status if status >= 0 else _SIGNALLED - status

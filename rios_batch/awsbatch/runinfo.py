@@ -130,6 +130,7 @@ def cancel_run(cloud: Cloud, run_id: str) -> RunInfo:
     # First, so that main learns why before main finds the queue gone.
     store.put_failure(Failure(None, kind, CANCELLED, "rios-batch cancel", stops_run=True))
     end_last_main(cloud, store)
+    store.forget_life()  # a main that was killed has left its last sign
     return info
 
 

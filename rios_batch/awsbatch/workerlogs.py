@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from rios_batch.aws.faults import explained
 from rios_batch.aws.jobs import WorkerJobs
 from rios_batch.aws.scripts import JobLog
 from rios_batch.awsbatch.results import record_of
@@ -30,6 +31,7 @@ def worker_lines(cloud: Cloud, run_id: str, worker: int | None = None) -> Iterat
     ------
     JobMgrError : the run has no workers on Batch, or Batch has forgotten them.
     ParameterError : the run has fewer workers.
+    DeniedError : the caller may not read the log.
     """
     last = RunStore(cloud.bucket, run_id).last_main()
     jobs = WorkerJobs.find(cloud.batch, cloud.stack_outputs, last[1]) if last else None
@@ -41,8 +43,9 @@ def worker_lines(cloud: Cloud, run_id: str, worker: int | None = None) -> Iterat
         raise ParameterError(f"run {run_id} has workers 1 to {jobs.count}, not {worker}")
     wanted = range(1, jobs.count + 1) if worker is None else [worker]
     for number, job in zip(wanted, jobs.children([number - 1 for number in wanted]), strict=True):
-        for line in JobLog(cloud).new_lines(job.get("container", {}).get("logStreamName", "")):
-            yield number, line
+        with explained(f"the log of worker {number}"):
+            lines = list(JobLog(cloud).new_lines(job.get("container", {}).get("logStreamName", "")))
+        yield from ((number, line) for line in lines)
 
 
 def tile_story(cloud: Cloud, run_id: str, tile: int) -> Iterator[str]:

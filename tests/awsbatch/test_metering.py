@@ -123,7 +123,7 @@ def test_the_receipt_has_all_attempts_of_all_workers(clock: SimpleNamespace) -> 
     assert found.usage.vcpu_hours * 3600 == pytest.approx(2 * (300 + 400 + 200))
     assert found.usage.gb_out == 1.0
     assert str(found).startswith(
-        "about 0.11 USD: 0.50 vCPU-hours of 2 workers, 12 requests, 1.000 GB out of AWS; "
+        "about 0.11 USD: 0.50 vCPU-hours, workers: 2, 12 requests, 1.000 GB out of AWS; "
     )
     assert "machines lost: 1, tiles done again: 3 (prices of 20" in str(found)
 

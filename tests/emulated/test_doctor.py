@@ -248,7 +248,7 @@ BROKEN: dict[str, tuple[Any, tuple[str, ...], str, str]] = {
     "no credentials": (no_credentials, (), "credentials", "run `aws configure` or `aws sso login`"),
     "a key that nobody has": (unknown_key, (), "credentials", "renew them"),
     "a login that has expired": (no_login, (), "credentials", "aws sso login"),
-    "a wrong clock": (wrong_clock, (), "clock", "+1000 s off, set it (`timedatectl"),
+    "a wrong clock": (wrong_clock, (), "clock", "s off, set it (`timedatectl"),
     "no stack": (no_stack, (), "stack", "make it with `npx cdk deploy`"),
     "no policy": (no_policy, (), "stack", "attach the policy that the stack's output SubmitterPolicyArn names"),
     "a stack of another version": (other_outputs(version="0.0.1"), (), "stack", "deploy it again from this version"),

@@ -230,6 +230,22 @@ def test_a_run_whose_main_was_killed_is_finished_by_its_workers_and_cleaned_away
     clean_up(quick_cloud)
 
 
+def test_a_run_whose_main_was_killed_can_be_cancelled_and_resumed_at_once(
+    begun: subprocess.Popen[str], shell: Shell, quick_cloud: Emulator
+) -> None:
+    until(lambda: [run for run in shell.json("runs") if run["tiles_done"]])
+    begun.kill()
+    begun.wait()
+    (name,) = (run["run_id"] for run in shell.json("runs"))
+
+    shell("cancel", name)
+
+    assert shell.json("status", name)["info"]["state"] == "stopped"
+    assert "Nothing was run" in shell("resume", name, status=1)  # it only wants to be agreed to
+    wait_for_jobs(quick_cloud)
+    clean_up(quick_cloud)
+
+
 def test_what_is_no_run_is_said_with_the_runs_there_are(shell: Shell) -> None:
     for command in (["status"], ["logs"], ["cancel"], ["resume"]):
         assert "there is no unfinished run nothing in stack RiosBatch; finished runs leave nothing" in shell(
