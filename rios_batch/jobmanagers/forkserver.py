@@ -72,9 +72,10 @@ class _ForkServer:
                 self._reap()
             if self._control in ready and not self._start_worker():
                 break
+        for pid in self._status_pipes:  # not reaped yet, so the numbers are still theirs
+            os.kill(pid, signal.SIGKILL)
         for pid in self._status_pipes:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
     def _start_worker(self) -> bool:
         """Fork the worker that main asks for; return False if main will ask no more."""

@@ -254,8 +254,9 @@ def _import_path() -> list[str]:
     package_folder = str(Path(rios_batch.__file__).parents[1])
     own = {sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib")}
     own |= {f"{folder}/lib-dynload" for folder in own}
+    own_zip = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
     path = [entry or package_folder for entry in sys.path]
-    return sorted(path, key=lambda entry: entry not in own and not entry.endswith(".zip"))
+    return sorted(path, key=lambda entry: entry not in own and not entry.endswith(own_zip))
 
 
 @contextlib.contextmanager
