@@ -8,10 +8,10 @@ BIN    := $(VENV)/bin
 CDK    := .venv-cdk
 
 # For Node.js, which may be in a virtual environment.
-demo-aws smoke-aws check pytest snapshot e2e: export PATH := $(CURDIR)/$(BIN):$(PATH)
+demo-aws smoke-aws check pytest snapshot chaos e2e: export PATH := $(CURDIR)/$(BIN):$(PATH)
 synth: export PATH := $(CURDIR)/$(CDK)/bin:$(PATH)
 
-.PHONY: help setup demo demo-aws smoke-aws check test lint typecheck pytest synth snapshot e2e format bench clean
+.PHONY: help setup demo demo-aws smoke-aws check test lint typecheck pytest synth snapshot chaos e2e format bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -58,7 +58,7 @@ PARALLEL := --numprocesses auto --dist worksteal
 QUICK    := $(wildcard tests/test_*.py) $(addprefix tests/,model plan compute aws cdk_app)
 
 check: lint typecheck $(VENV)/.node  ## lint, type check and the tests that need seconds
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not e2e' $(PYTEST_ARGS) $(QUICK)
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not e2e and not chaos' $(PYTEST_ARGS) $(QUICK)
 
 test: lint typecheck pytest  ## lint, type check and all tests but e2e
 
@@ -88,6 +88,9 @@ synth: $(CDK)/.node node_modules/.package-lock.json  ## write the stack's templa
 
 node_modules/.package-lock.json: package.json package-lock.json | $(CDK)/.node
 	npm ci --silent
+
+chaos: $(VENV)/.node  ## a table of faults and job managers: the same bits or one clear error, nothing left
+	$(BIN)/python -m pytest tests/chaos -m chaos -n 0 -p no:randomly $(PYTEST_ARGS)
 
 # 77 is "skipped, because there can be no Docker engine"; why was said already.
 e2e: $(VENV)/.node node_modules/.package-lock.json  ## the CDK, Docker and jobs in containers, on an emulated AWS; needs root

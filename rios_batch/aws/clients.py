@@ -108,6 +108,7 @@ class _WholeAnswers:
     def send(self, request: AWSPreparedRequest) -> AWSResponse:
         response = self._session.send(request)
         if not self._is_whole(request, response):
+            response.raw.close()  # and the connection with it, which nobody could use any more
             raise ConnectionClosedError(endpoint_url=request.url)
         return response
 

@@ -1,0 +1,333 @@
+"""The faults of the chaos table: what goes wrong in a run, and how the run must end with each job manager."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rios_batch.contract import RUNS_PREFIX, StackOutput
+from rios_batch.errors import (
+    FileOpenError,
+    JobMgrError,
+    PicklingFailedError,
+    UserFunctionError,
+    WaitLimitError,
+)
+from rios_batch.jobmanagers import GeneratorRun, children
+from rios_batch.testing.running import as_in_a_script, double
+from tests.emulation.fixtures import wait_for_jobs
+from tests.emulation.rough_network import RoughNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import pytest
+
+    from tests.emulation.cloud import Emulator
+
+LOCAL = ("in-process", "threads", "multiprocessing")
+ALL = (*LOCAL, "AWSBatch")
+WITH_PROCESSES = ("multiprocessing", "AWSBatch")
+
+SAME_BITS = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a fault may spoil."""
+
+    folder: Path
+    manager: str
+    monkeypatch: pytest.MonkeyPatch
+    cloud: Emulator | None
+
+    @property
+    def aws(self) -> Emulator:
+        assert self.cloud is not None
+        return self.cloud
+
+
+class Fault:
+    """Something that goes wrong.
+
+    Attributes
+    ----------
+    ends : how a run must end with each manager that the fault can meet: SAME_BITS, or one error of this class.
+    settings : the run's, as setters' names with their values.
+    function : the user function; the output must be twice the input.
+    """
+
+    ends: ClassVar[Mapping[str, type[Exception] | None]]
+    settings: ClassVar[dict[str, Any]] = {}
+    function: ClassVar[Any] = staticmethod(double)
+
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        """Have the fault happen while a run goes on."""
+        del bench
+        yield
+
+
+def every(managers: tuple[str, ...], end: type[Exception] | None) -> dict[str, type[Exception] | None]:
+    return dict.fromkeys(managers, end)
+
+
+# -- what a manager, a function or a script does
+
+
+class ATileIsDropped(Fault):
+    ends = every(ALL, JobMgrError)
+    settings: ClassVar = {"setOutputDriverName": "HFA", "setCreationOptions": None}
+
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        results = GeneratorRun.__iter__
+        bench.monkeypatch.setattr(
+            GeneratorRun, "__iter__", lambda run: (r for r in results(run) if r.record.tile != 1)
+        )
+        yield
+
+
+pool: ThreadPool | None = None
+
+
+def with_a_pool(_info: Any, inputs: Any, outputs: Any) -> None:
+    assert pool is not None
+    outputs.result = pool.apply(lambda: inputs.image.astype("u2") * 2)
+
+
+class TheFunctionUsesAThreadPoolOfTheScript(Fault):
+    ends = every(("in-process", "threads"), SAME_BITS) | every(WITH_PROCESSES, PicklingFailedError)
+    function = staticmethod(with_a_pool)
+
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        global pool
+        del bench
+        with ThreadPool(1) as pool:
+            yield
+        pool.join()
+
+
+@as_in_a_script
+def hangs(info: Any, inputs: Any, outputs: Any) -> None:
+    import os  # noqa: PLC0415 - the function travels
+    import signal  # noqa: PLC0415
+
+    if info.getBlockCount() == (0, 0):
+        os.kill(os.getpid(), signal.SIGSTOP)
+    outputs.result = inputs.image.astype("u2") * 2
+
+
+class AProcessHangsAtItsFirstBlock(Fault):
+    ends = every(WITH_PROCESSES, WaitLimitError)
+    settings: ClassVar = {"setWaitLimit": 3}
+    function = staticmethod(hangs)
+
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        bench.monkeypatch.setattr(children, "_STOP_SECONDS", 0.5)
+        yield
+
+
+@as_in_a_script
+def by_the_environment(_info: Any, inputs: Any, outputs: Any) -> None:
+    import os  # noqa: PLC0415 - the function travels
+
+    outputs.result = inputs.image.astype("u2") * int(os.environ["CHAOS_FACTOR"])
+
+
+class TheFunctionReadsTheEnvironment(Fault):
+    ends = every(ALL, SAME_BITS)
+    settings: ClassVar = {"setWorkerEnvironment": {"CHAOS_FACTOR": "2"}}
+    function = staticmethod(by_the_environment)
+
+
+class TheScriptIgnoresSIGCHLD(Fault):
+    ends = every(ALL, SAME_BITS)
+
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        del bench
+        before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGCHLD, before)
+
+
+@as_in_a_script
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+
+@as_in_a_script
+def raises(*_: Any) -> None:
+    raise UnspeakableError
+
+
+class AnErrorHasNoText(Fault):
+    ends = every(ALL, UserFunctionError)
+    function = staticmethod(raises)
+
+
+class AnInputChanges(Fault):
+    ends = every(LOCAL, FileOpenError)
+
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        scene = bench.folder / "scene.tif"
+        results = GeneratorRun.__iter__
+
+        def touched(run: GeneratorRun) -> Iterator[Any]:
+            yield from results(run)
+            os.utime(scene)
+
+        bench.monkeypatch.setattr(GeneratorRun, "__iter__", touched)
+        yield
+
+
+# -- who dies
+
+
+def deadly(number: int) -> Any:
+    """Return a function that sends a signal to its process, once."""
+
+    @as_in_a_script
+    def function(info: Any, inputs: Any, outputs: Any) -> None:
+        import os  # noqa: PLC0415 - the function travels
+
+        if info.getBlockCount() == (2, 1):
+            try:
+                os.close(os.open(os.environ["CHAOS_FOLDER"] + "/once", os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                pass
+            else:
+                os.kill(os.getpid(), number)
+        outputs.result = inputs.image.astype("u2") * 2
+
+    return function
+
+
+class _AProcessDies(Fault):
+    ends = every(WITH_PROCESSES, SAME_BITS)
+    settings: ClassVar = {"setWorkerEnvironment": ["CHAOS_FOLDER"]}
+
+
+class AProcessIsKilled(_AProcessDies):
+    function = staticmethod(deadly(signal.SIGKILL))
+
+
+class AProcessIsTerminated(_AProcessDies):
+    function = staticmethod(deadly(signal.SIGTERM))
+
+
+# -- what AWS does
+
+
+class _OnAWS(Fault):
+    ends = every(("AWSBatch",), SAME_BITS)
+
+
+class S3IsBusy(_OnAWS):
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        bench.aws.slow_down("s3", 0.2)
+        try:
+            yield
+        finally:
+            bench.aws.slow_down("s3", 0)
+
+
+class MessagesComeTwice(_OnAWS):
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        bench.aws.duplicate_messages(True)
+        try:
+            yield
+        finally:
+            bench.aws.duplicate_messages(False)
+
+
+class QueuesAndJobsAreUnknownAtFirst(_OnAWS):
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        bench.aws.be_late(queues_s=1.0, jobs_s=1.0)
+        try:
+            yield
+        finally:
+            bench.aws.be_late()
+
+
+class ForeignObjectsLieAmongTheTiles(_OnAWS):
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        cloud = bench.aws
+        bucket, done = cloud.outputs()[StackOutput.BUCKET], threading.Event()
+
+        def put() -> None:
+            s3 = cloud.client("s3")
+            while not done.wait(0.05):
+                found = s3.list_objects_v2(Bucket=bucket, Prefix=RUNS_PREFIX).get("Contents", [])
+                for item in found:
+                    if item["Key"].endswith("/run.json"):
+                        folder = item["Key"].removesuffix("run.json")
+                        for name in ("tiles/", "tiles/9999999", "tiles/notes.txt"):
+                            s3.put_object(Bucket=bucket, Key=folder + name, Body=b"somebody's")
+                        return
+
+        thread = threading.Thread(target=put)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+class _RoughNetwork(_OnAWS):
+    resets: ClassVar[float] = 0.0
+    cuts: ClassVar[float] = 0.0
+
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        port = int(bench.aws.endpoint.rpartition(":")[2])
+        with RoughNetwork(port, resets=self.resets, cuts=self.cuts) as network:
+            bench.monkeypatch.setenv("AWS_ENDPOINT_URL", network.endpoint)
+            yield
+            wait_for_jobs(bench.aws)
+        assert network.broken
+
+
+class ConnectionsAreReset(_RoughNetwork):
+    resets = 0.02
+
+
+class AnswersAreCut(_RoughNetwork):
+    cuts = 0.1
+
+
+FAULTS: tuple[Fault, ...] = (
+    ATileIsDropped(),
+    TheFunctionUsesAThreadPoolOfTheScript(),
+    AProcessHangsAtItsFirstBlock(),
+    TheFunctionReadsTheEnvironment(),
+    TheScriptIgnoresSIGCHLD(),
+    AnErrorHasNoText(),
+    AnInputChanges(),
+    AProcessIsKilled(),
+    AProcessIsTerminated(),
+    S3IsBusy(),
+    MessagesComeTwice(),
+    QueuesAndJobsAreUnknownAtFirst(),
+    ForeignObjectsLieAmongTheTiles(),
+    ConnectionsAreReset(),
+    AnswersAreCut(),
+)
