@@ -1,0 +1,57 @@
+"""What the peers of field.py compute: functions of numpy arrays only, the same for every peer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+def light(scene: Array) -> Array:
+    """Return NDVI of two bands, as float32."""
+    red, nir = scene.astype("f4")
+    found: Array = ((nir - red) / (nir + red))[None]
+    return found
+
+
+def medium(scene: Array) -> Array:
+    """Return three masked indices of six bands, as int16."""
+    blue, green, red, nir, swir, other = scene.astype("f4")
+    pairs = ((nir, red), (green, nir), (nir, swir))
+    found: Array = np.stack([10_000 * (a - b) / (a + b) for a, b in pairs]).astype("i2")
+    found[:, (blue > 3 * green) | (other < blue)] = -32_768
+    return found
+
+
+def heavy(scene: Array) -> Array:
+    """Return the median of 3 x 3 pixels of one band, without the margin of one pixel, as uint16."""
+    rows, cols = scene.shape[1] - 2, scene.shape[2] - 2
+    shifted = [scene[:, row : row + rows, col : col + cols] for row in range(3) for col in range(3)]
+    found: Array = np.partition(np.stack(shifted), 4, axis=0)[4]
+    return found
+
+
+@dataclass(frozen=True)
+class Task:
+    """A function, the bands that it gets, its margin in pixels, and the output's bands and type."""
+
+    function: Callable[[Array], Array]
+    bands: tuple[int, ...]
+    margin_px: int
+    nbands: int
+    dtype: str
+
+
+TASKS = {
+    "light": Task(light, (3, 4), 0, 1, "float32"),
+    "medium": Task(medium, (1, 2, 3, 4, 5, 6), 0, 3, "int16"),
+    "heavy": Task(heavy, (4,), 1, 1, "uint16"),
+}
