@@ -55,10 +55,10 @@ bench: $(VENV)/.ready .bench/venv/.ready  ## time NDVI of one file against a ras
 
 # One process of tests per core (tests/conftest.py); PYTEST_ARGS adds options, such as -n 0 for one process.
 PARALLEL := --numprocesses auto --dist worksteal
-QUICK    := $(wildcard tests/test_*.py) $(addprefix tests/,model plan compute jobmanagers aws cdk_app)
+QUICK    := $(wildcard tests/test_*.py) $(addprefix tests/,model plan compute aws cdk_app)
 
 check: lint typecheck $(VENV)/.node  ## lint, type check and the tests that need seconds
-	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS) $(QUICK)
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not e2e' $(PYTEST_ARGS) $(QUICK)
 
 test: lint typecheck pytest  ## lint, type check and all tests but e2e
 

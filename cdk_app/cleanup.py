@@ -118,7 +118,8 @@ class Cleanup(Construct):
         acknowledge_wildcards(self._role, [resource], why)
 
     def _iam_arn(self, kind: str) -> str:
-        return Stack.of(self).format_arn(service="iam", region="", resource=kind, resource_name="*")
+        arn: str = Stack.of(self).format_arn(service="iam", region="", resource=kind, resource_name="*")
+        return arn
 
     def _before_all(self, construct_id: str, **properties: str) -> None:
         """Have something cleaned after everything that others of the stack do to it."""

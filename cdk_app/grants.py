@@ -10,7 +10,7 @@ from constructs import Construct
 
 from cdk_app.acknowledged import acknowledge_wildcards
 from rios_batch.aws.calls import On, Role, actions
-from rios_batch.contract import JOB_TAG
+from rios_batch.contract import IMAGES_PREFIX, JOB_TAG, RESULT_FOLDERS, RUNS_PREFIX, SCRIPTS_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +54,13 @@ class Bounds:
             # Described by name, and a name says nothing of the id behind the slash.
             On.STACK: [own(service="cloudformation", resource="stack", resource_name=f"{name}/*")],
             On.EXCHANGE_BUCKET: [self.bucket.bucket_arn],
-            On.EXCHANGE_OBJECTS: [self.bucket.arn_for_objects("*")],
+            On.RUN_OBJECTS: [self.bucket.arn_for_objects(f"{RUNS_PREFIX}*")],
+            # IAM's star stands for slashes, too.
+            On.RUN_RESULTS: [
+                self.bucket.arn_for_objects(f"{RUNS_PREFIX}*/{folder}*") for folder in RESULT_FOLDERS
+            ],
+            On.SCRIPTS: [self.bucket.arn_for_objects(f"{SCRIPTS_PREFIX}*")],
+            On.IMAGES: [self.bucket.arn_for_objects(f"{IMAGES_PREFIX}*")],
             On.INPUT_BUCKETS: self._buckets(self.inputs),
             On.INPUT_OBJECTS: self._objects(self.inputs),
             On.OUTPUT_BUCKETS: self._buckets(self.outputs),
@@ -80,7 +86,10 @@ _ON_QUEUES = (On.JOB_QUEUES_AND_DEFINITIONS, On.NEW_JOBS)
 # Where a resource ends in a star, and why it is no wider than the thing itself.
 _WILDCARDS = {
     On.STACK: "The stack is described by name; its ARN ends in an id that is unknown then.",
-    On.EXCHANGE_OBJECTS: "Keys are made during a run; the bucket is the stack's own.",
+    On.RUN_OBJECTS: "Keys are made during a run; the bucket is the stack's own.",
+    On.RUN_RESULTS: "Keys are made during a run; the bucket is the stack's own.",
+    On.SCRIPTS: "Keys are made at submission; the bucket is the stack's own.",
+    On.IMAGES: "Keys are made from the names of images; the bucket is the stack's own.",
     On.INPUT_BUCKETS: "The setting input_buckets says so.",
     On.INPUT_OBJECTS: "The setting input_buckets says so.",
     On.OUTPUT_OBJECTS: "The setting output_buckets says so.",

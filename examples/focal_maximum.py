@@ -17,18 +17,25 @@ infiles = applier.FilenameAssociations()
 outfiles = applier.FilenameAssociations()
 infiles.image, outfiles.maximum = sys.argv[1:]
 
+NODATA = -1e38  # less than any pixel, so that a pixel with data wins
+
 controls = applier.ApplierControls()
 controls.setOverlap(2)  # 5 x 5 reaches two pixels past the block
+controls.setStatsIgnore(NODATA)
 
 
 def maximum(info, inputs, outputs):
     margin = info.getOverlapSize()
     size = 2 * margin + 1
-    windows = sliding_window_view(inputs.image, (1, size, size))
+    nodata = info.getNoDataValueFor(inputs.image)
+    image = inputs.image.astype("f8")
+    image[inputs.image == nodata] = NODATA
     # Outputs have the margin too, and it is cut off: what stands there does not matter. Past the image's
-    # edge, inputs are its nodata value, or 0.
-    result = np.zeros_like(inputs.image)
-    result[:, margin:-margin, margin:-margin] = windows.max(axis=(3, 4, 5))
+    # edge, inputs are the image's nodata value, or 0.
+    result = np.zeros_like(image)
+    result[:, margin:-margin, margin:-margin] = sliding_window_view(image, (1, size, size)).max(
+        axis=(3, 4, 5)
+    )
     outputs.maximum = result
 
 

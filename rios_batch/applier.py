@@ -4,14 +4,17 @@
 from rios_batch import applier
 
 def ndvi(info, inputs, outputs):
-    red, nir = inputs.image[2].astype("f4"), inputs.image[3].astype("f4")
-    outputs.ndvi = ((nir - red) / (nir + red))[None]
+    image = np.ma.masked_equal(inputs.image, info.getNoDataValueFor(inputs.image)).astype("f4")
+    red, nir = image[2], image[3]
+    outputs.ndvi = ((nir - red) / (nir + red))[None]  # masked pixels become nodata
 
 infiles = applier.FilenameAssociations()
 outfiles = applier.FilenameAssociations()
 infiles.image = "scene.tif"
 outfiles.ndvi = "ndvi.tif"
-applier.apply(ndvi, infiles, outfiles)
+controls = applier.ApplierControls()
+controls.setStatsIgnore(-2)  # without it 0 is nodata, as in RIOS
+applier.apply(ndvi, infiles, outfiles, controls=controls)
 """
 
 from __future__ import annotations
@@ -21,7 +24,6 @@ import functools
 import logging
 import sys
 import time
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,7 @@ from rios_batch.assemble.order import in_tile_order
 from rios_batch.assemble.outputs import Outputs
 from rios_batch.assemble.progress import ProgressReport
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
-from rios_batch.compute.otherargs import merge
+from rios_batch.compute.otherargs import check_rules, merge
 from rios_batch.concurrency import (
     CW_AWSBATCH,
     CW_ECS,
@@ -52,9 +54,11 @@ from rios_batch.controls import (
     DEFAULTWINDOWYSIZE,
     ApplierControls,
 )
-from rios_batch.errors import RiosBatchWarning, WrongControlsObject
+from rios_batch.errors import WrongControlsObject
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.jobmanagers import getJobManagerClassByType
+from rios_batch.jobmanagers.environment import environment_with
+from rios_batch.jobmanagers.watchdog import Watchdog
 from rios_batch.model.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
 from rios_batch.model.spec import RunOptions
 from rios_batch.pixelgrid import PixelGridDefn, findCommonRegion, pixelGridFromFile
@@ -70,7 +74,8 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from rios_batch.jobmanagers import JobManager
-    from rios_batch.model.spec import UserFunction
+    from rios_batch.model.mergerules import MergeRule
+    from rios_batch.model.spec import RunSpec, UserFunction
     from rios_batch.model.tileresult import TileRecord, TileResult
 
 log = logging.getLogger("rios_batch")
@@ -136,7 +141,8 @@ def apply(
         for a list of files; it sets ``outputs.<name>`` to arrays of the same rows and columns.
     infiles, outfiles : symbolic names for files. No outputs is legal: a function may only change otherArgs.
     otherArgs : anything the function needs or changes. With one worker it is the object itself; with more,
-        each tile has a fresh copy, and ``controls.setOtherArgsMerge`` says how changes become one value.
+        each tile has a fresh copy, and ``controls.setOtherArgsMerge`` says how changes become one value. Without such
+        a rule a change ends the run.
     controls : settings; default ``ApplierControls()``.
 
     Returns
@@ -153,7 +159,7 @@ def apply(
     started = time.perf_counter()
     controls = _checked(controls, otherArgs)
     manager = _manager(controls)
-    with _messages_to(controls.loggingstream), gdal_exceptions():
+    with contextlib.ExitStack() as stack, _messages_to(controls.loggingstream), gdal_exceptions():
         spec = prepare(
             userFunction,
             infiles,
@@ -163,18 +169,21 @@ def apply(
             num_workers=manager.num_processes,
         )
         inputs = InputsAsTheyWere(spec)
+        stack.enter_context(environment_with(spec.environment))
         run = manager.start(spec, otherArgs)
         before_close = functools.partial(controls.getOptionForImagename, "callBeforeClose")
         report = ProgressReport(controls.progress, len(run.spec.plan))
         # Last in, first out: workers have stopped before their outputs are removed.
-        with Outputs(run.spec, before_close) as outputs, report, run:
-            tiles = [_take_in(result, outputs, report) for result in in_tile_order(run, run.spec)]
+        watchdog = Watchdog(controls.waitLimit)
+        with Outputs(run.spec, before_close, watchdog, run.compressions_chosen) as outputs, report, run:
+            # RIOS 2's scripts merge the copies themselves.
+            rules = controls.otherArgsMergeRules if controls.concurrency is None else None
+            tiles = [_take_in(result, outputs, report, rules) for result in in_tile_order(run, run.spec)]
             outputs.finish()
             copies = [otherArgs]
             if not manager.shares_other_args:
                 changes = [tile.other_args for tile in tiles]
-                copies, unmerged = merge(otherArgs, changes, controls.otherArgsMergeRules)
-                _warn_of_unmerged(unmerged, controls)
+                copies = merge(otherArgs, changes, controls.otherArgsMergeRules)
             inputs.check()
             outputs.commit()
             run.outputs_committed()
@@ -186,6 +195,7 @@ def apply(
         otherArgs=otherArgs,
         otherArgsList=copies,
         jobManagerType=manager.jobMgrType,
+        skippedInputs=_skipped(run.spec, tiles),
     )
 
 
@@ -211,16 +221,25 @@ def _manager(controls: ApplierControls) -> JobManager:
     """Return the job manager that the controls ask for; one thread needs none, as in RIOS 1.4."""
     style = controls.concurrency
     if style is not None:
-        options = RunOptions(controls.resume, coordinate_only=True, max_cost_usd=controls.maxCost)
+        options = RunOptions(
+            controls.resume,
+            coordinate_only=True,
+            wait_limit_s=controls.waitLimit,
+            max_cost_usd=controls.maxCost,
+        )
         return getJobManagerClassByType(style.jobMgrType)(style.numThreads, options)
     wanted = "in-process" if controls.numThreads == 1 else controls.jobManagerType or DEFAULT_JOB_MANAGER
     num_threads = 1 if wanted == "in-process" else controls.numThreads
-    options = RunOptions(controls.resume, controls.coordinateOnly, controls.maxCost)
+    options = RunOptions(controls.resume, controls.coordinateOnly, controls.waitLimit, controls.maxCost)
     return getJobManagerClassByType(wanted)(num_threads, options)
 
 
-def _take_in(result: TileResult, outputs: Outputs, report: ProgressReport) -> _FinishedTile:
+def _take_in(
+    result: TileResult, outputs: Outputs, report: ProgressReport, rules: Mapping[str, MergeRule] | None
+) -> _FinishedTile:
     started = time.perf_counter()
+    if rules is not None:
+        check_rules(result.other_args, rules)
     outputs.write(result)
     tile = _FinishedTile(result.record, result.other_args, time.perf_counter() - started)
     report.tile_done()
@@ -241,6 +260,15 @@ def _timings(walltime_s: float, tiles: Sequence[_FinishedTile]) -> Timers:
     )
 
 
+def _skipped(spec: RunSpec, tiles: Sequence[_FinishedTile]) -> dict[str, str]:
+    """Return why inputs were taken for nodata, wholly or in some blocks."""
+    files = (file for input_spec in spec.inputs for file in input_spec.files)
+    skipped = {file.name: file.unreadable for file in files if file.unreadable}
+    for name, why in (entry for tile in tiles for entry in tile.record.skipped):
+        skipped.setdefault(name, why)
+    return skipped
+
+
 @contextlib.contextmanager
 def _messages_to(stream: TextIO | None) -> Iterator[None]:
     """Have the project's messages written to a stream as well."""
@@ -253,15 +281,3 @@ def _messages_to(stream: TextIO | None) -> Iterator[None]:
         yield
     finally:
         log.removeHandler(handler)
-
-
-def _warn_of_unmerged(unmerged: Sequence[str], controls: ApplierControls) -> None:
-    if unmerged and controls.concurrency is None:  # RIOS 2's scripts merge the copies themselves
-        names = ", ".join(f"otherArgs.{name}" for name in unmerged)
-        warnings.warn(
-            f"{names} changed in blocks, but {'have' if len(unmerged) > 1 else 'has'} no merge rule, so the "
-            "caller's object is unchanged; use controls.setOtherArgsMerge(name, rule), or merge the tiles' copies "
-            "in the result's otherArgsList",
-            RiosBatchWarning,
-            stacklevel=3,
-        )

@@ -121,6 +121,35 @@ def terminate(*, job: str, as_json: bool) -> None:
         show({"job": job, "terminated": True}, [], as_json=True)
 
 
+# -- scripts of RIOS
+
+
+@commands.command(
+    "as-rios",
+    context_settings={"allow_interspersed_args": False},
+    short_help="Run a script that imports rios, unchanged.",
+)
+@click.argument("script", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def as_rios(*, script: Path, arguments: tuple[str, ...]) -> int:
+    """Run a script for RIOS as `python SCRIPT` would, with rios_batch in place of rios.applier and its like.
+
+    ARGUMENTS are the script's own.
+    """
+    from rios_batch.as_rios import run_script  # noqa: PLC0415
+
+    _check_files([script])
+    try:
+        run_script(script, list(arguments))
+    except Exception:  # noqa: BLE001 - the script's, whose traceback is as wanted as with `python script.py`
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+# -- what they share
+
+
 def _check_files(files: Sequence[Path]) -> None:
     for file in files:
         if not file.is_file():

@@ -31,6 +31,8 @@ that a policy could match. Its value is the stack's name."""
 
 RUNS_PREFIX = "runs/"
 """First part of the key of everything that belongs to one run."""
+RESULT_FOLDERS = ("tiles/", "merged/", "failures/")
+"""Folders of a run that workers write into. The rest is main's."""
 SCRIPTS_PREFIX = "scripts/"
 """First part of the key of submitted scripts."""
 IMAGES_PREFIX = "images/"

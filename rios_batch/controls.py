@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import numbers
 import os
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import numpy as np
 
 from rios_batch.concurrency import ConcurrencyStyle
 from rios_batch.errors import ColorTableGenerationError, ParameterError
-from rios_batch.model.colourtables import KINDS
+from rios_batch.model.colourtables import KINDS, named_colours
 from rios_batch.model.creationoptions import defaults_from
 from rios_batch.model.grid import FOOTPRINT_NAMES, INTERSECTION, PixelGridDefn
 from rios_batch.model.mergerules import resolve_rule
@@ -22,6 +23,7 @@ from rios_batch.model.settingnames import SETTERS_FOR_IMAGE, SETTERS_FOR_RUN, no
 from rios_batch.model.settings import (
     also_named,
     call_with_arguments,
+    environment,
     items,
     levels_from,
     name_among,
@@ -32,7 +34,7 @@ from rios_batch.model.settings import (
     whole_number_from,
     word_from,
 )
-from rios_batch.model.spec import RESAMPLE_METHODS
+from rios_batch.model.spec import INPUT_ERRORS, RESAMPLE_METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
+    from rios_batch.model.colourtables import Colour
     from rios_batch.model.mergerules import MergeRule
     from rios_batch.model.protocols import Progress
 
@@ -131,6 +134,10 @@ class ApplierControls:
         """Earlier run on AWS Batch that is gone on with: a run's id, True for the newest; default False."""
         self.coordinateOnly = False
         """Whether main computes no tile itself on AWS Batch; default False."""
+        self.waitLimit: float | None = None
+        """Seconds for which main waits for workers without news before the run ends; default None, no limit."""
+        self.workerEnvironment: list[str] | dict[str, str] = []
+        """Environment variables that every worker has, by name, or with their values; default none."""
         self.maxCost: float | None = None
         """What a run's workers on AWS Batch may cost, in US dollars; default None, any sum."""
         self.tileSize: tuple[int, int] | None = None
@@ -142,13 +149,19 @@ class ApplierControls:
         self.creationOptionsByDriver = defaults_from(env)
         """Creation options that the environment gives to a driver, by the driver's name; default none."""
         self.statsIgnore: float | None = 0
-        """Nodata value of an output; default 0; None for none."""
+        """Nodata value of an output; default 0, as in RIOS; None for none."""
+        self.nodataIsDefault = True
+        """Whether the script has named no nodata value for all outputs; default True."""
         self.thematic = False
         """Whether an output is marked as thematic; default False."""
         self.layernames: list[str] | None = None
         """Descriptions of an output's bands, in order; default None, none."""
         self.layerselection: list[int] | None = None
         """Bands of an input that are read, counted from 1; default None, all."""
+        self.outsideAsNone = False
+        """Whether a function gets None for a file that a block is wholly outside of; default False, nodata."""
+        self.inputErrors = "error"
+        """What becomes of an input file that cannot be read: 'error' or 'nodata'; default 'error'."""
         self.calcStats = True
         """Whether statistics, histogram and overviews were last switched on or off together; default True."""
         self.omitBasicStats = False
@@ -165,6 +178,8 @@ class ApplierControls:
         """Whether statistics are of every fourth row and column only; default False."""
         self.autoColorTableType = word_from(env, "RIOS_DFLT_AUTOCOLORTABLETYPE", KINDS)
         """Kind of colour table of a thematic output; default None, no colour table."""
+        self.colorTable: dict[int, Colour] | None = None
+        """Colours of an output's values: red, green, blue and alpha by value; default None, no colour table."""
         self.omitPyramids = False
         """Whether overviews are left out; default False."""
         self.overviewLevels = levels_from(env, "RIOS_DFLT_OVERVIEWLEVELS", DEFAULT_OVERVIEWLEVELS)
@@ -404,6 +419,36 @@ class ApplierControls:
             raise ParameterError("select at least one layer, or None for all")
         self._keep("layerselection", imagename, layers)
 
+    def setOutsideAsNone(self, outsideAsNone: bool, imagename: str | None = None) -> None:
+        """Set whether a block that is wholly outside a file has None in place of the file's array; default False.
+
+        By default such an array is full of the file's nodata value, or of 0. For a mosaic of hundreds of scenes, of
+        which a block touches a few, None saves the memory and the time of all others. Vector files have no outside.
+
+        Raises
+        ------
+        Nothing : every value counts as true or false.
+        """
+        self._keep("outsideAsNone", imagename, bool(outsideAsNone))
+
+    def setInputErrors(self, inputErrors: str, imagename: str | None = None) -> None:
+        """Set what becomes of a raster file that is missing or damaged; default 'error'.
+
+        With 'error' the run ends. With 'nodata' the file's array is full of nodata: everywhere if the file cannot be
+        opened, else in the blocks that cannot be read. A file that cannot be opened has the type, bands and nodata
+        value of the first file of the same symbolic name that can be opened, of which there must be one. The result's
+        ``skippedInputs`` lists what was skipped and why.
+
+        Raises
+        ------
+        ParameterError : the value is neither 'error' nor 'nodata'.
+        """
+        if inputErrors not in INPUT_ERRORS:
+            raise ParameterError(
+                f"input errors {inputErrors!r}: use one of {', '.join(map(repr, INPUT_ERRORS))}"
+            )
+        self._keep("inputErrors", imagename, inputErrors)
+
     # -- vector inputs
 
     def setBurnValue(self, burnvalue: float, vectorname: str | None = None) -> None:
@@ -506,7 +551,8 @@ class ApplierControls:
     def setCreationOptions(self, creationoptions: Sequence[str] | None, imagename: str | None = None) -> None:
         """Set GDAL's creation options of an output, texts such as ``COMPRESS=LZW``; default None, the driver's.
 
-        The list replaces the defaults of the driver. For GTiff they are tiled, DEFLATE, ``BIGTIFF=IF_SAFER``.
+        The list replaces the defaults of the driver. For GTiff they are tiled, DEFLATE, ``BIGTIFF=IF_SAFER``, and a
+        level and predictor that are chosen by looking at the first pixels (docs/compression.md).
         ``apply`` raises `ParameterError` for an option that is not of the form NAME=VALUE, or that the driver does not
         have.
 
@@ -517,7 +563,11 @@ class ApplierControls:
         self._keep("creationoptions", imagename, items(creationoptions, "creation options"))
 
     def setStatsIgnore(self, statsIgnore: float | None, imagename: str | None = None) -> None:
-        """Set the nodata value of an output; default 0; None for none.
+        """Set the nodata value of an output; default 0, as in RIOS; None for none.
+
+        Name a value that is no result of the function, or None. With the default every 0 counts as nodata: class 0 of a
+        mask, a difference of 0. A warning says so if a script has not called this method, and the function returns 0
+        where every input has data. ``setStatsIgnore(0)`` says that 0 is meant.
 
         Pixels of this value are left out of statistics, histogram and averages in overviews. Masked pixels are written
         as this value. A warning says so if the output's type cannot hold the value.
@@ -531,6 +581,8 @@ class ApplierControls:
                 f"the nodata value of an output must be a number or None, not {statsIgnore!r}"
             )
         self._keep("statsIgnore", imagename, statsIgnore)
+        if imagename is None:
+            self.nodataIsDefault = False
 
     def setThematic(self, thematicFlag: bool, imagename: str | None = None) -> None:
         """Say whether an output is thematic: its values are names of classes, not quantities; default False.
@@ -654,6 +706,26 @@ class ApplierControls:
                 f"colour table type {autoColorTableType!r}: use one of {', '.join(map(repr, KINDS))}, or None"
             )
         self._keep("autoColorTableType", imagename, autoColorTableType)
+
+    def setColorTable(self, colorTable: Any, imagename: str | None = None) -> None:
+        """Give the values of an output colours; default None, no colour table.
+
+        The output has type uint8 or uint16, and one band if it is a GeoTIFF; a warning says so if it cannot have the
+        table. The table is written with the file, so that a cloud-optimised GeoTIFF remains one. The table counts
+        before ``setAutoColorTableType``. The output need not be thematic.
+
+        Parameters
+        ----------
+        colorTable : a dict of red, green, blue and perhaps alpha by value, such as ``{1: (0, 0, 255)}``; an array
+            or list with rows of value, red, green, blue and alpha, as RIOS's ``rat.setColorTable`` takes; or a
+            `gdal.ColorTable`. Colours and alpha are 0 to 255. Values without a colour are transparent, where the format
+            has room for that (GeoTIFF has not: they are black).
+
+        Raises
+        ------
+        ParameterError, ColorTableGenerationError : it is none of these, or a value or a colour is out of range.
+        """
+        self._keep("colorTable", imagename, None if colorTable is None else named_colours(colorTable))
 
     def setOmitPyramids(self, omitPyramids: bool, imagename: str | None = None) -> None:
         """Say whether overviews are left out; default False.
@@ -869,6 +941,46 @@ class ApplierControls:
         """
         self._keep("coordinateOnly", None, bool(coordinateOnly))
 
+    def setWaitLimit(self, seconds: float | None) -> None:
+        """End the run when main has waited for others for so many seconds without news; default None, no limit.
+
+        ``apply`` then raises `WaitLimitError`, which says what main waited for. News are finished tiles, so the limit
+        must be longer than a tile takes. On AWS Batch with ``setCoordinateOnly`` the limit must also be longer than
+        Batch takes to start the first worker. What main does itself does not count: in one process main computes and
+        waits for nobody. A thread that hangs cannot be ended; the thread stays until the script ends.
+
+        With and without a limit, warnings say what main waits for after a minute, and then more and more seldom.
+
+        Raises
+        ------
+        ParameterError : the value is no number above 0, nor None.
+        """
+        limit = None if seconds is None else number(seconds, "wait limit")
+        if limit is not None and not 0 < limit < math.inf:
+            raise ParameterError(
+                f"the wait limit must be more than 0 seconds, or None for no limit, not {limit}"
+            )
+        self._keep("waitLimit", None, limit)
+
+    def setWorkerEnvironment(self, variables: Iterable[str] | Mapping[str, str] | None) -> None:
+        """Have every worker, wherever it runs, see the same values of environment variables; default None, none.
+
+        Workers on AWS Batch see none of main's variables otherwise, while a worker beside main sees all of them. What a
+        program reads when it starts (``PYTHONHASHSEED``, ``LD_LIBRARY_PATH``) has no effect. A run that is resumed must
+        have the same values.
+
+        Parameters
+        ----------
+        variables : a list of names takes the values that main has when ``apply`` is called; a variable that main does
+            not have no worker has. A dict has names and values, which main itself has too while ``apply`` runs.
+
+        Raises
+        ------
+        ParameterError : the value is one text, a name or value is none that an environment can have, or a name begins
+            with ``AWS_`` or ``RIOS_``.
+        """
+        self._keep("workerEnvironment", None, environment(variables))
+
     def setMaxCost(self, maxCost: float | None) -> None:
         """Say what a run on AWS Batch may cost, in US dollars; default None, which is any sum.
 
@@ -887,21 +999,30 @@ class ApplierControls:
             )
         self._keep("maxCost", None, usd)
 
-    def setOtherArgsMerge(self, name: str, rule: str | MergeRule) -> None:
+    def setOtherArgsMerge(
+        self, name: str, rule: str | MergeRule, key: Callable[[Any], Any] | None = None
+    ) -> None:
         """Say how an otherArgs attribute that blocks change is merged if there is more than one worker; default none.
+
+        Without a rule, a worker that changes the attribute ends the run with `ParameterError`. With a concurrency style
+        the script merges the copies in the result's ``otherArgsList`` itself, as in RIOS 2.
 
         Parameters
         ----------
         name : the attribute's name.
         rule : 'sum' adds what each tile added. 'min' and 'max' compare, element by element for arrays. 'concat' appends
-            what each tile appended to a list, in tile order. A function ``rule(initial, values)`` gets the value before
-            the run and the tiles' values in tile order.
+            what each tile appended to a list, in tile order. 'last' takes the value of the last tile that changed the
+            attribute. 'scratch' says that nobody wants the changes: after the run the attribute is as it was, and a
+            tile may find what an earlier tile of the same worker left. A function ``rule(initial, values)`` gets the
+            value before the run and the tiles' values in tile order.
+        key : for 'min' and 'max': a function of a value. The value whose key is the smallest or largest is taken as a
+            whole, the first of several; default None.
 
         Raises
         ------
-        ParameterError : the rule is none of these.
+        ParameterError : the rule is none of these, or a key is given for another rule than 'min' and 'max'.
         """
-        self.otherArgsMergeRules[name] = resolve_rule(rule)
+        self.otherArgsMergeRules[name] = resolve_rule(rule, key)
 
     # -- options by symbolic name
 

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import Any
 
 from tqdm.auto import tqdm  # a widget in a notebook that can show one
 
 
 class SilentProgress:
-    """A progress object that shows no progress."""
+    """A progress object that shows nothing at all."""
 
     def setTotalSteps(self, steps: int) -> None:
         """Accept the number that stands for "done"."""
@@ -30,23 +29,39 @@ class SilentProgress:
         return False
 
     def displayInfo(self, text: str) -> None:
-        """Show a text of the script on standard error. The bar, if there is one, stays below the text."""
-        tqdm.write(text, file=sys.stderr)
+        """Accept a text of the script."""
 
     def displayWarning(self, text: str) -> None:
-        """Show a warning of the script on standard error."""
-        self.displayInfo(f"Warning: {text}")
+        """Accept a warning of the script."""
 
     def displayError(self, text: str) -> None:
-        """Show an error of the script on standard error."""
-        self.displayInfo(f"Error: {text}")
+        """Accept an error of the script."""
 
     def displayException(self, trace: str) -> None:
-        """Show a traceback, as Python's ``traceback.format_exc`` returns it, on standard error."""
-        self.displayInfo(trace)
+        """Accept a traceback, as Python's ``traceback.format_exc`` returns it."""
 
 
-class CUIProgressBar(SilentProgress):
+class _WithMessages(SilentProgress):
+    """Shows messages of the script on standard output. A bar stays below them."""
+
+    def displayInfo(self, text: str) -> None:
+        """Show a text of the script."""
+        tqdm.write(f"Info: {text}")
+
+    def displayWarning(self, text: str) -> None:
+        """Show a warning of the script."""
+        tqdm.write(f"Warning: {text}")
+
+    def displayError(self, text: str) -> None:
+        """Show an error of the script."""
+        tqdm.write(f"Error: {text}")
+
+    def displayException(self, trace: str) -> None:
+        """Show a traceback, as Python's ``traceback.format_exc`` returns it."""
+        tqdm.write(trace)
+
+
+class CUIProgressBar(_WithMessages):
     """A bar on standard error, with the time that is gone and the time that is left."""
 
     def __init__(self) -> None:
@@ -67,7 +82,7 @@ class CUIProgressBar(SilentProgress):
     def setProgress(self, progress: int) -> None:
         """Draw the bar. The bar is closed when ``progress`` reaches the total."""
         if self._bar is None:
-            # tqdm's monitor is a thread, and workers are forked from this process.
+            # tqdm's monitor is a thread, which would outlive the bar.
             tqdm.monitor_interval = 0
             self._bar = tqdm(
                 total=self._steps,
@@ -87,7 +102,7 @@ class CUIProgressBar(SilentProgress):
             self._bar = None
 
 
-class GDALProgressBar(SilentProgress):
+class GDALProgressBar(_WithMessages):
     """The line that GDAL's tools print: ``0...10...20 ... 100 - done.``, on standard output."""
 
     _TICK = 2.5  # a dot each, a number at every fourth, as gdalwarp prints them
@@ -115,13 +130,11 @@ class GDALProgressBar(SilentProgress):
         self._ticks = -1
 
 
-class LogProgressBar(SilentProgress):
-    """A line for every tenth that is done, with date and time, on standard error. A log file stays short so."""
-
-    _LINES = 10
+class LogProgressBar(_WithMessages):
+    """A line such as ``42%`` for every per cent that differs from the one before, on standard output. For log files."""
 
     def __init__(self) -> None:
-        self._steps, self._label, self._told = 100, "", -1
+        self._steps, self._told = 100, -1
 
     def setTotalSteps(self, steps: int) -> None:
         """Set the number that stands for "done"."""
@@ -129,16 +142,16 @@ class LogProgressBar(SilentProgress):
         self.reset()
 
     def setLabelText(self, text: str) -> None:
-        """Have this text in every further line."""
-        self._label = f"{text}: "
+        """Write a line with what is being done."""
+        sys.stdout.write(f"{text}\n")
 
     def setProgress(self, progress: int) -> None:
-        """Write a line if another tenth is done."""
-        tenths = self._LINES * progress // self._steps
-        if tenths > self._told:
-            self._told = tenths
-            percent = 100 * progress // self._steps
-            self.displayInfo(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self._label}{percent} %")
+        """Write a line if the per cent has changed."""
+        percent = 100 * progress // self._steps
+        if percent != self._told:
+            self._told = percent
+            sys.stdout.write(f"{percent}%\n")
+            sys.stdout.flush()
 
     def reset(self) -> None:
         """Start again."""

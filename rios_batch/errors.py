@@ -35,6 +35,7 @@ clauses of ported scripts keep working. In parentheses stand the other bases of 
     │   ├── VersionMismatchError
     │   ├── CostLimitError
     │   ├── WorkerLostError (WorkerExceptionError)
+    │   ├── WaitLimitError (TimeoutError)
     │   ├── StackExportsError
     │   └── AWSError
     │       ├── AWSUnavailableError
@@ -202,6 +203,10 @@ class CostLimitError(JobMgrError):
 
 class WorkerLostError(JobMgrError, WorkerExceptionError):
     """A tile killed its worker process again and again."""
+
+
+class WaitLimitError(JobMgrError, TimeoutError):
+    """Main has waited for others for as long as the script allows, and nothing was heard."""
 
 
 class ProcessCancelledError(RiosBatchError):

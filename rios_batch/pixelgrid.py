@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rios_batch.errors import ResampleNeededError
 from rios_batch.gdalapi import gdal_exceptions, same_projection
 from rios_batch.model import grid
 from rios_batch.model.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
+from rios_batch.model.settings import also_named
 from rios_batch.read.extents import common_region, greatest_shift, reprojected, surrounds
 from rios_batch.read.facts import describe
 
@@ -26,8 +27,6 @@ __all__ = [
     "removeSurrounding",
     "roundAway",
 ]
-
-roundAway = grid.round_half_away  # noqa: N816 - RIOS's name
 
 
 class PixelGridDefn(grid.PixelGridDefn):
@@ -47,20 +46,24 @@ class PixelGridDefn(grid.PixelGridDefn):
         with gdal_exceptions():
             return same_projection(self.projection, other.projection)
 
-    def equivalentProjection(self, other: grid.PixelGridDefn, pixtolerance: float = 0) -> bool:
-        """Say whether points of this grid have the same coordinates in the other grid's projection.
+    @also_named(other="otherspatialref")
+    def equivalentProjection(self, otherspatialref: Any, pixtolerance: float = 0) -> bool:
+        """Say whether points of this grid have the same coordinates in another projection.
 
         Parameters
         ----------
+        otherspatialref : the other projection, an `osr.SpatialReference`, or a grid that has it.
         pixtolerance : how far coordinates may differ, in pixels of this grid; default 0, which asks for the same
             projection.
         """
-        if self.equalProjection(other):
-            return True
-        if not pixtolerance:
-            return False
+        is_grid = isinstance(otherspatialref, grid.PixelGridDefn)
+        projection = otherspatialref.projection if is_grid else otherspatialref.ExportToWkt()
         with gdal_exceptions():
-            shift = greatest_shift(self.extent, other.projection)
+            if same_projection(self.projection, projection):
+                return True
+            if not pixtolerance:
+                return False
+            shift = greatest_shift(self.extent, projection)
         return shift <= pixtolerance * min(self.xRes, self.yRes)
 
     def isComparable(self, other: grid.PixelGridDefn) -> bool:
@@ -132,9 +135,9 @@ class PixelGridDefn(grid.PixelGridDefn):
         )
 
     @staticmethod
-    def roundAway(x: float) -> int:
-        """Return the nearest whole number. Halves go away from zero."""
-        return grid.round_half_away(x)
+    def roundAway(x: float) -> float:
+        """Return the nearest whole number, as a float. Halves go away from zero."""
+        return float(grid.round_half_away(x))
 
     @staticmethod
     def getNumPix(gridMax: float, gridMin: float, gridRes: float) -> int:
@@ -145,6 +148,9 @@ class PixelGridDefn(grid.PixelGridDefn):
     def snapToGrid(val: float, valOnGrid: float, res: float) -> float:
         """Return the value nearest to ``val`` that is a whole number of ``res`` away from ``valOnGrid``."""
         return valOnGrid + grid.round_half_away((val - valOnGrid) / res) * res
+
+
+roundAway = PixelGridDefn.roundAway  # noqa: N816 - RIOS's name
 
 
 def removeSurrounding(gridList: Sequence[grid.PixelGridDefn]) -> list[grid.PixelGridDefn]:

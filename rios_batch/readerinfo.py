@@ -217,6 +217,19 @@ class ReaderInfo:
         dataset, layers = self.getGDALDatasetFor(block), self._file_of(block).layers
         return dataset.GetRasterBand(layers[_place(band, len(layers))])
 
+    def getLayerNamesFor(self, block: Array) -> list[str]:
+        """Return the names (GDAL's descriptions) of an input array's bands, in order; empty texts where there are none.
+
+        Parameters
+        ----------
+        block : an array of ``inputs``, the very object, of shape (bands, rows, cols).
+
+        Raises
+        ------
+        KeyError : ``block`` is not one of the arrays that the user function was given, but a part or a copy.
+        """
+        return list(self._file_of(block).layer_names)
+
     def getNoDataValueFor(self, block: Array, band: int = 1) -> Any:
         """Return the nodata value of a band of an input array, in the array's type; None if the band has none.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import base64
 import html
-import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.gdalapi import reason
@@ -98,6 +97,8 @@ class Timers:
 
 
 def _summary(values: tuple[float, ...]) -> dict[str, float]:
+    import statistics  # noqa: PLC0415 - with it come decimal and fractions, which no run needs
+
     values, count = values or (0.0,), len(values)
     lower, median, upper = (
         statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
@@ -127,6 +128,7 @@ class ApplierReturn:
     otherArgsList : ``[otherArgs]`` where main computes; else each tile's copy, in tile order. Each copy began as
         otherArgs was before the run. RIOS 2's scripts merge all copies, whoever computed them.
     jobManagerType : name of the job manager that ran the tiles.
+    skippedInputs : why input files were taken for nodata, by the files' names (``controls.setInputErrors``).
     """
 
     timings: Timers
@@ -136,6 +138,7 @@ class ApplierReturn:
     otherArgs: Any
     otherArgsList: list[Any]
     jobManagerType: str
+    skippedInputs: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Say in one line what was done. All details are in the attributes."""

@@ -36,7 +36,11 @@ class TempfileManager:
 
     def __init__(self, tempdir: str | os.PathLike[str] = ".") -> None:
         self.tempsubdir = tempfile.mkdtemp(prefix="rios_", dir=tempdir)
-        weakref.finalize(self, shutil.rmtree, self.tempsubdir, ignore_errors=True)
+        self._remove = weakref.finalize(self, shutil.rmtree, self.tempsubdir, ignore_errors=True)
+
+    def cleanup(self) -> None:
+        """Remove the folder and its files now; what is not there any more is no error."""
+        self._remove()
 
     def mktempfile(self, prefix: str | None = None, suffix: str | None = None) -> str:
         """Return the path of a new, empty file.

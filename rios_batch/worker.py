@@ -103,6 +103,7 @@ def _work_on(store: RunStore, config: WorkerConfig, name: str, folder: Path, *, 
         input_paths={} if beside_main else paths_on_worker(store.staged_inputs(), store.bucket, folder),
         cloud_options=description["cloud_options"],
         packages=description["packages"],
+        environment=pickled["environment"],
     )
     work_queue = WorkQueue.attach(config.queue_url, region=config.region, lease_seconds=config.lease_seconds)
     Supervisor(
@@ -111,6 +112,7 @@ def _work_on(store: RunStore, config: WorkerConfig, name: str, folder: Path, *, 
         TilePlan.from_description(description["plan"]),
         order,
         name=name,
+        to_choose=description["to_choose"],
         lease_seconds=config.lease_seconds,
         patience=_patience(config, beside_main=beside_main),
         on_tile=(lambda *_: None) if beside_main else _log_tile,

@@ -140,6 +140,7 @@ IMAGE_SETTERS: list[tuple[str, str, Any, Any]] = [
     ("setSinglePassPyramids", "singlePassPyramids", True, None),
     ("setApproxStats", "approxStats", True, False),
     ("setAutoColorTableType", "autoColorTableType", "random", None),
+    ("setColorTable", "colorTable", {1: (1, 2, 3, 255)}, None),
     ("setOmitPyramids", "omitPyramids", True, True),
     ("setOverviewLevels", "overviewLevels", [2, 4], [4]),
     ("setOverviewMinDim", "overviewMinDim", 16, 0),
@@ -342,6 +343,26 @@ def test_a_colour_table_of_no_known_type_is_refused(monkeypatch: pytest.MonkeyPa
         ApplierControls()
     monkeypatch.setenv("RIOS_DFLT_AUTOCOLORTABLETYPE", "gray")
     assert ApplierControls().autoColorTableType == "gray"
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("viridis", "a dict such as {1: \\(0, 0, 255\\)}.*not 'viridis'"),
+        ({1: 5}, "not {1: 5}"),
+        (np.zeros((4, 3)), "rows of value, red, green, blue and alpha"),
+        (7, "not 7"),
+        ({}, "the colour table is empty"),
+        ({1: (0, 0)}, r"colour \(0, 0\) of value 1: a colour is red, green, blue and perhaps alpha"),
+        ({1: (0, 0, 256)}, r"colour \(0, 0, 256\) of value 1.*0 to 255 each"),
+        ({1: (0, 0, 0.5)}, r"the colour of value 1 must be a whole number.*0\.5"),
+        ({-1: (0, 0, 0)}, "the value in a colour table must be a whole number of at least 0"),
+        ({70_000: (0, 0, 0)}, "a colour for 70000; the largest value is 65535"),
+    ],
+)
+def test_what_is_no_colour_table_is_refused(table: Any, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        ApplierControls().setColorTable(table)
 
 
 def test_an_option_for_a_name_that_is_no_file_is_refused_with_the_names_there_are() -> None:

@@ -153,6 +153,7 @@ def test_the_grid_of_a_file_has_rioss_methods(tmp_path: Path) -> None:
 def test_helpers_of_rios_count_and_snap_with_halves_away_from_zero() -> None:
     assert [PixelGridDefn.roundAway(x) for x in (0.5, 1.5, -0.5, -2.5, 0.49)] == [1, 2, -1, -3, 0]
     assert [roundAway(x) for x in (2.5, -2.5)] == [3, -3]
+    assert type(roundAway(2.5)) is float
     assert PixelGridDefn.getNumPix(125.0, 0.0, 10.0) == 13
     assert PixelGridDefn.snapToGrid(104.0, 3.0, 10.0) == 103.0
     assert PixelGridDefn.snapToGrid(-108.0, 3.0, 10.0) == -107.0
@@ -175,6 +176,11 @@ def test_projections_are_equivalent_if_coordinates_differ_by_less_than_so_many_p
     nad83 = PixelGridDefn(wgs84.makeGeoTransform(), 100, 100, utm_wkt(26913))
 
     assert not wgs84.equivalentProjection(nad83)
+    assert wgs84.equivalentProjection(
+        otherspatialref=osr.SpatialReference(nad83.projection), pixtolerance=0.1
+    )
+    assert not wgs84.equivalentProjection(osr.SpatialReference(nad27.projection), 0.1)
+    assert wgs84.equivalentProjection(osr.SpatialReference(wgs84.projection))
     assert wgs84.equivalentProjection(nad83, 0.1)
     assert not wgs84.equivalentProjection(nad27, 0.1)
     assert wgs84.equivalentProjection(nad27, pixtolerance=20)

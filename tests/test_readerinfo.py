@@ -138,9 +138,9 @@ def test_positions_in_the_array_lead_to_columns_and_rows_of_the_grid(overlap_px:
 
 
 def input_file(path: str, dtype: str, *nodata: float | None) -> InputFile:
-    return InputFile(
-        path, f"/elsewhere/{path}", 0, 0, 25, 13, dtype, tuple(range(1, len(nodata) + 1)), nodata
-    )
+    layers = tuple(range(1, len(nodata) + 1))
+    names = tuple(f"{path} {layer}" for layer in layers)
+    return InputFile(path, f"/elsewhere/{path}", 0, 0, 25, 13, dtype, layers, nodata, layer_names=names)
 
 
 def test_an_array_is_known_by_its_identity() -> None:
@@ -160,9 +160,11 @@ def test_an_array_is_known_by_its_identity() -> None:
     assert info.getNoDataValueFor(two) is None
     assert info.getNoDataValueFor(two, band=2) == -9999
     assert info.getNoDataValueFor(two, 2).dtype == np.int16
+    assert info.getLayerNamesFor(one) == ["one.tif 1"]
+    assert info.getLayerNamesFor(two) == ["two.tif 1", "two.tif 2"]
 
 
-@pytest.mark.parametrize("method", ["getFilenameFor", "getNoDataValueFor"])
+@pytest.mark.parametrize("method", ["getFilenameFor", "getNoDataValueFor", "getLayerNamesFor"])
 def test_a_copy_or_part_of_an_array_is_refused_with_the_reason(method: str) -> None:
     array = np.zeros((1, 10, 10), np.uint8)
     arrays = {id(array): input_file("one.tif", "uint8", None)}

@@ -43,3 +43,14 @@ def test_temporary_files_are_made_below_a_folder_and_removed_with_it(tmp_path: P
 
     del manager
     assert list(tmp_path.iterdir()) == []
+
+
+def test_temporary_files_can_be_removed_before(tmp_path: Path) -> None:
+    manager = structures.TempfileManager(tmp_path)
+    Path(manager.mktempfile()).unlink()
+    manager.mktempfile()
+
+    manager.cleanup()
+    manager.cleanup()
+
+    assert list(tmp_path.iterdir()) == []

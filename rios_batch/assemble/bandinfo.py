@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from osgeo import gdal
 
-from rios_batch.model.colourtables import ENTRIES, colour_entries
+from rios_batch.model.colourtables import ENTRIES, colour_entries, entries_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rios_batch.model.colourtables import Colour
     from rios_batch.model.spec import Layout, OutputSpec
     from rios_batch.model.statitems import BandStatistics
 
@@ -41,11 +42,16 @@ def describe(
     for number in range(1, layout.nbands + 1):
         highest = statistics[number - 1].highest if statistics else None
         table = gdal.ColorTable()
-        for value, entry in enumerate(
-            colour_entries(output_spec.colour_table, layout.dtype, highest, output_spec.nodata)
-        ):
+        for value, entry in enumerate(_colours(output_spec, layout, highest)):
             table.SetColorEntry(value, entry)
         dataset.GetRasterBand(number).SetColorTable(table)
+
+
+def _colours(output_spec: OutputSpec, layout: Layout, highest: float | None) -> list[Colour]:
+    table = output_spec.colour_table
+    if isinstance(table, str):
+        return colour_entries(table, layout.dtype, highest, output_spec.nodata)
+    return entries_of(dict(table or ()))
 
 
 def _items(output_spec: OutputSpec, statistics: BandStatistics) -> dict[str, str]:
@@ -61,8 +67,8 @@ def why_no_colours(output_spec: OutputSpec, layout: Layout) -> str:
     """Return why an output cannot have the colour table that it should have; empty if it can, or should not."""
     if output_spec.colour_table is None:
         return ""
-    if layout.dtype not in ENTRIES:
-        return f"a colour table is for {' and '.join(ENTRIES)}, and {output_spec.label} has {layout}"
+    if reason := _why_not_of_type(output_spec.colour_table, layout):
+        return f"{reason}, and {output_spec.label} has {layout}"
     if (
         output_spec.driver == "GTiff"
         and (output_spec.creation_options.get("COMPRESS") or "").upper() == "JPEG"
@@ -73,3 +79,10 @@ def why_no_colours(output_spec: OutputSpec, layout: Layout) -> str:
     if output_spec.driver == "GTiff" and layout.nbands > 1:
         return f"a TIFF with a colour table has one band, and {output_spec.label} has {layout}"
     return ""
+
+
+def _why_not_of_type(table: str | tuple[tuple[int, Colour], ...], layout: Layout) -> str:
+    if layout.dtype not in ENTRIES:
+        return f"a colour table is for {' and '.join(ENTRIES)}"
+    highest = 0 if isinstance(table, str) else max(value for value, _ in table)
+    return f"the colour table goes up to {highest}" if highest >= ENTRIES[layout.dtype] else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from rios_batch.model.tiles import Tile
 
 _ALIGNMENT_BYTES = 16
+# Of a TIFF without blocks GDAL makes the whole index, several times in memory. In place of a large one it makes a small
+# one, whose directory differs by the size only.
+_LARGE_PX, _SMALL_PX = 2**33, 512
+_SAFE_BYTES = 2_000_000_000  # GDAL's limit for BIGTIFF=IF_SAFER
 _NAME = "file.tif"  # in memory: there GDAL takes a backslash in an output's own name for a folder
 
 
@@ -47,7 +52,7 @@ class BlockIndex:
     Attributes
     ----------
     front_bytes : where blocks may begin; known before any block, as is everything that ``front`` needs room for.
-    raw_bytes : what all blocks would take if they were not compressed.
+    raw_bytes, nblocks : what all blocks would take if they were not compressed, and how many there are.
     made_by_main : factors of the overviews that do not come with the tiles.
     """
 
@@ -67,21 +72,31 @@ class BlockIndex:
         self._in_tiles = (*reversed(output_spec.encoded_overviews), 1)
         self.made_by_main = tuple(factor for factor in factors if factor not in output_spec.encoded_overviews)
         self.raw_bytes = sum(level.raw_bytes for level in self._levels.values())
-        end = len(self._header_and_directories(template))
+        self.nblocks = sum(len(level.byte_counts) for level in self._levels.values())
+        end = sum(map(len, self._header_and_directories(template)))
         self.front_bytes = end + -end % _ALIGNMENT_BYTES
 
     def _template(self, statistics: Sequence[BandStatistics]) -> tuple[geotiff.TiledTiff, dict[str, bytes]]:
         """Return the TIFF without its blocks, and what does not fit into it: content by suffix (.aux.xml, .tfw)."""
+        grid, spec = self._grid, self._output_spec
+        is_large = grid.ncols * grid.nrows > _LARGE_PX
+        if is_large:
+            grid, spec = grid.window(0, 0, _SMALL_PX, _SMALL_PX), _as_large(spec, self._raw_bytes)
         with MemoryFolder() as folder:
-            dataset = create_dataset(
-                f"{folder}/{_NAME}", _sparse(self._output_spec), self._grid, self._layout
-            )
+            dataset = create_dataset(f"{folder}/{_NAME}", _sparse(spec), grid, self._layout)
             describe(dataset, self._output_spec, self._layout, statistics)
             dataset.FlushCache()
             del dataset
             others = [other for other in gdal.ReadDir(folder) if other not in (".", "..", _NAME)]
             side_files = {_suffix(other): bytes(memory_file(f"{folder}/{other}")) for other in others}
-            return geotiff.parse_tiled_tiff(memory_file(f"{folder}/{_NAME}")), side_files
+            tiff = geotiff.parse_tiled_tiff(memory_file(f"{folder}/{_NAME}"))
+            return _of_size(tiff, self._grid.nrows, self._grid.ncols, is_large=is_large), side_files
+
+    @property
+    def _raw_bytes(self) -> int:
+        return (
+            self._grid.ncols * self._grid.nrows * self._layout.nbands * np.dtype(self._layout.dtype).itemsize
+        )
 
     def place_tile(self, tile: Tile, blocks: EncodedBlocks | StoredBlocks, position: int) -> None:
         """Note that a tile's blocks stand end to end at ``position``.
@@ -132,25 +147,30 @@ class BlockIndex:
         statistics : of each band, or none.
         """
         template, side_files = self._template(statistics)
-        front = self._header_and_directories(template)
-        if len(front) > self.front_bytes:
+        pieces = self._header_and_directories(template)
+        end = sum(map(len, pieces))
+        if end > self.front_bytes:
             raise RiosBatchError(
-                f"the directory of output {self._output_spec.path!r} takes {len(front):,} bytes; {self.front_bytes:,} "
+                f"the directory of output {self._output_spec.path!r} takes {end:,} bytes; {self.front_bytes:,} "
                 "were kept for it"
             )
-        return front.ljust(self.front_bytes, b"\0"), side_files
+        return b"".join([*pieces, bytes(self.front_bytes - end)]), side_files
 
-    def _header_and_directories(self, full: geotiff.TiledTiff) -> bytes:
-        front = geotiff.header(full, geotiff.header_size(full))
+    def _header_and_directories(self, full: geotiff.TiledTiff) -> list[bytes | memoryview]:
+        """Return the pieces of the front, in order; they look into the index, which may have gigabytes."""
+        end = geotiff.header_size(full)
+        pieces: list[bytes | memoryview] = [geotiff.header(full, end)]
         for number, level in enumerate(self._levels.values(), start=1):
-            front += geotiff.directory(
+            directory = geotiff.directory(
                 geotiff.reduced(level.template, full) if number > 1 else full,
                 level.offsets,
                 level.byte_counts,
-                len(front),
+                end,
                 another_follows=number < len(self._levels),
             )
-        return front
+            pieces += directory
+            end += sum(map(len, directory))
+        return pieces
 
     def check(self, end: int) -> None:
         """See that every block has its place in a file whose last byte comes before ``end``.
@@ -182,7 +202,7 @@ class _Level:
         bands_per_block = layout.nbands // nplanes
         self.raw_bytes = nblocks * side_x * side_y * bands_per_block * np.dtype(layout.dtype).itemsize
         self.offsets = np.zeros(nblocks, np.uint64)
-        self.byte_counts = np.zeros(nblocks, np.uint64)
+        self.byte_counts = np.zeros(nblocks, np.uint32)  # as the file has them
         self.placed = np.zeros(nblocks, np.bool_)
 
     def index_of(self, col: int, row: int, shape: tuple[int, ...]) -> NDArray[np.intp]:
@@ -221,12 +241,31 @@ def _overview_template(
 ) -> geotiff.TiledTiff:
     sparse = _sparse(as_overview(output_spec), BIGTIFF="YES" if big else "NO")
     rows, cols = reduced_shape(grid.nrows, grid.ncols, factor)
+    is_large = rows * cols > _LARGE_PX
     with MemoryFolder() as folder:
         path = f"{folder}/overview.tif"
-        dataset = new_tiff(path, sparse, layout, rows, cols)
+        dataset = new_tiff(path, sparse, layout, *((_SMALL_PX, _SMALL_PX) if is_large else (rows, cols)))
         dataset.FlushCache()
         del dataset
-        return geotiff.parse_tiled_tiff(memory_file(path))
+        return _of_size(geotiff.parse_tiled_tiff(memory_file(path)), rows, cols, is_large=is_large)
+
+
+def _of_size(tiff: geotiff.TiledTiff, rows: int, cols: int, *, is_large: bool) -> geotiff.TiledTiff:
+    return geotiff.resized(tiff, cols, rows) if is_large else tiff
+
+
+def _as_large(output_spec: OutputSpec, raw_bytes: int) -> OutputSpec:
+    """Return the output with GDAL's own decision for a BigTIFF of a size, for a template that is smaller."""
+    options = output_spec.creation_options
+    is_compressed = (options.get("COMPRESS") or "NONE").upper() != "NONE"
+    limits = {
+        "IF_SAFER": _SAFE_BYTES,
+        "IF_NEEDED": math.inf if is_compressed else geotiff.CLASSIC_LIMIT_BYTES,
+    }
+    limit = limits.get((options.get("BIGTIFF") or "IF_NEEDED").upper())
+    if limit is None:
+        return output_spec
+    return replace(output_spec, creation_options=options.but(BIGTIFF="YES" if raw_bytes > limit else "NO"))
 
 
 def incomplete(output_spec: OutputSpec) -> RiosBatchError:

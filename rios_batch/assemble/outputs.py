@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 from typing import TYPE_CHECKING, Self
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rios_batch.assemble.beforeclose import BeforeClose
+    from rios_batch.jobmanagers.watchdog import Watchdog
+    from rios_batch.model.creationoptions import Compression
     from rios_batch.model.protocols import RasterSink
     from rios_batch.model.spec import Layout, OutputSpec, RunSpec
     from rios_batch.model.statistics import PartialStatistics
@@ -34,14 +37,25 @@ class Outputs:
     Parameters
     ----------
     before_close : what a script wants to do to the output of a name before the file is in its place, or None.
+    watchdog : counts main's waiting for S3.
+    chosen : told of the outputs' compressions whenever another one is chosen; None where none is, or none was to be.
     """
 
-    def __init__(self, spec: RunSpec, before_close: Callable[[str], BeforeClose | None]) -> None:
-        self._spec, self._before_close = spec, before_close
+    def __init__(
+        self,
+        spec: RunSpec,
+        before_close: Callable[[str], BeforeClose | None],
+        watchdog: Watchdog,
+        chosen: Callable[[tuple[Compression | None, ...]], None] = lambda _: None,
+    ) -> None:
+        self._spec, self._before_close, self._watchdog = spec, before_close, watchdog
+        self._tell = chosen
+        self._compressions = [output.compression for output in spec.outputs]
         self._cleanup = contextlib.ExitStack()
         self._sinks: list[RasterSink] = []
         self._layouts: list[Layout] = []
         self._statistics: list[list[PartialStatistics]] = []
+        self._lost_px = [0] * len(spec.outputs)
 
     def __enter__(self) -> Self:
         """Open the outputs.
@@ -51,8 +65,14 @@ class Outputs:
         OutputError : a folder or bucket cannot be written.
         """
         with self._cleanup:
-            for output_spec in self._spec.outputs:
-                sink = open_sink(output_spec, self._spec.grid, self._before_close(output_spec.name))
+            for number, output_spec in enumerate(self._spec.outputs):
+                sink = open_sink(
+                    output_spec,
+                    self._spec.grid,
+                    self._before_close(output_spec.name),
+                    self._watchdog,
+                    functools.partial(self._chosen, number),
+                )
                 self._cleanup.callback(sink.abort)
                 self._sinks.append(sink)
             self._cleanup = self._cleanup.pop_all()
@@ -60,6 +80,10 @@ class Outputs:
 
     def __exit__(self, *error: object) -> None:
         self._cleanup.close()
+
+    def _chosen(self, number: int, compression: Compression) -> None:
+        self._compressions[number] = compression
+        self._tell(tuple(self._compressions))
 
     def write(self, result: TileResult) -> None:
         """Take in one tile; tiles come in order of their index.
@@ -77,6 +101,9 @@ class Outputs:
         for sink, part in zip(self._sinks, result.outputs, strict=True):
             sink.write(self._spec.plan.tile(result.record.tile), part)
         self._statistics = merge_tile_statistics(result, self._statistics)
+        self._lost_px = [
+            total + part.lost_px for total, part in zip(self._lost_px, result.outputs, strict=True)
+        ]
 
     def finish(self) -> None:
         """Complete the files beside their places."""
@@ -86,6 +113,8 @@ class Outputs:
         )
         for sink in self._sinks:
             sink.finish(next(bands, ()))
+        for output, lost_px in zip(self._spec.outputs, self._lost_px, strict=True):
+            _warn_of_lost_pixels(output, lost_px)
 
     def commit(self) -> None:
         """Move the finished files to their places, one after the other."""
@@ -102,6 +131,19 @@ def _warn_of_settings_without_effect(output: OutputSpec, layout: Layout) -> None
             "%s has nodata value %s, which %s (%d to %d) cannot hold, so none of its pixels is nodata; set another "
             "with setStatsIgnore",
             *(output.path, output.nodata, layout.dtype, limits.min, limits.max),
+        )
+
+
+def _warn_of_lost_pixels(output: OutputSpec, lost_px: int) -> None:
+    if lost_px:
+        log.warning(
+            "%s: %s computed from data %s 0, which is nodata where a script names no nodata value, so that statistics "
+            "and other programs leave 0 out; name a value that is no result with controls.setStatsIgnore(value, %r), "
+            "None for no nodata value, or 0 if 0 is meant to be nodata",
+            output.path,
+            "1 pixel" if lost_px == 1 else f"{lost_px:,} pixels",
+            "is" if lost_px == 1 else "are",
+            output.name,
         )
 
 

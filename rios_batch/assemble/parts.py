@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.aws.multipart import MIB, MOST_PARTS, SMALLEST_PART_BYTES
 from rios_batch.errors import RiosBatchError
+from rios_batch.jobmanagers.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,8 @@ _MOST_REQUESTS = 16
 _MOST_BYTES = 8 * _PART_BYTES
 # An encoder may make noise larger than it was, LZW by half.
 _WORST_ENCODING = 2
+# How much worse the rest may be encoded than what came so far. Where it is even worse, later parts are larger.
+_CAUTION = 1.5
 
 
 @dataclass(frozen=True)
@@ -59,22 +62,32 @@ class PartStream:
     Parameters
     ----------
     lead_bytes : how many bytes at the beginning are kept for part 1.
-    most_bytes : what the stream may have at most before encoding. Parts are large enough for 10,000 to hold it.
+    most_bytes : what the stream may have at most before encoding. Parts are large enough for 10,000 to hold what is to
+        be expected of the rest, as it is encoded so far.
+    watchdog : counts the waiting for S3; None for one without a limit.
 
     Attributes
     ----------
     lead : the first bytes.
     """
 
-    def __init__(self, upload: MultipartUpload, *, lead_bytes: int, most_bytes: int) -> None:
+    def __init__(
+        self,
+        upload: MultipartUpload,
+        *,
+        lead_bytes: int,
+        most_bytes: int,
+        watchdog: Watchdog | None = None,
+    ) -> None:
         self._upload, self._lead_bytes = upload, lead_bytes
-        self._smallest = max(SMALLEST_PART_BYTES, _WORST_ENCODING * most_bytes // (MOST_PARTS - 2))
-        self._target = max(_PART_BYTES, self._smallest)
+        self._most_bytes = most_bytes
+        self._raw_bytes = self._encoded_bytes = 0
+        self._smallest = SMALLEST_PART_BYTES
         self._pieces: list[_Piece] = []
         self._pieces_bytes = 0
         self._merges: list[tuple[int, PendingBlob, int]] = []
         self._number = 1
-        self._requests = _Requests()
+        self._requests = _Requests(watchdog or Watchdog())
         self.lead = bytearray()
 
     @property
@@ -82,15 +95,25 @@ class PartStream:
         """Say whether nothing came after the lead."""
         return self._number == 1 and not self._pieces
 
-    def add(self, data: memoryview) -> None:
-        """Take the next bytes."""
-        self._add(data)
+    def add(self, data: memoryview, raw_bytes: int = 0) -> None:
+        """Take the next bytes, which were ``raw_bytes`` before encoding, 0 if nobody knows."""
+        self._add(data, raw_bytes)
 
-    def add_blob(self, blob: Blob, blob_store: BlobStore) -> None:
-        """Take a blob of a blob store as the next bytes."""
-        self._add(_StoredPiece(blob, blob_store))
+    def add_blob(self, blob: Blob, blob_store: BlobStore, raw_bytes: int = 0) -> None:
+        """Take a blob of a blob store as the next bytes; ``raw_bytes`` as for `add`."""
+        self._add(_StoredPiece(blob, blob_store), raw_bytes)
 
-    def _add(self, piece: _Piece) -> None:
+    def _expect(self, nbytes: int, raw_bytes: int) -> None:
+        """Find how large a part must be at least, so that the parts that are left hold what is still to come."""
+        self._raw_bytes, self._encoded_bytes = self._raw_bytes + raw_bytes, self._encoded_bytes + nbytes
+        to_come: float = max(self._most_bytes - self._raw_bytes, 0) * _WORST_ENCODING
+        if self._raw_bytes:
+            to_come *= min(1.0, _CAUTION * self._encoded_bytes / self._raw_bytes / _WORST_ENCODING)
+        parts_left = max(MOST_PARTS - 1 - self._number, 1)
+        self._smallest = max(SMALLEST_PART_BYTES, int((self._pieces_bytes + to_come) / parts_left))
+
+    def _add(self, piece: _Piece, raw_bytes: int) -> None:
+        self._expect(piece.nbytes, raw_bytes)
         missing = min(self._lead_bytes - len(self.lead), piece.nbytes)
         if missing > 0:
             self.lead += _content(_cut(piece, 0, missing))
@@ -101,7 +124,9 @@ class PartStream:
             self._flush()
         self._pieces.append(piece)
         self._pieces_bytes += piece.nbytes
-        if self._pieces_bytes >= self._target or (len(self._pieces) == 1 and self._is_part(piece)):
+        if self._pieces_bytes >= max(_PART_BYTES, self._smallest) or (
+            len(self._pieces) == 1 and self._is_part(piece)
+        ):
             self._flush()
 
     def finish(self) -> None:
@@ -153,7 +178,8 @@ def _cut(piece: _Piece, start: int, size: int) -> _Piece:
 class _Requests:
     """Requests that run in threads, so many at a time that neither memory nor sockets run out."""
 
-    def __init__(self) -> None:
+    def __init__(self, watchdog: Watchdog) -> None:
+        self._watchdog = watchdog
         self._pool = ThreadPoolExecutor(_MOST_REQUESTS, thread_name_prefix="rios_batch-s3")
         self._running: deque[tuple[Future[None], int]] = deque()
         self._held_bytes = 0
@@ -183,5 +209,10 @@ class _Requests:
 
     def _wait_for_oldest(self) -> None:
         future, holds = self._running.popleft()
+        self._watchdog.until(
+            lambda seconds: wait([future], seconds).done,
+            lambda: "S3 to take parts of an output",
+        )
+        self._watchdog.heard("S3 took a part of an output")
         future.result()
         self._held_bytes -= holds

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rios_batch.aws.multipart import MultipartUpload
+    from rios_batch.jobmanagers.watchdog import Watchdog
     from rios_batch.model.encodedblocks import EncodedBlocks
 
 log = logging.getLogger("rios_batch")
@@ -126,29 +127,43 @@ class S3Sink:
     ----------
     front_bytes : how many bytes at the beginning are left for ``finish``.
     most_bytes : what may be appended at most, before encoding.
+    nblocks : how many blocks that is; 0 if nobody knows.
+    watchdog : counts the waiting for S3; None for one without a limit.
     """
 
-    def __init__(self, target: S3Target, front_bytes: int, most_bytes: int) -> None:
+    def __init__(
+        self,
+        target: S3Target,
+        front_bytes: int,
+        most_bytes: int,
+        nblocks: int = 0,
+        watchdog: Watchdog | None = None,
+    ) -> None:
         self._target = target
+        self._bytes_per_block = most_bytes / nblocks if nblocks else 0.0
         self._parts = PartStream(
-            target.upload, lead_bytes=max(0, SMALLEST_PART_BYTES - front_bytes), most_bytes=most_bytes
+            target.upload,
+            lead_bytes=max(0, SMALLEST_PART_BYTES - front_bytes),
+            most_bytes=most_bytes,
+            watchdog=watchdog,
         )
         self._side_files: Mapping[str, bytes] = {}
         self._whole: bytes | None = None
 
     def append(self, blocks: EncodedBlocks | StoredBlocks) -> None:
+        raw_bytes = int(self._bytes_per_block * len(blocks.byte_counts))
         with output_errors_named(self._target.path):
             if isinstance(blocks, StoredBlocks):
-                self._parts.add_blob(blocks.blob, blocks.blob_store)
+                self._parts.add_blob(blocks.blob, blocks.blob_store, raw_bytes)
             else:
-                self._parts.add(blocks.data.data)
+                self._parts.add(blocks.data.data, raw_bytes)
 
     def finish(self, front: bytes, side_files: Mapping[str, bytes]) -> None:
         with output_errors_named(self._target.path):
             self._parts.finish()
             name = self._target.file_name
             self._side_files = {side_file_name(name, suffix): data for suffix, data in side_files.items()}
-            first = front + self._parts.lead
+            first = front + self._parts.lead if self._parts.lead else front
             if self._parts.is_all_lead:
                 self._whole = first
             else:

@@ -26,7 +26,14 @@ class On(Enum):
 
     STACK = auto()
     EXCHANGE_BUCKET = auto()
-    EXCHANGE_OBJECTS = auto()
+    RUN_OBJECTS = auto()
+    """Everything of all runs in the exchange bucket."""
+    RUN_RESULTS = auto()
+    """What workers make of a run: finished tiles, merged blobs and failures."""
+    SCRIPTS = auto()
+    """Submitted scripts in the exchange bucket."""
+    IMAGES = auto()
+    """What workers have noted in the exchange bucket about their image."""
     INPUT_BUCKETS = auto()
     INPUT_OBJECTS = auto()
     OUTPUT_BUCKETS = auto()
@@ -66,17 +73,11 @@ class Call:
 _ALL = frozenset(Role)
 _MAINS = frozenset({Role.MAIN, Role.SUBMITTER})
 _NOBODY: frozenset[Role] = frozenset()
+_WORKERS = frozenset({Role.WORKER})
 
 
-def _s3(
-    operation: str,
-    on: On,
-    action: str,
-    roles: frozenset[Role],
-    why: str,
-    *more: str,
-) -> Call:
-    return Call("s3", operation, on, tuple(f"s3:{name}" for name in (action, *more)), roles, why)
+def _s3(operation: str, on: On, action: str, roles: frozenset[Role], why: str) -> Call:
+    return Call("s3", operation, on, (f"s3:{action}",), roles, why)
 
 
 def _sqs(operation: str, action: str, roles: frozenset[Role], why: str) -> Call:
@@ -89,7 +90,7 @@ def _batch(operation: str, on: On, action: str, why: str) -> Call:
 
 # S3 has fewer actions than operations: HEAD needs the action of GET, a multipart upload that of PUT,
 # HeadBucket that of listing.
-_BUCKET, _OBJECTS = On.EXCHANGE_BUCKET, On.EXCHANGE_OBJECTS
+_BUCKET, _RUNS = On.EXCHANGE_BUCKET, On.RUN_OBJECTS
 
 CALLS: tuple[Call, ...] = (
     # The stack and the caller.
@@ -103,23 +104,21 @@ CALLS: tuple[Call, ...] = (
     ),
     Call("sts", "get_caller_identity", On.EVERYTHING, (), _MAINS, "credentials checked before work starts"),
     # The exchange bucket.
-    _s3("get_object", _OBJECTS, "GetObject", _ALL, "the job, copied inputs, tiles, blobs to be merged"),
-    _s3(
-        "head_object",
-        _OBJECTS,
-        "GetObject",
-        _ALL,
-        "is a staged input there, or a tile that was leased before",
-    ),
-    _s3("put_object", _OBJECTS, "PutObject", _ALL, "tiles (If-None-Match), merged blobs, failures, the job"),
+    _s3("get_object", _RUNS, "GetObject", _ALL, "the job, copied inputs, tiles, blobs to be merged"),
+    _s3("head_object", _RUNS, "GetObject", _ALL, "is a staged input there, or a tile that was leased before"),
+    _s3("put_object", _RUNS, "PutObject", _MAINS, "the job, inputs, and what the worker beside main makes"),
+    _s3("put_object", On.RUN_RESULTS, "PutObject", _WORKERS, "tiles (If-None-Match), merged blobs, failures"),
+    _s3("get_object", On.SCRIPTS, "GetObject", frozenset({Role.MAIN}), "a submitted script"),
+    _s3("put_object", On.SCRIPTS, "PutObject", frozenset({Role.SUBMITTER}), "a script to be run as main"),
+    _s3("get_object", On.IMAGES, "GetObject", _MAINS, "packages of the workers' image"),
+    _s3("put_object", On.IMAGES, "PutObject", _WORKERS, "packages of the workers' image"),
     _s3("list_objects_v2", _BUCKET, "ListBucket", _ALL, "tiles and failures of a run; 404 instead of 403"),
     _s3("head_bucket", _BUCKET, "ListBucket", _MAINS, "bucket checked before anything is submitted"),
-    _s3("create_multipart_upload", _OBJECTS, "PutObject", _MAINS, "large inputs; outputs put there"),
-    _s3("upload_part", _OBJECTS, "PutObject", _MAINS, "large inputs; outputs put there"),
-    _s3("complete_multipart_upload", _OBJECTS, "PutObject", _MAINS, "large inputs; outputs put there"),
-    _s3("abort_multipart_upload", _OBJECTS, "AbortMultipartUpload", _MAINS, "an upload that failed"),
-    _s3("list_parts", _OBJECTS, "ListMultipartUploadParts", _MAINS, "sizes of copied parts"),
-    _s3("delete_objects", _OBJECTS, "DeleteObject", _MAINS, "a finished run leaves nothing"),
+    _s3("create_multipart_upload", _RUNS, "PutObject", _MAINS, "large inputs"),
+    _s3("upload_part", _RUNS, "PutObject", _MAINS, "large inputs"),
+    _s3("complete_multipart_upload", _RUNS, "PutObject", _MAINS, "large inputs"),
+    _s3("abort_multipart_upload", _RUNS, "AbortMultipartUpload", _MAINS, "an upload that failed"),
+    _s3("delete_objects", _RUNS, "DeleteObject", _MAINS, "a finished run leaves nothing"),
     # The user's own buckets.
     _s3("get_object", On.INPUT_OBJECTS, "GetObject", _ALL, "GDAL reads inputs in place"),
     _s3(
@@ -136,14 +135,7 @@ CALLS: tuple[Call, ...] = (
     ),
     _s3("upload_part", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "header and small parts of an output"),
     _s3("upload_part_copy", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "blobs go from S3 to S3"),
-    _s3(
-        "upload_part_copy",
-        _OBJECTS,
-        "GetObject",
-        _MAINS,
-        "source of that copy; outputs put there",
-        "PutObject",
-    ),
+    _s3("upload_part_copy", _RUNS, "GetObject", _MAINS, "source of that copy"),
     _s3("list_parts", On.OUTPUT_OBJECTS, "ListMultipartUploadParts", _MAINS, "sizes of copied parts"),
     _s3("complete_multipart_upload", On.OUTPUT_OBJECTS, "PutObject", _MAINS, "the output appears whole"),
     _s3("abort_multipart_upload", On.OUTPUT_OBJECTS, "AbortMultipartUpload", _MAINS, "a run that failed"),

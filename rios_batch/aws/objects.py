@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from boto3.s3.transfer import TransferConfig
@@ -15,7 +16,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from rios_batch.aws.clients import make_client
+from rios_batch.aws.clients import TIMES_OF_CONTENTS, make_client
 from rios_batch.aws.faults import Subject, error_code, explained
 from rios_batch.aws.multipart import MIB, MultipartUpload
 from rios_batch.errors import MissingObjectError, RiosBatchError, S3Error
@@ -148,8 +149,8 @@ class Bucket:
                 Bucket=self.name, Prefix=prefix, StartAfter=start_after
             )
             for page in pages:
-                for entry in page.get("Contents", []):
-                    modified_s = entry["LastModified"].timestamp()
+                for entry, stored_at in zip(page.get("Contents", []), page[TIMES_OF_CONTENTS], strict=True):  # type: ignore[literal-required]
+                    modified_s = datetime.fromisoformat(stored_at).timestamp()
                     yield ObjectInfo(entry["Key"], entry["Size"], entry["ETag"], modified_s)
 
     def list_folders(self, prefix: str) -> Iterator[str]:

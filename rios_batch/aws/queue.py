@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _BATCH = 10  # messages in one request, SQS's limit
 _PAUSES_S = (0.5, 0.5, 1.0, 2.0, 4.0, 8.0)  # until a new queue is known
-_SENDERS, _SENDS = 8, 5  # requests at a time; tries of one
+_SENDERS, _SENDS = 32, 5  # requests at a time; tries of one
 _KEPT_SECONDS = 14 * 24 * 3600  # the longest that SQS keeps a message
 # The lease has lapsed, and another may hold it. The first to write the tile's record wins.
 _LAPSED = frozenset(
@@ -106,11 +106,16 @@ class WorkQueue:
         ------
         AWSError : SQS refuses a message.
         """
+        if len(bodies) <= _BATCH:
+            self._send(bodies)
+            return
         with ThreadPoolExecutor(_SENDERS) as executor:
             for _ in executor.map(self._send, _batches(bodies)):
                 pass
 
     def _send(self, bodies: Sequence[str]) -> None:
+        if not bodies:
+            return
         waiting = {str(i): body for i, body in enumerate(bodies)}
         for _ in range(_SENDS):
             entries = [{"Id": i, "MessageBody": body} for i, body in waiting.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,13 @@ from rios_batch.awsbatch.messages import MergeBlobs, encode_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from rios_batch.aws.queue import WorkQueue
     from rios_batch.awsbatch.runstore import RunStore
     from rios_batch.model.blobs import Blob
+
+_ASKS = 8  # merges that are asked for at a time
 
 
 class S3BlobStore:
@@ -27,6 +31,8 @@ class S3BlobStore:
 
     def __init__(self, store: RunStore, queue: WorkQueue, wait: Callable[[], None]) -> None:
         self._store, self._queue, self._wait = store, queue, wait
+        self._executor = ThreadPoolExecutor(_ASKS, "rios_batch merge")
+        self._asking: set[Future[None]] = set()
         self._asked = 0
         self._pending: dict[int, MergeBlobs] = {}
         self._merged: dict[int, Blob] = {}
@@ -51,31 +57,37 @@ class S3BlobStore:
         return self._store.bucket.read(blob)
 
     def merge(self, blobs: Sequence[Blob]) -> _PendingMerge:
-        """Ask a worker to put blobs end to end.
-
-        Raises
-        ------
-        S3Error, AWSError : the question cannot be left in S3, or SQS refuses the message.
-        """
+        """Ask a worker to put blobs end to end. The asking goes on while main does; `look` raises what goes wrong."""
         message = MergeBlobs(self._asked)
         self._asked += 1
+        self._asking.add(self._executor.submit(self._ask, message, tuple(blobs)))
+        return _PendingMerge(self, message.number)
+
+    def _ask(self, message: MergeBlobs, blobs: tuple[Blob, ...]) -> None:
         self._store.put_merge(message.number, blobs)
         self._pending[message.number] = message
         self._queue.send([encode_message(message)])
-        return _PendingMerge(self, message.number)
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._executor.shutdown(cancel_futures=True)
 
     def look(self) -> None:
         """See what has been merged since the last look.
 
         Raises
         ------
-        S3Error : the merged blobs cannot be listed.
+        S3Error : the merged blobs cannot be listed, or the question for some cannot be left in S3.
+        AWSError : SQS has refused a message.
         """
-        found = self._store.merged() if self._pending else {}
-        done = found.keys() & self._pending.keys()
-        for number in done:
-            self._merged[number] = found[number]
-            del self._pending[number]
+        for asked in [asking for asking in list(self._asking) if asking.done()]:
+            self._asking.remove(asked)
+            asked.result()
+        pending = list(self._pending)
+        for number, blob in self._store.merged(min(pending)) if pending else ():
+            if number in self._pending:
+                self._merged[number] = blob
+                del self._pending[number]
 
     def wait_for(self, number: int) -> Blob:
         """Wait until a merged blob is there.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rios_batch.aws.jobs import WorkerJobs
 from rios_batch.awsbatch.blobstore import S3BlobStore
-from rios_batch.awsbatch.explaining import Explainer
+from rios_batch.awsbatch.explaining import Explainer, News
 from rios_batch.awsbatch.failures import Failures
 from rios_batch.awsbatch.finished import FinishedTiles, in_order
 from rios_batch.awsbatch.localworker import LocalWorker
@@ -19,8 +19,9 @@ from rios_batch.awsbatch.messages import ComputeTile, encode_message
 from rios_batch.awsbatch.metering import Meter
 from rios_batch.awsbatch.narrating import ProgressLines, say_begun, say_submitted
 from rios_batch.awsbatch.polling import Poll
-from rios_batch.awsbatch.results import fetch
+from rios_batch.awsbatch.results import TileFetcher
 from rios_batch.awsbatch.starting import (
+    Sending,
     copy_inputs,
     end_last_main,
     make_queue,
@@ -28,6 +29,7 @@ from rios_batch.awsbatch.starting import (
     worker_config,
 )
 from rios_batch.awsbatch.stopping import UndoStack, end_jobs
+from rios_batch.jobmanagers.watchdog import Watchdog
 from rios_batch.model.costs import Prices
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class RunController:
     ) -> None:
         self._cloud, self._store, self._spec = cloud, store, spec
         self._num_workers, self._options = num_workers, options
+        self._watchdog = Watchdog(options.wait_limit_s)
         self._undo = UndoStack(store.run_id)
         self._results: Iterator[TileResult] = iter(())
         self._meter: Meter | None = None
@@ -100,7 +103,10 @@ class RunController:
         self._watch(parts, local_worker)
         self._results = self._results_of(parts)
         say_begun(self._store.run_id, len(missing), on_batch, main_has_worker=main_has_worker)
-        parts.queue.send([encode_message(ComputeTile(index)) for index in missing])
+        # Beside the copying of inputs and the submission: of 100,000 tiles the messages take a minute.
+        sending = Sending(parts.queue, [encode_message(ComputeTile(index)) for index in missing])
+        self._undo.add("its messages", sending.close)
+        parts.poll.add_for_main(sending.check)
         if on_batch:
             self._start_workers_on_batch(parts, on_batch, config)
 
@@ -123,19 +129,22 @@ class RunController:
     def _make_parts(self) -> _Parts:
         """See which tiles are finished, make the queue, and leave word of what this main starts."""
         tiles = FinishedTiles(self._store, len(self._spec.plan))
-        tiles.look()
+        tiles.look_everywhere()
         name = f"{self._store.run_id}-{secrets.token_hex(2)}"
         jobs = WorkerJobs(self._cloud.batch, self._cloud.stack_outputs, f"rios-batch-{name}")
         queue = make_queue(self._cloud, name)
         self._undo.add("its queue", queue.delete)
         queue.wait_until_usable()
         self._store.put_main(queue.url, jobs.name)
-        poll = Poll()
+        poll = Poll(self._watchdog)
         self.jobs = jobs
         if self._options.max_cost_usd is not None:
             vcpus, prices = self._cloud.stack_outputs.worker_vcpus, Prices.read(os.environ)
             self._meter = Meter(jobs, vcpus, prices, self._options.max_cost_usd)
-        return _Parts(tiles, queue, jobs, S3BlobStore(self._store, queue, poll.wait), poll)
+        blob_store = S3BlobStore(self._store, queue, poll.wait)
+        self._undo.add("its requests for merges", blob_store.close)
+        self._undo.add("its looking", poll.close)
+        return _Parts(tiles, queue, jobs, blob_store, poll)
 
     def _workers_on_batch(self, missing: int, processes: int) -> int:
         """Return how many workers to submit.
@@ -157,20 +166,22 @@ class RunController:
     def _watch(self, parts: _Parts, local_worker: LocalWorker | None) -> None:
         """Have main look at everything that may end the run or take the run further."""
         tiles, jobs, poll = parts.tiles, parts.jobs, parts.poll
-        poll.add(tiles.look, parts.blob_store.look)
+        news = News(tiles, parts.blob_store, self._watchdog)
+        poll.awaited = news.awaited
+        poll.add(tiles.look, parts.blob_store.look, news.look)
         poll.add(Failures(self._store, self._spec.plan, tiles, jobs).look)
         if local_worker is not None:
-            poll.add(local_worker.check)
+            poll.add_for_main(local_worker.check)
         poll.add(Explainer(jobs, tiles, main_has_worker=local_worker is not None).look)
         if self._meter is not None:
             poll.add(self._meter.look)
         poll.add(ProgressLines(self._store.run_id, tiles).look)
         poll.add(LostMessages(parts.queue, tiles, parts.blob_store).look)
-        poll.add(functools.partial(self._dismiss_workers, tiles, poll))
+        poll.add_for_main(functools.partial(self._dismiss_workers, tiles, poll))
 
     def _results_of(self, parts: _Parts) -> Iterator[TileResult]:
-        fetch_one = functools.partial(fetch, self._store, spec=self._spec, blob_store=parts.blob_store)
-        return in_order(parts.tiles, fetch_one, parts.poll.wait, parts.poll.look)
+        fetch = TileFetcher(self._store, self._spec, parts.blob_store)
+        return in_order(parts.tiles, fetch, parts.poll)
 
     def _start_workers_on_batch(self, parts: _Parts, count: int, config: WorkerConfig) -> None:
         copy_inputs(self._spec, self._store, parts.poll)

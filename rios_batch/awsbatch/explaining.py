@@ -1,4 +1,4 @@
-"""Why workers on AWS Batch are not there yet, and how they have ended."""
+"""What main waits for, why workers on AWS Batch are not there yet, and how they have ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from rios_batch.errors import JobMgrError, RiosBatchError
 
 if TYPE_CHECKING:
     from rios_batch.aws.jobs import JobReport, WorkerJobs
+    from rios_batch.awsbatch.blobstore import S3BlobStore
     from rios_batch.awsbatch.finished import FinishedTiles
+    from rios_batch.jobmanagers.watchdog import Watchdog
 
 log = logging.getLogger("rios_batch")
 
@@ -69,6 +71,29 @@ class Explainer:
         if not self._main_has_worker:
             raise JobMgrError(f"{message}; nobody is left to go on")
         log.warning("%s; main's own worker goes on alone", message)
+
+
+class News:
+    """Tells the watchdog of main's waiting what has been finished."""
+
+    def __init__(self, tiles: FinishedTiles, blob_store: S3BlobStore, watchdog: Watchdog) -> None:
+        self._tiles, self._blob_store, self._watchdog = tiles, blob_store, watchdog
+        self._done = -1
+
+    def look(self) -> None:
+        done = len(self._tiles) + self._blob_store.merges_done
+        if done != self._done:
+            self._done = done
+            self._watchdog.heard(f"{len(self._tiles)} of {self._tiles.total} tiles are finished")
+
+    def awaited(self) -> str:
+        """Say what main waits for."""
+        if missing := self._tiles.missing():
+            more = f" and {len(missing) - 1} more" if missing[1:] else ""
+            return f"tile {missing[0]}{more} from workers"
+        if pending := self._blob_store.pending:
+            return f"{len(pending)} merges of small blobs by workers"
+        return "S3 to hand over finished tiles"
 
 
 def how_workers_ended(jobs: WorkerJobs) -> str:

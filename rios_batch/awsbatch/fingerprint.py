@@ -43,8 +43,11 @@ def fingerprints(spec: RunSpec, other_args: Any) -> dict[str, str]:
         "the working grid": _hex(repr(spec.grid), repr(spec.plan.blocks), repr(spec.overlap_px)),
     }
     for input_spec in spec.inputs:
-        stamps = [dataset_stamps(file.path) for file in input_spec.files]
+        there = [file for file in input_spec.files if not file.unreadable]
+        stamps = [dataset_stamps(file.path, file.files) for file in there]
         found[f"infiles.{input_spec.name}"] = _hex(repr(input_spec), repr(stamps))
+    for name, value in spec.environment.items():
+        found[f"environment variable {name}"] = _hex(repr(value))
     for output in spec.outputs:
         described = asdict(output)
         del described["encoded_overviews"]  # they follow from the tile plan, and a resumed run keeps its plan

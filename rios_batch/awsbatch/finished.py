@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from concurrent.futures import Future
 
     from rios_batch.aws.objects import ObjectInfo
+    from rios_batch.awsbatch.polling import Poll
     from rios_batch.awsbatch.runstore import RunStore
     from rios_batch.model.tileresult import TileResult
 
-_FETCHES = 4  # at a time
-_AHEAD_TILES, _AHEAD_BYTES = 8, 256 * 2**20  # finished tiles that main holds before their turn
+_FETCHES = 32  # at a time; S3 takes 30 ms or more for each
+_AHEAD_TILES, _AHEAD_BYTES = (
+    128,
+    256 * 2**20,
+)  # finished tiles, and what main holds of them, before their turn
+_PAGE_KEYS = 1000  # the most that S3 lists in one request
 
 
 class FinishedTiles:
     """The tiles that workers have left in S3, as far as main has looked.
+
+    A look is at most two requests, however many tiles there are and in whatever order they are finished: one from the
+    first missing tile on, which is what main needs next, and one further on, where the last look ended.
+
+    One thread may look while another asks.
 
     Parameters
     ----------
@@ -28,48 +39,77 @@ class FinishedTiles:
 
     def __init__(self, store: RunStore, total: int) -> None:
         self._store, self.total = store, total
-        self._finished: set[int] = set()
+        self._is_finished = bytearray(total)
+        self._count = 0
         self._waiting: dict[int, ObjectInfo] = {}  # finished, and not handed over yet
-        self._first_missing = 0
+        self._looked_to = 0
 
     def __len__(self) -> int:
-        return len(self._finished)
+        return self._count
 
     def __contains__(self, index: int) -> bool:
-        return index in self._finished
+        return bool(self._is_finished[index])
 
     @property
     def complete(self) -> bool:
         """Say whether all tiles are finished."""
-        return len(self._finished) == self.total
+        return self._count == self.total
 
     def missing(self) -> list[int]:
         """Return the tiles that are not finished."""
-        return [index for index in range(self.total) if index not in self._finished]
+        return [index for index, is_finished in enumerate(self._is_finished) if not is_finished]
 
     def look(self) -> None:
-        """See which tiles were finished since the last look.
+        """See which tiles were finished since the last look; of very many tiles those far ahead after some looks.
 
         Raises
         ------
         S3Error : the tiles cannot be listed.
         """
-        for index, found in self._store.tiles(self._first_missing):
-            if index < self.total and index not in self._finished:  # others are not of this run's plan
-                self._finished.add(index)
-                self._waiting[index] = found
-        while self._first_missing in self._finished:
-            self._first_missing += 1
+        ahead = self._look_from(0)
+        if ahead < self.total:
+            self._looked_to = self._look_from(max(ahead, self._looked_to))
+            if self._looked_to == self.total:
+                self._looked_to = 0
 
-    def ahead(self, first: int) -> dict[int, ObjectInfo]:
-        """Return the tiles to fetch now, from ``first`` on without a gap, as many as main may hold."""
+    def look_everywhere(self) -> None:
+        """See which of all tiles are finished.
+
+        Raises
+        ------
+        S3Error : the tiles cannot be listed.
+        """
+        number = 0
+        while number < self.total:
+            number = self._look_from(number)
+
+    def _look_from(self, number: int) -> int:
+        """List a page from the first missing tile after ``number`` on, and return up to where all is seen."""
+        first = self._is_finished.find(0, number)
+        if first < 0:
+            return self.total
+        page = list(itertools.islice(self._store.tiles(first), _PAGE_KEYS))
+        for index, found in page:
+            if index < self.total and not self._is_finished[index]:  # others are not of this run's plan
+                self._waiting[index] = found
+                self._is_finished[index] = True
+                self._count += 1
+        return min(page[-1][0] + 1, self.total) if len(page) == _PAGE_KEYS else self.total
+
+    def ahead(self, first: int, held_bytes: Callable[[ObjectInfo], int]) -> dict[int, ObjectInfo]:
+        """Return the tiles to fetch now, from ``first`` on without a gap, as many as main may hold.
+
+        Parameters
+        ----------
+        held_bytes : how much of a tile's object main holds when the tile is fetched.
+        """
         tiles: dict[int, ObjectInfo] = {}
         nbytes = 0
         for index in range(first, first + _AHEAD_TILES):
             if index not in self._waiting or nbytes > _AHEAD_BYTES:
                 break
             tiles[index] = self._waiting[index]
-            nbytes += tiles[index].size
+            nbytes += held_bytes(tiles[index])
         return tiles
 
     def hand_over(self, index: int) -> None:
@@ -77,20 +117,27 @@ class FinishedTiles:
         del self._waiting[index]
 
 
+class Fetch(Protocol):
+    """Gets results from S3; called from several threads."""
+
+    def __call__(self, found: ObjectInfo) -> TileResult:
+        """Return the result that an object holds."""
+
+    def held_bytes(self, found: ObjectInfo) -> int:
+        """Return how many bytes of an object are in memory when the object is fetched."""
+
+
 def in_order(
     tiles: FinishedTiles,
-    fetch: Callable[[ObjectInfo], TileResult],
-    wait: Callable[[], None],
-    look: Callable[[], None],
+    fetch: Fetch,
+    poll: Poll,
 ) -> Generator[TileResult, None, None]:
-    """Yield the results of all tiles in order, a few fetched ahead.
+    """Yield the results of all tiles in order, some fetched ahead.
 
     Parameters
     ----------
     tiles : where the results are.
-    fetch : gets one result from S3; called from several threads.
-    wait : lets a moment pass, and looks.
-    look : sees what has happened; called before each tile.
+    poll : waits, and sees what has happened; looks before each tile.
 
     Raises
     ------
@@ -101,12 +148,14 @@ def in_order(
         coming: dict[int, Future[TileResult]] = {}
         for index in range(tiles.total):
             while index not in tiles:
-                wait()
-            look()
-            for number, found in tiles.ahead(index).items():
-                if number not in coming:
-                    coming[number] = executor.submit(fetch, found)
-            result = coming.pop(index).result()
+                poll.wait()
+            poll.look()
+            # Not before each tile: the tiles ahead are nearly the same.
+            if len(coming) <= _FETCHES:
+                for number, found in tiles.ahead(index, fetch.held_bytes).items():
+                    if number not in coming:
+                        coming[number] = executor.submit(fetch, found)
+            result = poll.result_of(coming.pop(index))
             tiles.hand_over(index)
             yield result
     finally:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from typing import TYPE_CHECKING, Self
 
 from rios_batch.aws.faults import QueueGoneError
@@ -29,8 +31,8 @@ class Leases:
     """
 
     def __init__(self, queue: WorkQueue, lease_seconds: int) -> None:
-        self._queue, self._seconds = queue, lease_seconds / _RENEWALS_PER_LEASE
-        self._held: set[Lease] = set()
+        self._queue, self._lease_seconds = queue, lease_seconds
+        self._held: dict[Lease, float] = {}  # when each was taken or renewed
         # Held while renewals are sent: a renewal that arrives after a lease was given back would take the lease again.
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -54,8 +56,13 @@ class Leases:
         """
         leases = self._queue.receive(at_most, wait_seconds)
         with self._lock:
-            self._held.update(leases)
+            self._held.update(dict.fromkeys(leases, time.monotonic()))
         return leases
+
+    def may_have_lapsed(self, lease: Lease) -> bool:
+        """Say whether a lease was not renewed in time, as when this process was paused: the run may be over by now."""
+        with self._lock:
+            return time.monotonic() > self._held.get(lease, -math.inf) + self._lease_seconds
 
     def give_back(self, lease: Lease, delay_seconds: int = 0) -> None:
         """Let others have the work, at once or after a delay.
@@ -80,13 +87,15 @@ class Leases:
     def let_lapse(self, lease: Lease) -> None:
         """Stop renewing a lease. Harmless if the lease is not held."""
         with self._lock:
-            self._held.discard(lease)
+            self._held.pop(lease, None)
 
     def _renew(self) -> None:
-        while not self._ended.wait(self._seconds):
+        while not self._ended.wait(self._lease_seconds / _RENEWALS_PER_LEASE):
             with self._lock:
+                now = time.monotonic()
                 try:
                     self._queue.renew(list(self._held))
+                    self._held = dict.fromkeys(self._held, now)
                 except QueueGoneError:
                     return
                 except RiosBatchError as error:  # the next round tries again; a lapsed lease only costs work

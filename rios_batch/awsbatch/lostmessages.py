@@ -49,6 +49,7 @@ class LostMessages:
         self._next_at = now + STALL_SECONDS
         empty = self._queue.sizes() == (0, 0)
         if empty and self._was_empty:
+            self._tiles.look_everywhere()
             messages: list[Message] = [ComputeTile(index, again=True) for index in self._tiles.missing()]
             messages += self._blob_store.pending
             self._queue.send([encode_message(message) for message in messages])

@@ -34,8 +34,9 @@ from rios_batch.awsbatch.narrating import lines_shown, say_finished
 from rios_batch.awsbatch.receipt import receipt
 from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
-from rios_batch.errors import JobMgrError, RiosBatchError, VersionMismatchError
+from rios_batch.errors import JobMgrError, ParameterError, RiosBatchError, VersionMismatchError
 from rios_batch.jobmanagers.base import GeneratorRun, JobManager
+from rios_batch.jobmanagers.environment import warn_of_variables_left_behind
 from rios_batch.jobmanagers.modules import packages_of
 from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
 from rios_batch.model.s3names import SCHEME
@@ -45,6 +46,7 @@ from rios_batch.read.network import cloud_options
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from rios_batch.model.creationoptions import Compression
     from rios_batch.model.spec import RunSpec
     from rios_batch.model.tileresult import TileRecord, TileResult
 
@@ -87,10 +89,12 @@ class AWSBatch(JobManager):
 
         Raises
         ------
+        ParameterError : an output is named into the exchange bucket.
         JobMgrError : the run to resume does not exist, or something has changed since.
         VersionMismatchError : the run to resume was begun with other versions.
         PicklingFailedError : function or otherArgs cannot be sent to workers.
         """
+        _check_outputs_stay(spec, self._cloud)
         found = fingerprints(spec, other_args)
         with explained("the exchange bucket"):
             resumed = self._run_to_resume(spec)
@@ -104,6 +108,7 @@ class AWSBatch(JobManager):
             {
                 "spec": dump_spec(spec, modules=modules),
                 "other_args": dump_other_args(other_args, modules=modules),
+                "environment": spec.environment,
             }
         )
         packages, stack = packages_of(modules), self._cloud.stack_outputs
@@ -117,8 +122,10 @@ class AWSBatch(JobManager):
             "packages": packages,
             "image": stack.worker_image,
             "outputs": _names_of_outputs(spec),
+            "to_choose": sum(output.chooses_compression for output in spec.outputs),
             "origin": {"command": _command(), "folder": str(Path.cwd()), "host": platform.node()},
         }
+        warn_of_variables_left_behind(spec.function, spec.environment)
         controller = RunController(self._cloud, store, spec, self.numThreads, self.options)
         return _BatchRun(spec, self._cloud, store, controller, description, pickled)
 
@@ -131,8 +138,19 @@ class AWSBatch(JobManager):
         return newest_run(self._cloud.bucket, beginning) if resume else None
 
 
+def _check_outputs_stay(spec: RunSpec, cloud: Cloud) -> None:
+    """Refuse outputs in the exchange bucket, which deletes everything after some days."""
+    for output in spec.outputs:
+        if output.path.startswith(f"{SCHEME}{cloud.bucket.name}/"):
+            raise ParameterError(
+                f"output {output.path!r} is named into the exchange bucket of stack {cloud.stack_outputs.stack_name}, "
+                "which deletes everything after some days (exchange_days); name a bucket of your own, and let the "
+                "stack's roles write there (cdk deploy -c output_buckets=that-bucket)"
+            )
+
+
 def _as_begun(spec: RunSpec, store: RunStore, found: dict[str, str]) -> RunSpec:
-    """Return the spec with the tile plan that a run was begun with, if the run is the same otherwise."""
+    """Return the spec with a begun run's tile plan and chosen compressions, if the run is the same otherwise."""
     description = store.description()
     problem = mismatch(description["versions"], versions())
     if problem:
@@ -142,7 +160,7 @@ def _as_begun(spec: RunSpec, store: RunStore, found: dict[str, str]) -> RunSpec:
     check_same(description["fingerprints"], found, store.run_id)
     store.forget_failures()
     log.info("resuming run %s", store.run_id)
-    return spec.with_plan(TilePlan.from_description(description["plan"]))
+    return spec.with_plan(TilePlan.from_description(description["plan"])).compressed(store.compressions())
 
 
 class _BatchRun(GeneratorRun):
@@ -177,6 +195,9 @@ class _BatchRun(GeneratorRun):
             for result in self._controller.results():
                 self._records.append(result.record)
                 yield result
+
+    def compressions_chosen(self, compressions: tuple[Compression | None, ...]) -> None:
+        self._store.put_compressions(compressions)
 
     def outputs_committed(self) -> None:
         self._committed = True

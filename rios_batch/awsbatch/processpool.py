@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import queue
 import threading
-from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 from rios_batch.jobmanagers.children import Child
 
 if TYPE_CHECKING:
-    from rios_batch.jobmanagers.children import TileFailure, WorkOrder
+    from rios_batch.jobmanagers.children import Death, TileFailure, WorkOrder
+    from rios_batch.jobmanagers.shared_memory_pipe import Parcel
     from rios_batch.model.tileresult import TileResult
     from rios_batch.model.tiles import Tile
-
-# A fork server forks the worker processes: this process has threads, whose locks a fork would copy as they are.
-_CONTEXT = get_context("forkserver")
 
 
 class PoolDismissedError(Exception):
@@ -23,7 +20,16 @@ class PoolDismissedError(Exception):
 
 
 class ChildDiedError(Exception):
-    """The tile ended its process. The message says by what. Another process has taken the place."""
+    """The tile ended its process. Another process has taken the place.
+
+    Attributes
+    ----------
+    death : how the process ended.
+    """
+
+    def __init__(self, death: Death) -> None:
+        super().__init__(death)
+        self.death = death
 
 
 class NoProcessError(Exception):
@@ -40,6 +46,7 @@ class ProcessPool:
 
     def __init__(self, order: WorkOrder) -> None:
         self._order = order
+        self._parcel: Parcel | None = None
         self._children: set[Child] = set()
         self._idle: queue.SimpleQueue[Child | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -52,6 +59,7 @@ class ProcessPool:
         ------
         OSError, EOFError : a process cannot be started.
         """
+        self._parcel = self._order.parcel()
         for _ in range(self._order.num_workers):
             self._add()
 
@@ -73,7 +81,6 @@ class ProcessPool:
         if reply is not None:
             self._idle.put(child)
             return reply
-        cause = child.cause_of_death()
         with self._lock:
             if self._dismissed:
                 raise PoolDismissedError
@@ -83,7 +90,7 @@ class ProcessPool:
             self._add()
         except (OSError, EOFError) as error:
             raise NoProcessError(str(error)) from error
-        raise ChildDiedError(cause)
+        raise ChildDiedError(child.death)
 
     def dismiss(self) -> None:
         """End all processes, whatever they do. Threads in `compute` get PoolDismissedError."""
@@ -97,11 +104,13 @@ class ProcessPool:
         """Wait for the end of all processes."""
         for child in self._children:
             child.join()
+        if self._parcel is not None:
+            self._parcel.close()
 
     def _add(self) -> None:
         with self._lock:
-            if self._dismissed:
+            if self._dismissed or self._parcel is None:
                 return
-            child = Child.start(_CONTEXT, self._order)
+            child = Child.start(self._parcel)
             self._children.add(child)
         self._idle.put(child)

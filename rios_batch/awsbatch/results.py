@@ -17,49 +17,75 @@ if TYPE_CHECKING:
     from rios_batch.model.spec import RunSpec
     from rios_batch.model.tileresult import TileRecord
 
-# Holds the head of nearly every tile: some 600 bytes, eight for each TIFF block, and about 6,000 for the statistics of
-# each band.
+# Until heads are known. A head has some 600 bytes, eight for each TIFF block, and 6,000 for statistics of each band.
 _FIRST_BYTES = 64 * 1024
 
 
-def fetch(store: RunStore, found: ObjectInfo, spec: RunSpec, blob_store: BlobStore) -> TileResult:
-    """Fetch a tile: the pixels of outputs that main writes, and of all other outputs where the pixels are.
+class TileFetcher:
+    """Fetches tiles: the pixels of outputs that main writes, and of all other outputs where the pixels are.
 
-    One request is enough if main writes all outputs or none.
+    One request is enough if main writes all outputs or none. Threads may share it.
 
     Parameters
     ----------
     store : the run's objects.
-    found : the tile's object.
     spec : the run.
     blob_store : who can read and merge pixels that stay in S3.
-
-    Raises
-    ------
-    RecordError : the object is not a tile's, is cut short, or is that of another tile or of another run.
-    S3Error : the object cannot be read, or is no longer the one that was found.
     """
-    bucket = store.bucket
-    here = [not output.stays_in_s3 for output in spec.outputs]
-    whole = bucket.get(found.key, etag=found.etag) if here and all(here) else None
-    head = decode_head(_beginning(bucket, found) if whole is None else whole)
-    if (head.run_id, head.record.tile) != (store.run_id, store.tile_number(found)):
-        raise RecordError(
-            f"object s3://{bucket.name}/{found.key} holds tile {head.record.tile} of run {head.run_id}, which somebody "
-            "must have put there; delete the object and resume the run"
-        )
-    outputs = []
-    for output, part in zip(spec.outputs, head.parts, strict=True):
-        if output.stays_in_s3:
-            outputs.append(_left_there(bucket, found, part, blob_store))
-            continue
-        data = (
-            bucket.get(found.key, start=part.start, size=part.size, etag=found.etag)
-            if whole is None
-            else memoryview(whole)[part.start : part.start + part.size]
-        )
-        outputs.append(part.output(data, head.record.window))
-    return TileResult(head.record, tuple(outputs), _pickled(head))
+
+    def __init__(self, store: RunStore, spec: RunSpec, blob_store: BlobStore) -> None:
+        self._store, self._spec, self._blob_store = store, spec, blob_store
+        here = [not output.stays_in_s3 for output in spec.outputs]
+        self._takes_all = bool(here) and all(here)
+        self._takes_heads = not any(here)
+        self._largest_head_bytes = 0
+
+    @property
+    def _first_bytes(self) -> int:
+        """Return what holds a tile's head, as far as one can know: heads of one run differ by some statistics."""
+        return self._largest_head_bytes * 9 // 8 or _FIRST_BYTES
+
+    def held_bytes(self, found: ObjectInfo) -> int:
+        """Return how many bytes of a tile's object are in memory when the tile is fetched."""
+        return min(found.size, self._first_bytes) if self._takes_heads else found.size
+
+    def __call__(self, found: ObjectInfo) -> TileResult:
+        """Fetch a tile.
+
+        Parameters
+        ----------
+        found : the tile's object.
+
+        Raises
+        ------
+        RecordError : the object is not a tile's, is cut short, or is that of another tile or of another run.
+        S3Error : the object cannot be read, or is no longer the one that was found.
+        """
+        bucket, store = self._store.bucket, self._store
+        whole = bucket.get(found.key, etag=found.etag) if self._takes_all else None
+        head = decode_head(self._beginning(found) if whole is None else whole)
+        if (head.run_id, head.record.tile) != (store.run_id, store.tile_number(found)):
+            raise RecordError(
+                f"object s3://{bucket.name}/{found.key} holds tile {head.record.tile} of run {head.run_id}, which "
+                "somebody must have put there; delete the object and resume the run"
+            )
+        outputs = []
+        for output, part in zip(self._spec.outputs, head.parts, strict=True):
+            if output.stays_in_s3:
+                outputs.append(_left_there(bucket, found, part, self._blob_store))
+                continue
+            data = (
+                bucket.get(found.key, start=part.start, size=part.size, etag=found.etag)
+                if whole is None
+                else memoryview(whole)[part.start : part.start + part.size]
+            )
+            outputs.append(part.output(data, head.record.window))
+        return TileResult(head.record, tuple(outputs), _pickled(head))
+
+    def _beginning(self, found: ObjectInfo) -> bytes:
+        beginning = _beginning(self._store.bucket, found, self._first_bytes)
+        self._largest_head_bytes = max(self._largest_head_bytes, head_size(beginning[:PREAMBLE_BYTES]))
+        return beginning
 
 
 def record_of(store: RunStore, found: ObjectInfo) -> TileRecord:
@@ -70,11 +96,11 @@ def record_of(store: RunStore, found: ObjectInfo) -> TileRecord:
     RecordError : the object is not a tile's.
     S3Error : the object cannot be read.
     """
-    return decode_head(_beginning(store.bucket, found)).record
+    return decode_head(_beginning(store.bucket, found, _FIRST_BYTES)).record
 
 
-def _beginning(bucket: Bucket, found: ObjectInfo) -> bytes:
-    beginning = bucket.get(found.key, size=min(_FIRST_BYTES, found.size), etag=found.etag)
+def _beginning(bucket: Bucket, found: ObjectInfo, first_bytes: int) -> bytes:
+    beginning = bucket.get(found.key, size=min(first_bytes, found.size), etag=found.etag)
     size = head_size(beginning[:PREAMBLE_BYTES])
     return beginning if size <= len(beginning) else bucket.get(found.key, size=size, etag=found.etag)
 
@@ -83,7 +109,9 @@ def _left_there(bucket: Bucket, found: ObjectInfo, part: OutputPart, blob_store:
     assert part.byte_counts is not None
     blob = Blob(bucket.name, found.key, found.etag, part.start, part.size)
     blocks = StoredBlocks(blob, part.byte_counts, blob_store)
-    return TileOutput(part.layout, blocks, part.coarsest, part.statistics)
+    return TileOutput(
+        part.layout, blocks, part.coarsest, part.statistics, part.lost_px, compression=part.compression
+    )
 
 
 def _pickled(head: TileHead) -> dict[str, bytes | None]:

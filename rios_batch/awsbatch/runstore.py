@@ -6,6 +6,7 @@ runs/<run id>/alive                 that main's last sign of life
 runs/<run id>/job.pkl               function and arguments, pickled once; the only pickle
 runs/<run id>/inputs/...            local inputs, staged once
 runs/<run id>/inputs.json           where workers find them
+runs/<run id>/compressions.json     how outputs are compressed, once main has chosen
 runs/<run id>/tiles/0000012         a finished tile; the first to write it wins
 runs/<run id>/merges/0000003.json   the small blobs that are to be put end to end
 runs/<run id>/merged/0000003        small blobs end to end
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rios_batch.aws.objects import Bucket, ObjectInfo
+    from rios_batch.model.creationoptions import Compression
 
 _DIGITS = 7
 _FETCHES = 8  # at a time
@@ -102,6 +104,10 @@ class RunStore:
             )
         return found
 
+    def exists(self) -> bool:
+        """Say whether the run is still there; a run that is over is deleted."""
+        return self.bucket.head(f"{self._prefix}run.json") is not None
+
     def raw_description(self) -> dict[str, Any]:
         try:
             found: dict[str, Any] = json.loads(self.bucket.get(f"{self._prefix}run.json"))
@@ -167,6 +173,20 @@ class RunStore:
         found = self.bucket.head(f"{self._prefix}alive")
         return None if found is None else found.modified_s
 
+    # -- what main chooses while workers are at work
+
+    def put_compressions(self, compressions: Sequence[Compression | None]) -> None:
+        """Say how each output is compressed, as far as that is chosen."""
+        self._put_json("compressions.json", compressions)
+
+    def compressions(self) -> tuple[Compression | None, ...]:
+        """Return how each output is compressed, as far as that is chosen; nothing at all before the first choice."""
+        try:
+            found = json.loads(self.bucket.get(f"{self._prefix}compressions.json"))
+        except MissingObjectError:
+            return ()
+        return tuple(None if options is None else tuple(options) for options in found)
+
     # -- tiles
 
     def has_tile(self, index: int) -> bool:
@@ -206,12 +226,12 @@ class RunStore:
             data = b"".join(pieces)
         self.bucket.put_new(f"{self._prefix}merged/{number:0{_DIGITS}d}", data)
 
-    def merged(self) -> dict[int, Blob]:
-        """Return the merged blobs that are there, by number."""
-        return {
-            int(found.key[-_DIGITS:]): Blob(self.bucket.name, found.key, found.etag, 0, found.size)
-            for found in self.bucket.list_objects(f"{self._prefix}merged/")
-        }
+    def merged(self, first: int = 0) -> Iterator[tuple[int, Blob]]:
+        """Yield the merged blobs that are there, from number ``first`` on, in order."""
+        prefix = f"{self._prefix}merged/"
+        start_after = f"{prefix}{first - 1:0{_DIGITS}d}" if first else ""
+        for found in self.bucket.list_objects(prefix, start_after=start_after):
+            yield int(found.key[-_DIGITS:]), Blob(self.bucket.name, found.key, found.etag, 0, found.size)
 
     # -- failures
 

@@ -76,7 +76,9 @@ def copy_local_inputs(
     ImageOpenError : GDAL cannot open an input.
     S3Error : a file cannot be uploaded.
     """
-    inputs = {file.path: file for input_spec in spec.inputs for file in input_spec.files}
+    inputs = {
+        file.path: file for input_spec in spec.inputs for file in input_spec.files if not file.unreadable
+    }
     found = [_local_dataset(file) for file in inputs.values()]
     datasets = [dataset for dataset in found if dataset is not None]
     if not datasets:

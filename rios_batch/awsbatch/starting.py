@@ -13,12 +13,15 @@ from rios_batch.awsbatch.configuration import WorkerConfig
 from rios_batch.awsbatch.stagedinputs import copy_local_inputs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rios_batch.aws.cloud import Cloud
     from rios_batch.awsbatch.polling import Poll
     from rios_batch.awsbatch.runstore import RunStore
     from rios_batch.model.spec import RunSpec
 
 LEASE_SECONDS = 60
+_SENT_AT_ONCE = 2000  # messages; whoever stops a run waits so long
 
 
 def end_last_main(cloud: Cloud, store: RunStore) -> None:
@@ -68,6 +71,37 @@ def useful_workers(missing: int, own_share: int, worker_vcpus: int) -> int:
     worker_vcpus : tiles that a worker on Batch computes at a time.
     """
     return -(-max(missing - own_share, 0) // worker_vcpus)
+
+
+class Sending:
+    """The sending of messages in a thread, so that workers are submitted meanwhile."""
+
+    def __init__(self, queue: WorkQueue, messages: Sequence[str]) -> None:
+        self._queue, self._messages = queue, messages
+        self._stopped = threading.Event()
+        self._executor = ThreadPoolExecutor(1, "rios_batch send")
+        self._sending = self._executor.submit(self._send)
+
+    def _send(self) -> None:
+        for start in range(0, len(self._messages), _SENT_AT_ONCE):
+            if self._stopped.is_set():
+                return
+            self._queue.send(self._messages[start : start + _SENT_AT_ONCE])
+
+    def check(self) -> None:
+        """See that nothing has gone wrong so far.
+
+        Raises
+        ------
+        AWSError : SQS refuses a message.
+        """
+        if self._sending.done():
+            self._sending.result()
+
+    def close(self) -> None:
+        """Send no more, and wait for what is under way."""
+        self._stopped.set()
+        self._executor.shutdown()
 
 
 def copy_inputs(spec: RunSpec, store: RunStore, poll: Poll) -> None:

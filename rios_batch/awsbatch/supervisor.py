@@ -20,6 +20,7 @@ import cloudpickle
 
 from rios_batch.aws.faults import QueueGoneError
 from rios_batch.aws.queue import LONGEST_WAIT_SECONDS
+from rios_batch.awsbatch.compressions import ChosenCompressions
 from rios_batch.awsbatch.failurerecord import failure_of
 from rios_batch.awsbatch.leases import Leases
 from rios_batch.awsbatch.messages import ComputeTile, MergeBlobs, decode_message
@@ -89,6 +90,7 @@ class Supervisor:
     work_queue : the run's queue.
     plan : the run's tiles.
     order : what each worker process is started with, and how many of them.
+    to_choose : outputs whose compression main chooses.
     lease_seconds : how long a lease holds unless renewed.
     patience : when the worker leaves.
     name : for messages and records, such as ``worker 3``.
@@ -103,11 +105,13 @@ class Supervisor:
         order: WorkOrder,
         *,
         name: str,
+        to_choose: int,
         lease_seconds: int,
         patience: Patience,
         on_tile: Callable[[TileRecord, float], None],
     ) -> None:
         self._store, self._queue, self._plan = store, work_queue, plan
+        self._compressions = ChosenCompressions(store, to_choose)
         self._name, self._patience, self._on_tile = name, patience, on_tile
         self._leases = Leases(work_queue, lease_seconds)
         self._pool = ProcessPool(order)
@@ -205,15 +209,21 @@ class Supervisor:
             self._leases.finish(lease)
             return
         started = time.monotonic()
+        reply: TileResult | TileFailure | WorkerLostError
         try:
-            reply = self._pool.compute(self._plan.tile(index))
+            reply = self._pool.compute(self._compressions.on(self._plan.tile(index)))
         except PoolDismissedError:
             self._leases.give_back(lease)
             return
-        except ChildDiedError as death:
-            self._tile_failed(lease, index, WorkerLostError(f"its process ended by {death}; {_ADVICE}"))
-            return
-        self._commit(lease, index, reply, started)
+        except ChildDiedError as error:
+            reply = WorkerLostError(f"its process ended by {error.death.explained(_ADVICE)}")
+        # A worker that was paused while its run ended and was deleted would leave a tile behind.
+        if self._leases.may_have_lapsed(lease) and not self._store.exists():
+            log.warning("%s was away while its run ended; tile %d is not wanted any more", self._name, index)
+        elif isinstance(reply, WorkerLostError):
+            self._tile_failed(lease, index, reply)
+        else:
+            self._commit(lease, index, reply, started)
 
     def _commit(self, lease: Lease, index: int, reply: TileResult | TileFailure, started: float) -> None:
         try:

@@ -29,10 +29,11 @@ from rios_batch.model.tileresult import TileOutput, TileRecord
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rios_batch.model.creationoptions import Compression
     from rios_batch.model.spec import Array
     from rios_batch.model.statistics import PartialStatistics
 
-MAGIC = b"RBTILE03"
+MAGIC = b"RBTILE04"
 _LENGTHS = struct.Struct("<QQ")  # of the JSON text, and of the whole head
 PREAMBLE_BYTES = len(MAGIC) + _LENGTHS.size
 
@@ -50,7 +51,7 @@ class OutputPart:
     layout : type and number of bands.
     start, size : bytes from the object's beginning, and bytes of the pixels.
     byte_counts : bytes of each encoded TIFF block. None for an array, which is stored compressed (zlib).
-    coarsest, statistics : those of the ``TileOutput``.
+    coarsest, statistics, lost_px, compression : those of the ``TileOutput``.
     """
 
     layout: Layout
@@ -59,6 +60,8 @@ class OutputPart:
     byte_counts: Array | None
     coarsest: Array | None
     statistics: tuple[PartialStatistics, ...]
+    lost_px: int
+    compression: Compression | None
 
     def output(self, data: bytes | memoryview, window: PixelWindow) -> TileOutput:
         """Return the part as a local worker would have handed the part over.
@@ -70,10 +73,12 @@ class OutputPart:
         """
         if self.byte_counts is not None:
             blocks = EncodedBlocks(np.frombuffer(data, np.uint8), self.byte_counts)
-            return TileOutput(self.layout, blocks, self.coarsest, self.statistics)
+            return TileOutput(
+                self.layout, blocks, self.coarsest, self.statistics, self.lost_px, self.compression
+            )
         pixels = np.frombuffer(zlib.decompress(data), self.layout.dtype)
         array = pixels.reshape(self.layout.nbands, window.height, window.width)
-        return TileOutput(self.layout, array, statistics=self.statistics)
+        return TileOutput(self.layout, array, statistics=self.statistics, lost_px=self.lost_px)
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,8 @@ def encode_tile(
             "bytes": len(blob),
             "byte_counts": counts,
             "statistics": [encode_statistics(band, arrays) for band in tile_output.statistics],
+            "lost_px": tile_output.lost_px,
+            "compression": tile_output.compression,
         }
         if tile_output.coarsest is not None:
             part["coarsest"] = {
@@ -176,10 +183,16 @@ def decode_head(data: bytes) -> TileHead:
             layout = Layout(**part["layout"])
             coarsest = _inflated(arrays, part["coarsest"], layout) if "coarsest" in part else None
             statistics = tuple(decode_statistics(band, arrays) for band in part["statistics"])
-            parts.append(OutputPart(layout, start, part["bytes"], counts, coarsest, statistics))
+            compression = None if part["compression"] is None else tuple(part["compression"])
+            parts.append(
+                OutputPart(
+                    layout, start, part["bytes"], counts, coarsest, statistics, part["lost_px"], compression
+                )
+            )
             start += part["bytes"]
         other_args = {name: decode_value(value, arrays) for name, value in content["other_args"].items()}
-        record = TileRecord(window=window, **fields)
+        skipped = tuple((name, why) for name, why in fields.pop("skipped"))
+        record = TileRecord(window=window, skipped=skipped, **fields)
         return TileHead(content["run"], record, tuple(parts), other_args)
     except (KeyError, TypeError, ValueError, IndexError, zlib.error) as error:
         raise RecordError(f"a tile's record cannot be read: {error!r}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,13 +25,24 @@ if TYPE_CHECKING:
     from rios_batch.model.spec import Array, Layout, OutputSpec
 
 
+@dataclass(frozen=True)
+class Returned:
+    """What a user function returned for one output and block, without margin: shape (bands, rows, cols).
+
+    ``masked`` says which pixels were masked, and are the output's nodata value now; None if none were.
+    """
+
+    pixels: Array
+    masked: Array | None = None
+
+
 def collect_outputs(
     outputs: tuple[OutputSpec, ...],
     returned: BlockAssociations,
     window: PixelWindow,
     overlap_px: int,
     where: str,
-) -> list[Array]:
+) -> list[Returned]:
     """Check what the user function set, and cut the margin off.
 
     Parameters
@@ -41,7 +53,7 @@ def collect_outputs(
 
     Returns
     -------
-    One array of shape (bands, rows, cols) for each output, of a type that GDAL can write.
+    One for each output, of a type that GDAL can write.
 
     Raises
     ------
@@ -75,7 +87,7 @@ def _value_of(
     return value[output.sequence]
 
 
-def _checked(output: OutputSpec, value: Any, window: PixelWindow, overlap_px: int, where: str) -> Array:
+def _checked(output: OutputSpec, value: Any, window: PixelWindow, overlap_px: int, where: str) -> Returned:
     rows, cols = window.height + 2 * overlap_px, window.width + 2 * overlap_px
     if not isinstance(value, np.ndarray):
         raise ArrayShapeError(
@@ -95,10 +107,13 @@ def _checked(output: OutputSpec, value: Any, window: PixelWindow, overlap_px: in
         raise TypeConversionError(f"{output.label} {where}: {error}") from None
     inner = value[:, overlap_px : rows - overlap_px, overlap_px : cols - overlap_px]
     array = np.asarray(inner).astype(dtype, copy=False)
+    masked = None
     if isinstance(inner, np.ma.MaskedArray) and inner.mask.any():
-        array = np.where(inner.mask, _nodata_to_fill(output, dtype, where), array)
+        masked = np.broadcast_to(inner.mask, inner.shape)
+        array = np.where(masked, _nodata_to_fill(output, dtype, where), array)
     # GDAL takes a stride of 0 (np.broadcast_to) for "as usual", and reads past the array's end.
-    return array if all(stride > 0 for stride in array.strides) else np.ascontiguousarray(array)
+    as_usual = all(stride > 0 for stride in array.strides)
+    return Returned(array if as_usual else np.ascontiguousarray(array), masked)
 
 
 def _nodata_to_fill(output: OutputSpec, dtype: str, where: str) -> Array:

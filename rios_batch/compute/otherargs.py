@@ -2,24 +2,26 @@
 
 RIOS 1.4 loses changes made in workers silently; RIOS 2 leaves copies for the script to merge. Here each
 tile starts from a fresh copy, the attributes it changed come back, and a rule declared with
-``controls.setOtherArgsMerge`` merges them into the caller's object in tile order. Without a rule they
-stay in the result's ``otherArgsList`` and a warning names them.
+``controls.setOtherArgsMerge`` merges them into the caller's object in tile order. An attribute without a
+rule ends the run, unless the script merges the copies itself, as scripts for RIOS 2 do.
 """
 
 from __future__ import annotations
 
 import copy
 import hashlib
-from typing import TYPE_CHECKING, Any
+import io
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import cloudpickle
 
 from rios_batch.associations import OtherInputs
 from rios_batch.errors import ParameterError
+from rios_batch.model.mergerules import RULES
 
 if TYPE_CHECKING:
     import pickle
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from rios_batch.model.mergerules import MergeRule
 
@@ -47,10 +49,15 @@ class ChangeDetector:
 
     A change is a change of the attribute's pickle. A copy that a tile left as it was serves the next tile
     too, so a large attribute that is only read (a classifier, a look-up table) is unpickled once per worker.
+
+    Parameters
+    ----------
+    pickled : otherArgs as they are when the run begins.
+    scratch : attributes whose changes nobody wants; the worker's next tile may find what a tile left there.
     """
 
-    def __init__(self, pickled: bytes) -> None:
-        self._pickled = pickled
+    def __init__(self, pickled: bytes, scratch: Container[str] = ()) -> None:
+        self._pickled, self._scratch = pickled, scratch
         self._before: dict[str, bytes | None] = {}
         self._unchanged: Any = None
 
@@ -69,7 +76,7 @@ class ChangeDetector:
             return self._unchanged
         other_args = cloudpickle.loads(self._pickled)
         if not self._before and other_args is not None:
-            self._before = _digests(other_args)
+            self._before = self._digests(other_args)
         return other_args
 
     def changes(self, other_args: Any) -> dict[str, bytes | None]:
@@ -79,12 +86,16 @@ class ChangeDetector:
         """
         if other_args is None:
             return {}
-        after = _digests(other_args)
+        after = self._digests(other_args)
         changed = [name for name in after if name not in self._before or after[name] != self._before[name]]
         deleted = self._before.keys() - after.keys()
         self._unchanged = None if changed or deleted else other_args
         attributes = attributes_of(other_args)
         return {name: pickle_or_none(attributes[name]) for name in changed} | dict.fromkeys(deleted)
+
+    def _digests(self, other_args: Any) -> dict[str, bytes | None]:
+        attributes = attributes_of(other_args).items()
+        return {name: _digest(value) for name, value in attributes if name not in self._scratch}
 
 
 def pickle_or_none(value: Any) -> bytes | None:
@@ -95,15 +106,31 @@ def pickle_or_none(value: Any) -> bytes | None:
         return None
 
 
-def _digests(other_args: Any) -> dict[str, bytes | None]:
-    return {name: _digest(value) for name, value in attributes_of(other_args).items()}
+def _class_named(module: str, name: str) -> NoReturn:
+    """Stand for a class in a pickle that nobody reads."""
+    raise NotImplementedError(f"{module}.{name}")
+
+
+class _DigestPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle ships no types
+    """Pickles classes by their names.
+
+    A class of the script is one object for all threads, which cloudpickle fills anew each time that it unpickles an
+    instance; the bytes of the class would differ though nobody has changed the class.
+    """
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, type):
+            return _class_named, (value.__module__, value.__qualname__)
+        return super().reducer_override(value)
 
 
 def _digest(value: Any) -> bytes | None:
     """Hash a value's pickle, arrays where they lie; None if it has none."""
     buffers: list[pickle.PickleBuffer] = []
     try:
-        digest = hashlib.sha256(cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append))
+        with io.BytesIO() as file:
+            _DigestPickler(file, protocol=5, buffer_callback=buffers.append).dump(value)
+            digest = hashlib.sha256(file.getbuffer())
     except Exception:  # noqa: BLE001 - any type may raise anything here
         return None
     for buffer in buffers:
@@ -111,9 +138,31 @@ def _digest(value: Any) -> bytes | None:
     return digest.digest()
 
 
+def check_rules(changed: Iterable[str], rules: Mapping[str, MergeRule]) -> None:
+    """See that no change of a tile will be lost.
+
+    Parameters
+    ----------
+    changed : names of the attributes that a tile changed.
+    rules : by attribute name.
+
+    Raises
+    ------
+    ParameterError : an attribute has no rule; says which there are.
+    """
+    lost = sorted(set(changed) - rules.keys())
+    if lost:
+        names = ", ".join(f"otherArgs.{name}" for name in lost)
+        raise ParameterError(
+            f"{names} changed in blocks that a worker computed, but {'have' if len(lost) > 1 else 'has'} no merge "
+            f"rule, so that the change would be lost; use controls.setOtherArgsMerge({lost[0]!r}, rule) with "
+            f"{', '.join(map(repr, RULES))} (nobody wants the change) or a function, or use one thread"
+        )
+
+
 def merge(
     other_args: Any, tile_changes: Iterable[Mapping[str, bytes | None]], rules: Mapping[str, MergeRule]
-) -> tuple[list[Any], list[str]]:
+) -> list[Any]:
     """Merge the tiles' changes into ``other_args``, which is changed in place.
 
     Parameters
@@ -123,7 +172,7 @@ def merge(
 
     Returns
     -------
-    The tiles' copies of otherArgs, and the names of attributes that changed without a rule.
+    The tiles' copies of otherArgs.
 
     Raises
     ------
@@ -144,4 +193,4 @@ def merge(
             target[name] = rules[name](target.get(name), values[name])
         except Exception as error:
             raise ParameterError(f"the merge rule of otherArgs.{name} failed: {error}") from error
-    return copies, sorted(values.keys() - rules.keys())
+    return copies

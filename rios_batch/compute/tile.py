@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rios_batch.associations import BlockAssociations
 from rios_batch.compute.checks import check_layouts, collect_outputs
+from rios_batch.compute.lostpixels import lost_pixels, without_data
 from rios_batch.encode.blocks import tile_sink
 from rios_batch.errors import RiosBatchError, UserFunctionError, text_of
 from rios_batch.gdalapi import ensure_exceptions, exceptions_switched, nodata_or_none
@@ -28,9 +29,11 @@ from rios_batch.readerinfo import ReaderInfo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from rios_batch.compute.checks import Returned
+    from rios_batch.compute.lostpixels import Mask
     from rios_batch.encode.blocks import TileSink
     from rios_batch.model.grid import PixelWindow
-    from rios_batch.model.spec import Array, InputFile, OutputSpec, RunSpec
+    from rios_batch.model.spec import InputFile, OutputSpec, RunSpec
     from rios_batch.model.tileresult import TileOutput
     from rios_batch.model.tiles import Tile
 
@@ -99,16 +102,18 @@ class TileRunner:
         StoppedError : the run is being stopped.
         """
         seconds = _Seconds()
-        with contextlib.closing(_TileWriter(self._spec.outputs, tile, seconds)) as writer:
+        self._reader.skipped.clear()
+        with contextlib.closing(_TileWriter(self._spec, tile, seconds)) as writer:
             for block in self._blocks(tile):
                 inputs, files = self._read(block, seconds)
-                returned = self._compute(block, inputs, files, other_args, seconds)
-                arrays = collect_outputs(
-                    self._spec.outputs, returned, block.window, self._spec.overlap_px, f"in {block}"
+                missing = without_data(self._spec, inputs, block.window)
+                outputs = self._compute(block, inputs, files, other_args, seconds)
+                returned = collect_outputs(
+                    self._spec.outputs, outputs, block.window, self._spec.overlap_px, f"in {block}"
                 )
-                writer.write(arrays, block.window)
-            outputs = writer.finish()
-        return TileResult(self._record(tile, outputs, seconds), outputs)
+                writer.write(returned, block.window, missing)
+            parts = writer.finish()
+        return TileResult(self._record(tile, parts, seconds), parts)
 
     def close(self) -> None:
         """Close the input files."""
@@ -178,25 +183,29 @@ class TileRunner:
             encoding_s=seconds.encoding,
             statistics_s=seconds.statistics,
             bytes_out=sum(tile_output.nbytes for tile_output in outputs),
+            skipped=tuple(sorted(self._reader.skipped.items())),
         )
 
 
 class _TileWriter:
     """Encodes the outputs of one tile, and collects their statistics, block by block."""
 
-    def __init__(self, outputs: tuple[OutputSpec, ...], tile: Tile, seconds: _Seconds) -> None:
-        self._outputs, self._window, self._seconds = outputs, tile.window, seconds
+    def __init__(self, spec: RunSpec, tile: Tile, seconds: _Seconds) -> None:
+        self._outputs = spec.compressed(tile.compressions).outputs
+        self._window, self._seconds = tile.window, seconds
         self._layouts: list[Layout] = []
         self._sinks: list[TileSink] = []
         self._statistics: list[TileStatistics | None] = []
+        self._lost_px = [0] * len(self._outputs)
 
-    def write(self, arrays: Sequence[Array], window: PixelWindow) -> None:
-        """Take a block: for each output an array of shape (bands, rows, cols) for ``window`` of the working grid.
+    def write(self, returned: Sequence[Returned], window: PixelWindow, missing: Mask | None) -> None:
+        """Take a block: for each output what the user function returned for ``window`` of the working grid.
 
         Raises
         ------
         TypeConversionError, ArrayShapeError : a type or number of bands is not that of the tile's first block.
         """
+        arrays = [one.pixels for one in returned]
         with self._seconds.spent_on("encoding"):
             layouts = [Layout(array.dtype.name, array.shape[0]) for array in arrays]
             if not self._layouts:
@@ -208,6 +217,8 @@ class _TileWriter:
             for array, collector in zip(arrays, self._statistics, strict=True):
                 if collector is not None:
                     collector.add(array, window)
+            for number, (output, one) in enumerate(zip(self._outputs, returned, strict=True)):
+                self._lost_px[number] += lost_pixels(output, one, missing)
 
     def _start(self, layouts: list[Layout]) -> None:
         self._layouts = layouts
@@ -219,8 +230,10 @@ class _TileWriter:
         """Return the tile's part of each output."""
         with self._seconds.spent_on("encoding"):
             return tuple(
-                replace(sink.finish(), statistics=() if collector is None else collector.finish())
-                for sink, collector in zip(self._sinks, self._statistics, strict=True)
+                replace(
+                    sink.finish(), statistics=() if collector is None else collector.finish(), lost_px=lost_px
+                )
+                for sink, collector, lost_px in zip(self._sinks, self._statistics, self._lost_px, strict=True)
             )
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from rios_batch.encode.compression import choose_compression, telling_squares
 from rios_batch.encode.overviewblocks import encode_overview
 from rios_batch.encode.overviews import TileOverviews
 from rios_batch.encode.smalltiff import SmallTiff
@@ -47,39 +48,67 @@ class BlockEncoder:
 
     What is handed over are the blocks of all resolutions, the coarsest first, and, if there are overviews, the
     pixels that main makes the coarser ones of.
+
+    Where main has not chosen the compression yet, the tile's first pixels that are not all the same do; blocks before
+    them wait.
     """
 
     def __init__(self, output_spec: OutputSpec, layout: Layout, window: PixelWindow) -> None:
-        self._output_spec, self._layout = output_spec, layout
+        self._output_spec, self._layout, self._window = output_spec, layout, window
         self._collected = None if output_spec.blocks_are_whole else ArrayCollector(layout, window)
         self._overviews = None
         if output_spec.pyramid is not None:
             self._overviews = TileOverviews(output_spec, output_spec.pyramid, layout, window)
-        self._tiff = SmallTiff(output_spec, layout, window.height, window.width)
+        self._waiting: list[tuple[Array, int, int]] = []
+        self._tiff: SmallTiff | None = None
+        if not output_spec.chooses_compression:
+            self._start()
+
+    def _start(self) -> SmallTiff:
+        self._tiff = SmallTiff(self._output_spec, self._layout, self._window.height, self._window.width)
+        return self._tiff
 
     def write(self, block: Array, col: int, row: int) -> None:
         if self._collected is not None:
             self._collected.write(block, col, row)
             return
-        self._tiff.write(block, col, row)
+        if self._tiff is None:
+            self._waiting.append((block.copy(), col, row))  # the function may use its array again
+            if squares := telling_squares(block):
+                self._choose(squares)
+        else:
+            self._tiff.write(block, col, row)
         if self._overviews is not None:
             with output_errors_named(self._output_spec.path):
                 self._overviews.add(block, col, row)
+
+    def _choose(self, squares: list[Array]) -> SmallTiff:
+        """Choose the compression by some pixels, and encode the blocks that have waited."""
+        chosen = choose_compression(self._output_spec, self._layout.dtype, squares)
+        self._output_spec = self._output_spec.compressed(chosen)
+        tiff, waiting, self._waiting = self._start(), self._waiting, []
+        for block in waiting:
+            tiff.write(*block)
+        return tiff
 
     def finish(self) -> TileOutput:
         if self._collected is not None:
             whole, self._collected = self._collected.array, None
             self.write(whole, 0, 0)
-        full = self._tiff.finish()
+        full = (self._tiff or self._choose([])).finish()
+        compression = self._output_spec.compression
         if self._overviews is None:
-            return TileOutput(self._layout, full)
+            return TileOutput(self._layout, full, compression=compression)
         with output_errors_named(self._output_spec.path):
             arrays, coarsest = self._overviews.finish()
         overviews = [encode_overview(self._output_spec, array) for array in arrays]
-        return TileOutput(self._layout, joined([*reversed(overviews), full]), coarsest=coarsest)
+        payload = joined([*reversed(overviews), full])
+        return TileOutput(self._layout, payload, coarsest=coarsest, compression=compression)
 
     def abort(self) -> None:
-        self._tiff.abort()
+        self._waiting = []
+        if self._tiff is not None:
+            self._tiff.abort()
 
 
 class ArrayCollector:

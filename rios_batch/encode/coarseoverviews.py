@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from rios_batch.model.grid import PixelWindow
     from rios_batch.model.pyramid import Pyramid
     from rios_batch.model.spec import Array, OutputSpec
+
+_MOST_TOUCHED_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class CoarseOverviews:
     def add(self, window: PixelWindow, pixels: Array) -> None:
         """Take the pixels of a window that begins at multiples of ``factor``, reduced by ``factor``."""
         row, col = window.row // self._factor, window.col // self._factor
-        self._pixels[:, row : row + pixels.shape[1], col : col + pixels.shape[2]] = pixels
+        self._pixels.array[:, row : row + pixels.shape[1], col : col + pixels.shape[2]] = pixels
+        self._pixels.touched(pixels.nbytes)
 
     def overviews(self) -> Iterator[OverviewPart]:
         """Yield all parts of the overviews, the coarsest first."""
@@ -83,25 +87,31 @@ class CoarseOverviews:
                 pixels = self._decimated(pixels, step, factor)
             made[factor] = pixels
         for factor in reversed(self._factors):
-            for rows, cols in parts(made[factor].shape, OVERVIEW_BLOCK_PX):
-                yield OverviewPart(factor, cols.start, rows.start, made[factor][:, rows, cols])
+            pixels = made[factor]
+            for rows, cols in parts(pixels.array.shape, OVERVIEW_BLOCK_PX):
+                part = pixels.array[:, rows, cols]
+                yield OverviewPart(factor, cols.start, rows.start, part)
+                pixels.touched(part.nbytes)
 
-    def _decimated(self, pixels: Array, step: int, factor: int) -> Array:
+    def _decimated(self, pixels: _Scratch, step: int, factor: int) -> _Scratch:
         reduced = self._scratch(factor)
-        for rows, cols in parts(pixels.shape, step):
-            part = decimate(pixels[:, rows, cols], step, self._method, self._output_spec.nodata)
+        for rows, cols in parts(pixels.array.shape, step):
+            finer = pixels.array[:, rows, cols]
+            part = decimate(finer, step, self._method, self._output_spec.nodata)
             row, col = rows.start // step, cols.start // step
-            reduced[:, row : row + part.shape[1], col : col + part.shape[2]] = part
+            reduced.array[:, row : row + part.shape[1], col : col + part.shape[2]] = part
+            pixels.touched(finer.nbytes)
+            reduced.touched(part.nbytes)
         return reduced
 
-    def _scratch(self, factor: int) -> Array:
+    def _scratch(self, factor: int) -> _Scratch:
         nbands, nrows, ncols = self._shape
         shape = (nbands, *reduced_shape(nrows, ncols, factor))
         nbytes = math.prod(shape) * self._dtype.itemsize
         try:
             with tempfile.TemporaryFile(prefix="rios_batch-", dir=self._folder) as file:
                 _set_aside(file.fileno(), nbytes)
-                return np.memmap(file, self._dtype, "r+", shape=shape)
+                return _Scratch(file.fileno(), shape, self._dtype)
         except OSError as error:
             if self._folder is not None:
                 raise  # it is the output's own disk
@@ -110,6 +120,28 @@ class CoarseOverviews:
                 f"the overviews of output {self._output_spec.path!r} need {room}: {error.strerror}; set TMPDIR to a "
                 "folder with more room, or use setOmitPyramids(True)"
             ) from error
+
+
+class _Scratch:
+    """An array in a file, of which no more than some parts are in this process's memory at a time.
+
+    Attributes
+    ----------
+    array : of shape (bands, rows, cols).
+    """
+
+    def __init__(self, descriptor: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._map = mmap.mmap(descriptor, math.prod(shape) * dtype.itemsize)
+        self.array: Array = np.ndarray(shape, dtype, self._map)
+        self._touched_bytes = 0
+
+    def touched(self, nbytes: int) -> None:
+        """Take note of bytes that were read or written, and let go of them when they have become many."""
+        self._touched_bytes += nbytes
+        if self._touched_bytes > _MOST_TOUCHED_BYTES and hasattr(self._map, "madvise"):
+            # The system keeps or writes the pages as it would those of a file that was written.
+            self._map.madvise(mmap.MADV_DONTNEED)
+            self._touched_bytes = 0
 
 
 def _set_aside(descriptor: int, nbytes: int) -> None:

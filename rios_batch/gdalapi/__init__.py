@@ -2,6 +2,7 @@
 
 from rios_batch.gdalapi.memoryfiles import MemoryFolder, memory_file
 from rios_batch.gdalapi.messages import output_errors_named, reason
+from rios_batch.gdalapi.settings import GdalSettings
 from rios_batch.gdalapi.state import (
     closing,
     ensure_exceptions,
@@ -28,6 +29,7 @@ from rios_batch.gdalapi.values import (
 
 __all__ = [
     "GDAL_TYPES",
+    "GdalSettings",
     "MemoryFolder",
     "buffer_type",
     "closing",

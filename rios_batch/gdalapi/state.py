@@ -122,8 +122,7 @@ def closing() -> Iterator[None]:
 def limit_gdal_resources(num_workers: int, cache_bytes: int) -> None:
     """Have GDAL leave room for the other workers on this machine.
 
-    One thread: a forked process inherits the thread pool of its parent, if there is one, without the
-    threads, and whoever hands it work waits for ever.
+    One thread: the workers together use all cores.
 
     And no more block cache than is of use. By default each process takes a twentieth of the machine's
     memory, which 64 workers do not have; and blocks that are seen once push out of the processor's cache what

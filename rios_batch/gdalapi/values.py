@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from osgeo import gdal, osr
 
 from rios_batch.errors import ParameterError, TypeConversionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # int8 came with GDAL 3.7, 64-bit integers with 3.5.
 _GDAL_NAMES = {
@@ -40,15 +44,21 @@ def gdal_version() -> str:
     return str(gdal.VersionInfo("RELEASE_NAME"))
 
 
-def dataset_files(path: str) -> list[str]:
-    """Return the name of every file that a dataset consists of, wherever it lies, as far as GDAL says."""
-    dataset = gdal.OpenEx(path)
+def dataset_files(path: str, dataset: gdal.Dataset | None = None) -> tuple[str, ...]:
+    """Return the name of every file that a dataset consists of, wherever it lies, as far as GDAL says.
+
+    Parameters
+    ----------
+    path : what GDAL opens.
+    dataset : the same, if it is open.
+    """
+    dataset = dataset or gdal.OpenEx(path)
     # Of an array in a Zarr GDAL names no files; of a whole one it names the folder.
     names = {path, *re.findall(r'"([^"]+)"', path), *(dataset.GetFileList() or [])}
     for name in [name for name in names if not name.startswith("/vsi")]:
         if (stat := gdal.VSIStatL(name)) and stat.IsDirectory():
             names |= set(map(str, Path(name).rglob("*")))
-    return sorted(names)
+    return tuple(sorted(os.path.abspath(name) if os.path.exists(name) else name for name in names))  # noqa: PTH100, PTH110 - names of GDAL's own are no paths
 
 
 def file_stamp(name: str) -> tuple[int, ...] | None:
@@ -66,9 +76,14 @@ def file_stamp(name: str) -> tuple[int, ...] | None:
     return (stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns)
 
 
-def dataset_stamps(path: str) -> list[tuple[str, tuple[int, ...]]]:
-    """Return the stamp of every file that a dataset consists of, by name."""
-    found = ((name, file_stamp(name)) for name in dataset_files(path))
+def dataset_stamps(path: str, files: Sequence[str] = ()) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the stamp of every file that a dataset consists of, by name.
+
+    Parameters
+    ----------
+    files : these files, if they are known; else the dataset is opened.
+    """
+    found = ((name, file_stamp(name)) for name in files or dataset_files(path))
     return [(name, stamp) for name, stamp in found if stamp is not None]
 
 

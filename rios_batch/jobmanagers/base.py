@@ -13,6 +13,8 @@ from rios_batch.model.spec import RunOptions
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from rios_batch.jobmanagers.tilequeue import TileQueue
+    from rios_batch.model.creationoptions import Compression
     from rios_batch.model.spec import RunSpec
     from rios_batch.model.tileresult import TileResult
 
@@ -46,6 +48,12 @@ class Run(ABC):
     def __iter__(self) -> Iterator[TileResult]:
         """Start workers, and yield the tiles' results. Called once."""
 
+    def compressions_chosen(self, compressions: tuple[Compression | None, ...]) -> None:  # noqa: B027 - may be ignored
+        """Take note of how outputs are to be compressed, one value for each, as far as main has chosen that now.
+
+        Tiles that are handed out with ``Tile.compressions`` come so; others may have to be compressed again in main.
+        """
+
     def outputs_committed(self) -> None:  # noqa: B027 - most managers keep nothing
         """Take note that all outputs are in their places: what they were made from is no longer needed."""
 
@@ -69,6 +77,17 @@ class GeneratorRun(Run):
         return self._results
 
 
+class QueueRun(GeneratorRun):
+    """A run whose workers take tiles of a queue in this process."""
+
+    def __init__(self, spec: RunSpec, queue: TileQueue, results: Generator[TileResult, None, None]) -> None:
+        super().__init__(spec, results)
+        self._queue = queue
+
+    def compressions_chosen(self, compressions: tuple[Compression | None, ...]) -> None:
+        self._queue.compressions = compressions
+
+
 class JobManager(ABC):
     """Hands the tiles of a run to workers and brings their results back.
 
@@ -80,7 +99,7 @@ class JobManager(ABC):
     Parameters
     ----------
     numThreads : workers that run at the same time, at least 1 (``controls.setNumThreads``).
-    options : what a manager whose runs outlive main is told besides; others ignore it.
+    options : what a manager is told besides; a manager ignores what it has no use for.
     """
 
     jobMgrType: ClassVar[str]

@@ -27,14 +27,14 @@ def culprit_of(value: Any, can_travel: Callable[[Any], bool], label: str = "") -
 
 
 def _search(value: Any, can_travel: Callable[[Any], bool], label: str, seen: set[int]) -> str:
-    for name, part in _parts_of(value):
+    for name, part in parts_of(value):
         if id(part) not in seen and not can_travel(part):
             seen.add(id(part))
             return _search(part, can_travel, name or label, seen)
     return label
 
 
-def _parts_of(value: Any) -> Iterator[tuple[str, Any]]:
+def parts_of(value: Any) -> Iterator[tuple[str, Any]]:
     """Yield what a function, class, module or callable object uses, each with its name for a person."""
     match value:
         case types.FunctionType():

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from dataclasses import replace
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.compute.otherargs import ChangeDetector
 from rios_batch.compute.tile import TileRunner
-from rios_batch.jobmanagers.base import GeneratorRun, JobManager
+from rios_batch.errors import WaitLimitError
+from rios_batch.jobmanagers.base import JobManager, QueueRun
 from rios_batch.jobmanagers.pickling import dump_other_args
 from rios_batch.jobmanagers.tilequeue import TileQueue
+from rios_batch.jobmanagers.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from rios_batch.model.spec import RunSpec
     from rios_batch.model.tileresult import TileResult
@@ -29,65 +32,129 @@ class InProcess(JobManager):
     jobMgrType = "in-process"
     shares_other_args = True
 
-    def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
-        return GeneratorRun(spec, self._results(spec, other_args))
+    def start(self, spec: RunSpec, other_args: Any) -> QueueRun:
+        queue = TileQueue(spec.plan, num_workers=1)
+        return QueueRun(spec, queue, self._results(spec, other_args, queue))
 
-    def _results(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
+    def _results(self, spec: RunSpec, other_args: Any, queue: TileQueue) -> Generator[TileResult, None, None]:
         with contextlib.closing(TileRunner(spec, "the main process")) as runner:
-            for tile in spec.plan:
-                yield runner.run(tile, other_args)
+            while (tile := queue.take()) is not None:
+                result = runner.run(tile, other_args)
+                queue.finish(tile.index, result.record.bytes_out)
+                yield result
 
 
 class Threads(JobManager):
-    """Threads of this process. GDAL and most of numpy release the interpreter lock while they work."""
+    """Threads of this process. They compute at the same time where GDAL and numpy release the interpreter lock."""
 
     jobMgrType = "threads"
 
-    def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
-        return GeneratorRun(spec, self._results(spec, other_args))
-
-    def _results(self, spec: RunSpec, other_args: Any) -> Generator[TileResult, None, None]:
+    def start(self, spec: RunSpec, other_args: Any) -> QueueRun:
         queue = TileQueue(spec.plan, self.numThreads)
+        return QueueRun(spec, queue, self._results(spec, other_args, queue))
+
+    def _results(self, spec: RunSpec, other_args: Any, queue: TileQueue) -> Generator[TileResult, None, None]:
         # GDAL has one switch for all threads: off, it would hide what goes wrong in the others.
         spec = replace(spec, gdal_exceptions=True)
-        worker = _ThreadWorker(spec, dump_other_args(other_args))
-        running: set[Future[TileResult]] = set()
-        with ThreadPoolExecutor(self.numThreads, thread_name_prefix="rios_batch") as executor:
+        watchdog = Watchdog(self.options.wait_limit_s)
+        pool = _ThreadPool(spec, dump_other_args(other_args), min(self.numThreads, len(spec.plan)))
+        one_hangs = False
+        try:
+            pool.start()
+            while not queue.all_finished:
+                while pool.has_room and (tile := queue.take()):
+                    pool.submit(tile)
+                result = watchdog.until(pool.finished, lambda: pool.tiles).result()
+                queue.finish(result.record.tile, result.record.bytes_out)
+                watchdog.heard(f"tile {result.record.tile} is finished")
+                yield result
+        except WaitLimitError:
+            one_hangs = True
+            raise
+        finally:
+            pool.stop(wait=not one_hangs)
+
+
+class _ThreadPool:
+    """Threads that the end of a script does not wait for, as it would for those of the standard library's executors.
+
+    Parameters
+    ----------
+    num_threads : how many of them; up to twice as many tiles are in their hands, so that none waits for main.
+    """
+
+    def __init__(self, spec: RunSpec, other_args: bytes, num_threads: int) -> None:
+        self._spec, self._other_args = spec, other_args
+        self._stopped = threading.Event()
+        self._orders: SimpleQueue[Tile | None] = SimpleQueue()
+        self._finished: SimpleQueue[tuple[int, Future[TileResult]]] = SimpleQueue()
+        self._tiles: set[int] = set()
+        self._num_threads = num_threads
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start the threads.
+
+        Raises
+        ------
+        RuntimeError : the system has no more threads.
+        """
+        for number in range(self._num_threads):
+            thread = threading.Thread(target=self._work, name=f"rios_batch_{number}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._tiles) < 2 * self._num_threads
+
+    @property
+    def tiles(self) -> str:
+        """Return the tiles that are in the threads' hands, for a sentence."""
+        return f"{', '.join(f'tile {index}' for index in sorted(self._tiles))} in threads"
+
+    def submit(self, tile: Tile) -> None:
+        self._tiles.add(tile.index)
+        self._orders.put(tile)
+
+    def finished(self, seconds: float) -> Future[TileResult] | None:
+        """Return what came of a tile; None if nothing comes within so many seconds."""
+        try:
+            index, future = self._finished.get(timeout=seconds)
+        except Empty:
+            return None
+        self._tiles.remove(index)
+        return future
+
+    def stop(self, *, wait: bool) -> None:
+        """Have the threads end after their block, and wait for that, if none hangs."""
+        self._stopped.set()
+        for _ in self._threads:
+            self._orders.put(None)
+        for thread in self._threads if wait else ():
+            thread.join()
+
+    def _work(self) -> None:
+        worker = _ThreadWorker(self._spec, self._other_args, self._stopped.is_set)
+        while (tile := self._orders.get()) is not None:
+            future: Future[TileResult] = Future()
             try:
-                while not queue.all_finished:
-                    while len(running) < 2 * self.numThreads and (tile := queue.take()):
-                        running.add(executor.submit(worker.run, tile))
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        result = future.result()
-                        queue.finish(result.record.tile, result.record.bytes_out)
-                        yield result
-            finally:
-                worker.stop.set()
-                executor.shutdown(cancel_futures=True)
-                worker.close()
+                future.set_result(worker.run(tile))
+            except BaseException as error:  # noqa: BLE001 - whatever it is, main raises it
+                future.set_exception(error)
+            self._finished.put((tile.index, future))
+        worker.close()
 
 
 class _ThreadWorker:
-    """What every thread of the pool shares, and its own runner for each thread."""
+    """What a thread has of its own."""
 
-    def __init__(self, spec: RunSpec, other_args: bytes) -> None:
-        self.stop = threading.Event()
-        self._spec, self._other_args = spec, other_args
-        self._own = threading.local()
-        self._runners: list[TileRunner] = []
-
-    def close(self) -> None:
-        for runner in self._runners:
-            runner.close()
+    def __init__(self, spec: RunSpec, other_args: bytes, stopped: Callable[[], bool]) -> None:
+        self._runner = TileRunner(spec, threading.current_thread().name, stopped)
+        self._detector = ChangeDetector(other_args, spec.scratch)
+        self.close = self._runner.close
 
     def run(self, tile: Tile) -> TileResult:
-        if not hasattr(self._own, "runner"):
-            name = threading.current_thread().name
-            self._own.runner = TileRunner(self._spec, name, self.stop.is_set)
-            self._own.detector = ChangeDetector(self._other_args)
-            self._runners.append(self._own.runner)
-        detector: ChangeDetector = self._own.detector
-        other_args = detector.fresh_copy()
-        result: TileResult = self._own.runner.run(tile, other_args)
-        return replace(result, other_args=detector.changes(other_args))
+        other_args = self._detector.fresh_copy()
+        result = self._runner.run(tile, other_args)
+        return replace(result, other_args=self._detector.changes(other_args))

@@ -27,16 +27,21 @@ def packages_of(modules: Iterable[str]) -> dict[str, str]:
     return {package: version(package) for name in sorted(top) for package in known.get(name, [])[:1]}
 
 
-def why_unloadable(what: str, error: Exception, mains: Mapping[str, str]) -> str:
+def why_unloadable(what: str, error: Exception, mains: Mapping[str, str] | None) -> str:
     """Say why something cannot be unpickled in this process, and what to add to the image.
 
     Parameters
     ----------
     what : the part of the job.
-    mains : the packages that the job refers to, with main's versions (`packages_of`).
+    mains : the packages that the job refers to, with main's versions (`packages_of`); None on main's own machine.
     """
-    here = {package: _version_or_none(package) for package in mains}
     said = f"{what} cannot be loaded in a worker: {type(error).__name__}: {error}"
+    if mains is None:
+        return (
+            f"{said}; a worker process imports what the script has imported, from where the script's sys.path says; "
+            "make that work there, or use setJobManagerType('threads')"
+        )
+    here = {package: _version_or_none(package) for package in mains}
     if differences := differing_packages(mains, here, "this worker has"):
         return f"{said}; {differences}"
     return (

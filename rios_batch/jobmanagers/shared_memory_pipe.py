@@ -1,8 +1,8 @@
-"""Sending arrays from a worker process to main without copying them through the pipe.
+"""Sending arrays between main and a worker process without copying them through the pipe.
 
 A pipe takes 64 KiB at a time, and what goes through it is pickled: for 3 MB of a tile that cost four times
 the processor time of a file in memory, a tenth of a light run. So the arrays are put into such a file, its
-descriptor goes through the socket that joins the two processes, and main maps it.
+descriptor goes through the socket that joins the two processes, and the other side maps it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,64 @@ import pickle
 import sys
 import tempfile
 from multiprocessing.reduction import recv_handle, send_handle
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
+
+
+class Parcel:
+    """A value that is packed once and sent to any number of processes; as a context manager it is closed at the end.
+
+    Parameters
+    ----------
+    smallest_file : what has fewer bytes than this travels through the pipe.
+
+    Raises
+    ------
+    OSError : there is no memory for the arrays, or a limit forbids it.
+    """
+
+    def __init__(self, value: object, smallest_file: int = 1) -> None:
+        buffers: list[pickle.PickleBuffer] = []
+        pickled = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        views = [buffer.raw() for buffer in buffers]
+        nbytes = sum(view.nbytes for view in views)
+        self._descriptor: int | None = None
+        if 0 < nbytes < smallest_file:
+            pickled, views = pickle.dumps(value, protocol=5), []
+        self._header = (pickled, [view.nbytes for view in views])
+        if any(view.nbytes for view in views):
+            self._descriptor = _memory_file()
+            try:
+                for view in views:
+                    _write_all(self._descriptor, view)
+            except BaseException:
+                self.close()
+                raise
+
+    def send(self, connection: Connection) -> None:
+        """Send the value.
+
+        Raises
+        ------
+        ConnectionError : the other side is gone.
+        """
+        connection.send(self._header)
+        if self._descriptor is not None:
+            send_handle(connection, self._descriptor, None)  # no process id on Unix
+
+    def close(self) -> None:
+        """Let go of the memory; who has received the value has it still."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def send(connection: Connection, value: object) -> None:
@@ -27,21 +81,8 @@ def send(connection: Connection, value: object) -> None:
     ConnectionError : the other side is gone.
     OSError : there is no memory for the arrays, or a limit forbids it; nothing was sent.
     """
-    buffers: list[pickle.PickleBuffer] = []
-    pickled = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-    views = [buffer.raw() for buffer in buffers]
-    header = (pickled, [view.nbytes for view in views])
-    if not any(view.nbytes for view in views):
-        connection.send(header)
-        return
-    descriptor = _memory_file()
-    try:
-        for view in views:
-            _write_all(descriptor, view)
-        connection.send(header)
-        send_handle(connection, descriptor, None)  # no process id on Unix
-    finally:
-        os.close(descriptor)
+    with Parcel(value) as parcel:
+        parcel.send(connection)
 
 
 def receive(connection: Connection) -> Any:
@@ -53,7 +94,7 @@ def receive(connection: Connection) -> Any:
     """
     pickled, sizes = connection.recv()
     if not any(sizes):
-        return pickle.loads(pickled, buffers=[b""] * len(sizes))  # noqa: S301 - our own child's
+        return pickle.loads(pickled, buffers=[b""] * len(sizes))  # noqa: S301 - our own child's, or our own main's
     descriptor = recv_handle(connection)
     try:
         memory = memoryview(_map(descriptor, sum(sizes)))
@@ -63,7 +104,7 @@ def receive(connection: Connection) -> Any:
     for size in sizes:
         buffers.append(memory[start : start + size])
         start += size
-    return pickle.loads(pickled, buffers=buffers)  # noqa: S301 - our own child's
+    return pickle.loads(pickled, buffers=buffers)  # noqa: S301 - our own child's, or our own main's
 
 
 def _map(descriptor: int, size: int) -> mmap.mmap:

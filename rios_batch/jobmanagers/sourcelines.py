@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import io
 import linecache
+import sys
 import types
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import cloudpickle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _DEFINED = (type, types.FunctionType, types.BuiltinFunctionType)
 
@@ -46,10 +50,38 @@ def dumps(value: Any, modules: set[str] | None = None) -> bytes:
     """Pickle a value with :class:`SourcePickler`; names of its parts' modules are added to ``modules``."""
     with io.BytesIO() as file:
         pickler = SourcePickler(file)
-        pickler.dump(value)
+        taken_over = sys.modules.get(_AS_RIOS)
+        pickler.dump(value if taken_over is None else _After(taken_over.take_over, value))
         if modules is not None:
             modules |= pickler.modules
         return file.getvalue()
+
+
+# RIOS's names may lead to this package (rios_batch.as_rios), and then must do so where a script's function is loaded,
+# since the function may import them.
+_AS_RIOS = "rios_batch.as_rios"
+
+
+class _After:
+    """Unpickled, it is the value; a function is called before the value is unpickled."""
+
+    def __init__(self, function: Callable[[], None], value: Any) -> None:
+        self._function, self._value = function, value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _second, (_Call(self._function), self._value)
+
+
+class _Call:
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._function, ()
+
+
+def _second(_first: object, second: object) -> object:
+    return second
 
 
 def _line_numbers(code: types.CodeType) -> tuple[int, int]:

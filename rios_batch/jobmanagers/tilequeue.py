@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rios_batch.model.creationoptions import Compression
     from rios_batch.model.tiles import Tile, TilePlan
 
 # Tiles in memory beyond those being computed: enough that one slow tile seldom makes the others wait.
@@ -22,10 +24,15 @@ class TileQueue:
     ----------
     num_workers : at least so many tiles are handed out, and at most AHEAD_PER_WORKER times as many past the first
         unfinished one; fewer where results are so large that they would fill MAX_AHEAD_BYTES.
+
+    Attributes
+    ----------
+    compressions : how the outputs of tiles from now on are compressed, as far as that is chosen.
     """
 
     def __init__(self, plan: TilePlan, num_workers: int) -> None:
         self._plan, self._num_workers = plan, num_workers
+        self.compressions: tuple[Compression | None, ...] = ()
         self._max_ahead = AHEAD_PER_WORKER * num_workers
         self._next = 0
         self._first_unfinished = 0
@@ -39,11 +46,14 @@ class TileQueue:
     def take(self) -> Tile | None:
         """Return the next tile, or None if there is none, or none to take before others finish."""
         if self._returned:
-            return self._plan.tile(self._returned.pop())
+            return self._tile(self._returned.pop())
         if self._next == len(self._plan) or self._next >= self._first_unfinished + self._max_ahead:
             return None
         self._next += 1
-        return self._plan.tile(self._next - 1)
+        return self._tile(self._next - 1)
+
+    def _tile(self, index: int) -> Tile:
+        return replace(self._plan.tile(index), compressions=self.compressions)
 
     def give_back(self, tile: Tile) -> None:
         """Put back a tile whose worker died; it is taken next."""

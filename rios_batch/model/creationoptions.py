@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Creation options that were chosen by looking at pixels; none are GDAL's defaults.
+Compression = tuple[str, ...]
+
 _ON = frozenset({"YES", "TRUE", "ON", "1"})
 
 

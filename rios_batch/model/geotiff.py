@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTE_COUNTS = 322, 323, 324, 325
+_IMAGE_WIDTH, _IMAGE_LENGTH = 256, 257
 _PLANAR_CONFIGURATION, _PLANAR = 284, 2
 _NEW_SUBFILE_TYPE, _REDUCED_RESOLUTION = 254, 1
 # Photometric interpretation, colour map and extra samples: how the pixels are to be shown.
@@ -76,7 +77,7 @@ class Field:
 
     type: int
     count: int
-    data: bytes
+    data: bytes | memoryview
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,16 @@ def header_size(template: TiledTiff) -> int:
     return _Flavour(template.order, template.big).header_bytes
 
 
+def resized(template: TiledTiff, cols: int, rows: int) -> TiledTiff:
+    """Return a TIFF's directory as that of a TIFF of another size, without a block index."""
+    sizes = {
+        tag: Field(_LONG, 1, struct.pack(template.order + "L", size))
+        for tag, size in ((_IMAGE_WIDTH, cols), (_IMAGE_LENGTH, rows))
+    }
+    none = np.zeros(0, np.uint64)
+    return replace(template, fields={**template.fields, **sizes}, offsets=none, byte_counts=none)
+
+
 def reduced(template: TiledTiff, full: TiledTiff) -> TiledTiff:
     """Return a TIFF's directory as that of an overview of ``full``: marked so, shown in the same colours."""
     fields = {tag: entry for tag, entry in template.fields.items() if tag not in (*_OF_THE_WHOLE, *_COLOURS)}
@@ -176,14 +187,15 @@ def reduced(template: TiledTiff, full: TiledTiff) -> TiledTiff:
 def directory(
     template: TiledTiff,
     offsets: NDArray[np.uint64],
-    byte_counts: NDArray[np.uint64],
+    byte_counts: NDArray[np.unsignedinteger[Any]],
     position: int,
     *,
     another_follows: bool = False,
-) -> bytes:
-    """Return the template's directory with another block index, to be placed at ``position``.
+) -> list[bytes | memoryview]:
+    """Return the template's directory with another block index, to be placed at ``position``, as pieces to be joined.
 
-    Every other tag is copied as it is. ``offsets`` must be 0 where ``byte_counts`` is.
+    Every other tag is copied as it is. ``offsets`` must be 0 where ``byte_counts`` is. The pieces look into both where
+    the file has the values as the arrays do, since the index may have gigabytes.
 
     Parameters
     ----------
@@ -197,22 +209,29 @@ def directory(
 
     count = struct.pack(flavour.order + ("Q" if flavour.big else "H"), len(fields))
     values_at = position + len(count) + len(fields) * flavour.entry_bytes + flavour.inline_bytes
-    entries, values = bytearray(), bytearray()
+    entries, values, end = bytearray(), list[bytes | memoryview](), values_at
+
+    def append(data: bytes | memoryview) -> None:
+        nonlocal end
+        values.append(data)
+        end += len(data)
+
     for tag, entry in sorted(fields.items()):  # TIFF 6.0 wants ascending tags
         entries += struct.pack(
             flavour.order + ("HHQ" if flavour.big else "HHL"), tag, entry.type, entry.count
         )
         if len(entry.data) <= flavour.inline_bytes:
-            entries += entry.data.ljust(flavour.inline_bytes, b"\0")
+            entries += bytes(entry.data).ljust(flavour.inline_bytes, b"\0")
             continue
-        values += bytes(-(values_at + len(values)) % 8)  # word alignment is required; 8 suits BigTIFF
-        entries += flavour.pack_offset(values_at + len(values))
-        values += entry.data
+        append(bytes(-end % 8))  # word alignment is required; 8 suits BigTIFF
+        entries += flavour.pack_offset(end)
+        append(entry.data)
     if another_follows:
-        values += bytes(-(values_at + len(values)) % 8)
-    next_directory = flavour.pack_offset(values_at + len(values) if another_follows else 0)
-    return bytes(count + entries + next_directory + values)
+        append(bytes(-end % 8))
+    next_directory = flavour.pack_offset(end if another_follows else 0)
+    return [bytes(count + entries + next_directory), *values]
 
 
-def _index_field(values: NDArray[np.uint64], kind: int, order: str) -> Field:
-    return Field(kind, len(values), values.astype(np.dtype(order + _UNSIGNED[kind])).tobytes())
+def _index_field(values: NDArray[np.unsignedinteger[Any]], kind: int, order: str) -> Field:
+    stored = values.astype(np.dtype(order + _UNSIGNED[kind]), copy=False)
+    return Field(kind, len(values), stored.data.cast("B"))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from rios_batch.errors import GridError, IntersectionError, ParameterError, ResampleNeededError
+from rios_batch.model.geotransforms import check_finite, check_north_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +74,15 @@ class PixelWindow:
             col, row, max(0, min(self.end_col, ncols) - col), max(0, min(self.end_row, nrows) - row)
         )
 
+    def meets(self, other: PixelWindow) -> bool:
+        """Say whether two windows have a pixel in common."""
+        return (
+            self.col < other.end_col
+            and other.col < self.end_col
+            and self.row < other.end_row
+            and other.row < self.end_row
+        )
+
     def __str__(self) -> str:
         return f"columns {self.col}-{self.end_col - 1}, rows {self.row}-{self.end_row - 1}"
 
@@ -119,7 +129,8 @@ class PixelGridDefn:
     Raises
     ------
     ParameterError : the arguments are neither of the two sets.
-    GridError : the geotransform is rotated or south-up, or the grid has no pixels.
+    GridError : the geotransform is rotated or south-up, the grid has no pixels, or its numbers are not finite, or too
+        large for such small pixels.
     """
 
     def __init__(
@@ -141,6 +152,7 @@ class PixelGridDefn:
             self.xMin, self.xRes = float(geotransform[0]), float(geotransform[1])
             self.yMax, self.yRes = float(geotransform[3]), -float(geotransform[5])
             self.xMax, self.yMin = self.xMin + int(ncols) * self.xRes, self.yMax - int(nrows) * self.yRes
+            self._check_distinct(int(nrows), int(ncols))
         elif (
             (xMin is not None and xMax is not None)
             and (yMin is not None and yMax is not None)
@@ -174,8 +186,9 @@ class PixelGridDefn:
 
         Raises
         ------
-        GridError : a pixel size is not positive, or the grid has no pixels.
+        GridError : a pixel size is not positive, the grid has no pixels, or a number is not finite.
         """
+        check_finite((self.xMin, self.xMax, self.yMin, self.yMax, self.xRes, self.yRes), "a pixel grid")
         if not (self.xRes > 0 and self.yRes > 0):
             raise GridError(f"pixel sizes must be positive, not xRes={self.xRes}, yRes={self.yRes}")
         ncols = round_half_away((self.xMax - self.xMin) / self.xRes)
@@ -183,6 +196,15 @@ class PixelGridDefn:
         if ncols < 1 or nrows < 1:
             raise GridError(f"a grid needs at least one pixel, not {ncols} columns x {nrows} rows")
         return nrows, ncols
+
+    def _check_distinct(self, nrows: int, ncols: int) -> None:
+        """See that the bounds are as many pixels apart as there are: far from zero, numbers have no small digits."""
+        if (nrows, ncols) != self.getDimensions():
+            raise GridError(
+                f"pixels of {self.xRes:.10g} x {self.yRes:.10g} cannot be told apart at x {self.xMin:.10g}, "
+                f"y {self.yMax:.10g}, where 64-bit numbers lie {math.ulp(self.xMin):.3g} and "
+                f"{math.ulp(self.yMax):.3g} apart; give the raster an origin nearer to zero (gdal_translate -a_ullr)"
+            )
 
     def makeGeoTransform(self) -> tuple[float, float, float, float, float, float]:
         """Return GDAL's six-number geotransform of this grid."""
@@ -226,24 +248,6 @@ AnyGrid = TypeVar("AnyGrid", bound=PixelGridDefn)
 def round_half_away(value: float) -> int:
     """Round to the nearest integer, halves away from zero (RIOS's rule; Python's goes to even)."""
     return math.floor(value + 0.5) if value >= 0 else -math.floor(-value + 0.5)
-
-
-def check_north_up(geotransform: Sequence[float], what: str) -> None:
-    """Refuse rotated and south-up geotransforms: their pixels would land in the wrong place.
-
-    Raises
-    ------
-    GridError : naming ``what`` and the command that makes it north-up.
-    """
-    _, x_res, x_skew, _, y_skew, y_res = geotransform
-    if x_skew != 0 or y_skew != 0:
-        raise GridError(
-            f"{what} is rotated (terms {x_skew:g}, {y_skew:g}); make it north-up with gdalwarp first"
-        )
-    if x_res <= 0 or y_res >= 0:
-        raise GridError(
-            f"{what} is not north-up (pixel size {x_res:g}, {y_res:g}); make it so with gdalwarp first"
-        )
 
 
 def same_pixel_size(reference: PixelGridDefn, grid: PixelGridDefn) -> bool:

@@ -31,6 +31,8 @@ SETTERS_FOR_RUN = {
     "loggingstream": "setLoggingStream",
     "resume": "setResume",
     "coordinateOnly": "setCoordinateOnly",
+    "waitLimit": "setWaitLimit",
+    "workerEnvironment": "setWorkerEnvironment",
     "maxCost": "setMaxCost",
 }
 # Attributes that may have a value of their own for a symbolic name.
@@ -38,6 +40,8 @@ SETTERS_FOR_IMAGE = {
     "resampleMethod": "setResampleMethod",
     "inputNodata": "setInputNoDataValue",
     "layerselection": "selectInputImageLayers",
+    "outsideAsNone": "setOutsideAsNone",
+    "inputErrors": "setInputErrors",
     "burnvalue": "setBurnValue",
     "burnattribute": "setBurnAttribute",
     "vectornull": "setVectorNull",
@@ -58,6 +62,7 @@ SETTERS_FOR_IMAGE = {
     "singlePassPyramids": "setSinglePassPyramids",
     "approxStats": "setApproxStats",
     "autoColorTableType": "setAutoColorTableType",
+    "colorTable": "setColorTable",
     "omitPyramids": "setOmitPyramids",
     "overviewLevels": "setOverviewLevels",
     "overviewMinDim": "setOverviewMinDim",

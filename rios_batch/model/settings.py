@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import functools
 import numbers
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from rios_batch.errors import ParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable
+
+_OF_A_WORKER = ("AWS_", "RIOS_")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,6 +62,30 @@ def items(values: Iterable[Any] | None, what: str) -> list[Any] | None:
     if isinstance(values, str):
         raise ParameterError(f"{what} are a list, such as [{values!r}], not a text")
     return None if values is None else list(values)
+
+
+def environment(declared: Iterable[str] | Mapping[str, str] | None) -> list[str] | dict[str, str]:
+    """Return names of environment variables, or variables with their values; none for None.
+
+    Raises
+    ------
+    ParameterError : the value is one text, a name or a value is none that an environment can have, or a variable is one
+        that says where and as whom a worker works.
+    """
+    what = "environment variables of workers"
+    found = dict(declared) if isinstance(declared, Mapping) else items(declared, what) or []
+    for name in found:
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            raise ParameterError(f"{what} have names such as 'MY_SETTING', not {name!r}")
+        if name.startswith(_OF_A_WORKER):
+            raise ParameterError(
+                f"{name} cannot be an environment variable of workers: a worker has its own AWS_ and RIOS_ variables, "
+                "and credentials do not travel; give the worker's role what it needs"
+            )
+    for name, value in found.items() if isinstance(found, dict) else ():
+        if not isinstance(value, str) or "\0" in value:
+            raise ParameterError(f"{what} have texts as values, but {name} has {value!r}")
+    return found
 
 
 def name_among(allowed: Collection[str], given: Any, what: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.model.s3names import SCHEME
@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rios_batch.model.creationoptions import CreationOptions
-    from rios_batch.model.grid import PixelGridDefn
+    from rios_batch.model.colourtables import Colour
+    from rios_batch.model.creationoptions import Compression, CreationOptions
+    from rios_batch.model.grid import PixelGridDefn, PixelWindow
     from rios_batch.model.pyramid import Pyramid
     from rios_batch.model.tiles import TilePlan
 
     Array = NDArray[Any]
     UserFunction = Callable[..., object]
 
+
+# What may become of an input that cannot be read.
+INPUT_ERRORS = ("error", "nodata")
 
 # All of gdalwarp's but sum, which GDAL (3.6.2 and 3.10.3 were tried) gets wrong along the edges of its chunks.
 RESAMPLE_METHODS = (
@@ -79,8 +83,10 @@ class InputFile:
     ``name`` is what the script called it; ``path`` is what is opened, wherever the working directory is by then.
     ``col_offset`` and ``row_offset`` lead from a pixel of the working grid to one of the raster, which has ``ncols``
     x ``nrows`` pixels. ``layers`` are the 1-based bands of the file that the user function sees, in its order;
-    ``nodata`` has one value for each. With ``warp`` the raster is the file resampled, with ``burn`` it is a vector
-    file rasterised, which has no edges.
+    ``nodata`` and ``layer_names`` have one value for each. With ``warp`` the raster is the file resampled, with
+    ``burn`` it is a vector file rasterised, which has no edges. ``reach`` is the part of the working grid outside of
+    which a resampled file has no pixels; None if that is not known. ``unreadable`` says why a file cannot be opened
+    that the script wants as nodata. ``files`` are all the files that a local dataset consists of.
     """
 
     name: str
@@ -94,15 +100,33 @@ class InputFile:
     nodata: tuple[float | None, ...]
     warp: Warp | None = None
     burn: Burn | None = None
+    layer_names: tuple[str, ...] = ()
+    reach: PixelWindow | None = None
+    unreadable: str = ""
+    files: tuple[str, ...] = field(default=(), repr=False, compare=False)
+
+    def touches(self, window: PixelWindow) -> bool:
+        """Say whether a window of the working grid, which may reach outside it, has pixels of the file."""
+        if self.burn is not None:
+            return True
+        if self.reach is not None and not self.reach.meets(window):
+            return False
+        return bool(window.shifted(self.col_offset, self.row_offset).clipped(self.ncols, self.nrows).size_px)
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """A symbolic input name; with ``is_list`` the user function gets a list of arrays."""
+    """A symbolic input name; with ``is_list`` the user function gets a list of arrays.
+
+    With ``outside_as_none`` the function gets None for a file that a block is wholly outside of. With
+    ``errors_as_nodata`` a file that cannot be read is nodata there.
+    """
 
     name: str
     files: tuple[InputFile, ...]
     is_list: bool
+    outside_as_none: bool = False
+    errors_as_nodata: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,8 +150,10 @@ class OutputSpec:
     says that tiles arrive as encoded TIFF blocks; otherwise they arrive as arrays.
     ``blocks_are_whole`` says that every block of the user function is also whole TIFF blocks. ``pyramid`` is
     None where there are no overviews; ``encoded_overviews`` are the factors of those that are encoded with each tile,
-    while main encodes the others. ``changed_by_script`` says that the script gets the finished file before it is in
-    its place; ``colour_table`` is one of :data:`rios_batch.model.colourtables.KINDS`, or None.
+    while main encodes the others. ``compression`` is what was chosen by looking at pixels; with
+    ``chooses_compression`` that is still to be done. ``changed_by_script`` says that the script gets the finished
+    file before it is in its place; ``colour_table`` is one of :data:`rios_batch.model.colourtables.KINDS`, or values
+    with their colours, or None. ``nodata_is_default`` says that the script has named no nodata value.
     """
 
     name: str
@@ -143,13 +169,28 @@ class OutputSpec:
     pyramid: Pyramid | None = None
     encoded_overviews: tuple[int, ...] = ()
     statistics: StatisticsSpec | None = None
-    colour_table: str | None = None
+    colour_table: str | tuple[tuple[int, Colour], ...] | None = None
     changed_by_script: bool = False
+    nodata_is_default: bool = False
+    chooses_compression: bool = False
+    compression: Compression | None = None
 
     def with_plan(self, plan: TilePlan) -> OutputSpec:
         """Return the spec for the tiles of a plan, which decide which overviews are encoded with them."""
         pyramid = self.pyramid if self.encoded_by_workers else None
         return replace(self, encoded_overviews=pyramid.encoded_in_tiles(plan) if pyramid else ())
+
+    def compressed(self, compression: Compression | None) -> OutputSpec:
+        """Return the spec with a chosen compression; with None as the spec is."""
+        if compression is None:
+            return self
+        options = self.creation_options.but(ZLEVEL=None, PREDICTOR=None)  # an earlier choice
+        return replace(
+            self,
+            creation_options=options.but(**dict(option.split("=") for option in compression)),
+            chooses_compression=False,
+            compression=compression,
+        )
 
     @property
     def stays_in_s3(self) -> bool:
@@ -168,7 +209,9 @@ class RunSpec:
 
     ``input_cache_bytes`` is what GDAL's block cache must hold so that no input block is read twice in a tile.
     ``absent_inputs`` and ``absent_outputs`` are symbolic names that the script has set to None. ``gdal_exceptions``
-    says whether GDAL's exceptions are on in the user function, as the script has set them.
+    says whether GDAL's exceptions are on in the user function, as the script has set them. ``scratch`` are the
+    attributes of otherArgs whose changes nobody wants. ``environment`` are variables that every worker has; one that is
+    None none has.
     """
 
     function: UserFunction
@@ -182,6 +225,8 @@ class RunSpec:
     absent_inputs: tuple[str, ...] = ()
     absent_outputs: tuple[str, ...] = ()
     gdal_exceptions: bool = True
+    scratch: tuple[str, ...] = ()
+    environment: Mapping[str, str | None] = field(default_factory=dict)
 
     def with_inputs_at(self, paths: Mapping[str, str]) -> RunSpec:
         """Return the spec for a place where inputs lie elsewhere; paths that are not named stay."""
@@ -199,6 +244,13 @@ class RunSpec:
         """Return the spec of the same run cut into the tiles of another plan."""
         return replace(self, plan=plan, outputs=tuple(output.with_plan(plan) for output in self.outputs))
 
+    def compressed(self, compressions: tuple[Compression | None, ...]) -> RunSpec:
+        """Return the spec with the compressions that were chosen, one for each output; none at all change nothing."""
+        if not compressions:
+            return self
+        chosen = zip(self.outputs, compressions, strict=True)
+        return replace(self, outputs=tuple(output.compressed(compression) for output, compression in chosen))
+
     @property
     def input_names(self) -> tuple[str, ...]:
         return tuple(file.name for input_spec in self.inputs for file in input_spec.files)
@@ -206,14 +258,17 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Settings for job managers whose runs outlive main.
+    """Settings for job managers.
 
     ``resume`` is False, True for the newest run with these outputs, or a run's id. With ``coordinate_only`` main
-    computes no tile itself. ``max_cost_usd`` is what a run's workers may cost; None for any sum.
+    computes no tile itself. Both are for managers whose runs outlive main. ``wait_limit_s`` is for how many seconds
+    main may wait for others without news; None for no limit. ``max_cost_usd`` is what a run's workers may cost; None
+    for any sum.
     """
 
     resume: bool | str = False
     coordinate_only: bool = False
+    wait_limit_s: float | None = None
     max_cost_usd: float | None = None
 
 

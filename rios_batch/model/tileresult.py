@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rios_batch.model.blobs import StoredBlocks
+    from rios_batch.model.creationoptions import Compression
     from rios_batch.model.encodedblocks import EncodedBlocks
     from rios_batch.model.grid import PixelWindow
     from rios_batch.model.spec import Array, Layout
@@ -21,13 +22,16 @@ class TileOutput:
 
     Blocks are those of all resolutions that are whole in the tile, the coarsest first. ``coarsest`` is the tile at the
     coarsest of them, as an array, of which main makes the overviews that are coarser still; None if there are none.
-    ``statistics`` has one entry for each band, or none.
+    ``statistics`` has one entry for each band, or none. ``lost_px`` are pixels that were computed from data, and are
+    nodata because the script named no nodata value. ``compression`` is the blocks', if chosen.
     """
 
     layout: Layout
     payload: EncodedBlocks | StoredBlocks | Array = field(repr=False)
     coarsest: Array | None = field(default=None, repr=False)
     statistics: tuple[PartialStatistics, ...] = field(default=(), repr=False)
+    lost_px: int = 0
+    compression: Compression | None = None
 
     @property
     def nbytes(self) -> int:
@@ -38,7 +42,10 @@ class TileOutput:
 
 @dataclass(frozen=True)
 class TileRecord:
-    """What happened to a tile. Times are wall-clock seconds, summed over its blocks."""
+    """What happened to a tile. Times are wall-clock seconds, summed over its blocks.
+
+    ``skipped`` has the name of each input that was read as nodata somewhere, and why.
+    """
 
     tile: int
     window: PixelWindow
@@ -49,6 +56,7 @@ class TileRecord:
     encoding_s: float
     statistics_s: float
     bytes_out: int
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

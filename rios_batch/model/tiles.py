@@ -14,6 +14,8 @@ from rios_batch.model.grid import PixelWindow
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rios_batch.model.creationoptions import Compression
+
 
 @dataclass(frozen=True)
 class BlockGrid:
@@ -41,12 +43,16 @@ class BlockGrid:
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of whole blocks; ``index`` counts tiles row by row from 0."""
+    """A rectangle of whole blocks; ``index`` counts tiles row by row from 0.
+
+    ``compressions`` is how each output is to be compressed, as far as that was chosen when the tile was handed out.
+    """
 
     index: int
     xblocks: range
     yblocks: range
     window: PixelWindow
+    compressions: tuple[Compression | None, ...] = ()
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """Yield ``(xblock, yblock)`` row by row."""

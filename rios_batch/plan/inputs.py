@@ -10,33 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rios_batch.errors import GDALLayerNumberError, ImageOpenError, ParameterError, ResampleNeededError
-from rios_batch.gdalapi import nodata_or_none, same_projection
+from rios_batch.errors import (
+    FileOpenError,
+    GDALLayerNumberError,
+    ParameterError,
+    ResampleNeededError,
+)
+from rios_batch.gdalapi import dataset_files, nodata_or_none, same_projection
 from rios_batch.model.grid import offset_on
 from rios_batch.model.spec import Burn, InputFile, InputSpec
+from rios_batch.plan.opening import as_list, open_inputs
 from rios_batch.plan.workinggrid import find_reference, find_working_grid
 from rios_batch.read.facts import RasterFacts, describe, is_file_name
-from rios_batch.read.layers import open_vectors
-from rios_batch.read.network import gdal_name
+from rios_batch.read.network import gdal_name, is_remote
 from rios_batch.read.vectors import check_vectors
-from rios_batch.read.warp import plan_warp
+from rios_batch.read.warp import plan_warp, reach_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from osgeo import gdal
 
     from rios_batch.controls import ApplierControls
     from rios_batch.model.grid import PixelGridDefn, PixelWindow
     from rios_batch.pixelgrid import PixelGridDefn as PublicGrid
+    from rios_batch.plan.opening import FileNames
     from rios_batch.plan.workinggrid import Reference
-
-FileNames = dict[str, str | list[str]]
-
-
-def as_list(paths: str | list[str]) -> list[str]:
-    """Return the files of a symbolic name as a list, however they were given."""
-    return paths if isinstance(paths, list) else [paths]
 
 
 @dataclass(frozen=True)
@@ -77,11 +74,14 @@ class PlannedInput:
     name: str
     placements: tuple[Placement, ...]
     is_list: bool
+    outside_as_none: bool
+    errors_as_nodata: bool
 
     @property
     def spec(self) -> InputSpec:
         """Return what workers read."""
-        return InputSpec(self.name, tuple(placement.file for placement in self.placements), self.is_list)
+        files = tuple(placement.file for placement in self.placements)
+        return InputSpec(self.name, files, self.is_list, self.outside_as_none, self.errors_as_nodata)
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,7 @@ def plan_inputs(names: FileNames, controls: ApplierControls) -> InputPlan:
     FileOpenError, GridError, ParameterError : with a sentence that names the file.
     """
     described = functools.cache(functools.partial(describe, with_overviews=controls.allowOverviewsGdalwarp))
-    paths = dict.fromkeys(path for given in names.values() for path in as_list(given))
-    opened = {path: _described_or_opened(path, described) for path in paths}
+    opened = open_inputs(names, controls, described)
     rasters = {
         name: [found for path in as_list(given) if isinstance(found := opened[path], RasterFacts)]
         for name, given in names.items()
@@ -128,6 +127,8 @@ def plan_inputs(names: FileNames, controls: ApplierControls) -> InputPlan:
 
     def placed(name: str, path: str) -> Placement:
         found = opened[path]
+        if isinstance(found, FileOpenError):
+            return Placement(None, _unreadable_file(placed(name, rasters[name][0].path).file, path, found))
         if isinstance(found, RasterFacts):
             return Placement(found, _raster_file(name, found, grid, controls))
         return Placement(None, _vector_file(name, path, found, grid, controls))
@@ -136,22 +137,31 @@ def plan_inputs(names: FileNames, controls: ApplierControls) -> InputPlan:
         grid,
         tuple(
             PlannedInput(
-                name, tuple(placed(name, path) for path in as_list(given)), is_list=isinstance(given, list)
+                name,
+                tuple(placed(name, path) for path in as_list(given)),
+                is_list=isinstance(given, list),
+                outside_as_none=controls.getOptionForImagename("outsideAsNone", name),
+                errors_as_nodata=controls.getOptionForImagename("inputErrors", name) == "nodata",
             )
             for name, given in names.items()
         ),
     )
 
 
-def _described_or_opened(path: str, described: Callable[[str], RasterFacts]) -> RasterFacts | gdal.Dataset:
-    """Return the facts of a raster; or a file of vectors, open, since what is asked of it depends on the grid."""
-    try:
-        return described(path)
-    except ImageOpenError:
-        dataset = open_vectors(gdal_name(path))
-        if dataset is None:
-            raise
-        return dataset
+def _unreadable_file(like: InputFile, path: str, error: Exception) -> InputFile:
+    """Return a file without pixels of the type and bands of another."""
+    return InputFile(
+        name=path,
+        path=_absolute(path),
+        col_offset=0,
+        row_offset=0,
+        ncols=0,
+        nrows=0,
+        dtype=like.dtype,
+        layers=like.layers,
+        nodata=like.nodata,
+        unreadable=str(error),
+    )
 
 
 def _raster_file(name: str, facts: RasterFacts, grid: PixelGridDefn, controls: ApplierControls) -> InputFile:
@@ -181,6 +191,9 @@ def _raster_file(name: str, facts: RasterFacts, grid: PixelGridDefn, controls: A
         layers=layers,
         nodata=tuple(nodata[layer - 1] for layer in layers),
         warp=warp,
+        layer_names=tuple(facts.layer_names[layer - 1] for layer in layers),
+        reach=None if warp is None else reach_of(facts, grid),
+        files=facts.files,
     )
 
 
@@ -208,6 +221,8 @@ def _vector_file(
         layers=(1,),
         nodata=(option("vectornull"),),
         burn=burn,
+        layer_names=("",),
+        files=() if is_remote(gdal_name(path)) else dataset_files(gdal_name(path), dataset),
     )
     check_vectors(file, burn, dataset, grid)
     return file

@@ -44,13 +44,15 @@ class OutputFormat:
     """How an output is written.
 
     ``unit_blocks`` is the smallest tile, in user-function blocks in x and y, if workers encode the tiles;
-    None if they arrive as arrays and one writer encodes, and then ``reason`` says why.
+    None if they arrive as arrays and one writer encodes, and then ``reason`` says why. ``chooses_compression`` says
+    that the script set no options, so that the compression is chosen by looking at the first pixels.
     """
 
     driver: str
     creation_options: CreationOptions
     unit_blocks: tuple[int, int] | None
     reason: str = ""
+    chooses_compression: bool = False
 
 
 def choose_format(
@@ -74,14 +76,15 @@ def choose_format(
     ParameterError : a creation option is not of the form ``NAME=VALUE``, or the driver does not have the option.
     """
     if driver_name is not None and driver_name.upper() == cogoptions.NAME:
-        return _cog_format(path, creation_options or (), blocks, pyramid)
+        chosen = _cog_format(path, creation_options or (), blocks, pyramid)
+        return replace(chosen, chooses_compression=creation_options is None)
     driver = checked_driver(driver_name or driver_for_extension(path), path)
     given = DEFAULT_CREATION_OPTIONS.get(driver, ()) if creation_options is None else creation_options
     options = _checked_options(given, path)
     _refuse_unknown_options(options, driver, path)
     if driver != "GTiff":
         return OutputFormat(driver, options, None, f"GDAL's {driver} driver writes whole files only")
-    chosen = _geotiff_format(options, blocks)
+    chosen = replace(_geotiff_format(options, blocks), chooses_compression=creation_options is None)
     if chosen.unit_blocks is None or pyramid is None:
         return chosen
     if pyramid.method not in METHODS_WITHIN_TILES:

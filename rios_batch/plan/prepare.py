@@ -5,24 +5,30 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.errors import ParameterError, ThematicError
 from rios_batch.gdalapi import script_has_exceptions
+from rios_batch.model.mergerules import scratch_names
 from rios_batch.model.pyramid import DEFAULT_METHOD, Pyramid
 from rios_batch.model.s3names import SCHEME, S3Name
 from rios_batch.model.spec import OutputSpec, RunSpec, StatisticsSpec
 from rios_batch.model.tiles import BlockGrid
-from rios_batch.plan.inputs import as_list, plan_inputs
+from rios_batch.plan.inputs import plan_inputs
+from rios_batch.plan.opening import as_list
 from rios_batch.plan.outputs import choose_format, driver_for_extension
 from rios_batch.plan.tiling import plan_tiles
 from rios_batch.read.network import gdal_name, is_remote, release_connections
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rios_batch.associations import FilenameAssociations
     from rios_batch.controls import ApplierControls
+    from rios_batch.model.colourtables import Colour
     from rios_batch.model.spec import UserFunction
-    from rios_batch.plan.inputs import FileNames
+    from rios_batch.plan.opening import FileNames
     from rios_batch.plan.outputs import OutputFormat
 
 log = logging.getLogger("rios_batch")
@@ -85,7 +91,16 @@ def prepare(
         absent_inputs=tuple(sorted(vars(infiles).keys() - in_names.keys())),
         absent_outputs=tuple(sorted(vars(outfiles).keys() - out_names.keys())),
         gdal_exceptions=script_has_exceptions(),
+        scratch=scratch_names(controls.otherArgsMergeRules),
         input_cache_bytes=sum(placement.cache_bytes(first, width_px) for placement in inputs.placements),
+        environment=_environment(controls.workerEnvironment),
+    )
+
+
+def _environment(declared: Sequence[str] | Mapping[str, str]) -> Mapping[str, str | None]:
+    """Return the variables that every worker is to have, with main's values where the script gives none."""
+    return (
+        dict(declared) if isinstance(declared, Mapping) else {name: os.environ.get(name) for name in declared}
     )
 
 
@@ -158,7 +173,10 @@ def _output(
         path=path,
         driver=chosen.driver,
         creation_options=chosen.creation_options,
+        chooses_compression=chosen.chooses_compression,
         nodata=controls.getOptionForImagename("statsIgnore", name),
+        nodata_is_default=controls.nodataIsDefault
+        and "statsIgnore" not in controls.optionsByImage.get(name, {}),
         thematic=controls.getOptionForImagename("thematic", name),
         layer_names=tuple(controls.getOptionForImagename("layernames", name) or ()),
         encoded_by_workers=chosen.unit_blocks is not None,
@@ -195,7 +213,10 @@ def _statistics(name: str, controls: ApplierControls) -> StatisticsSpec | None:
     return StatisticsSpec(basic, histogram, _APPROXIMATE_STEP if approximate else 1)
 
 
-def _colour_table(name: str, controls: ApplierControls) -> str | None:
+def _colour_table(name: str, controls: ApplierControls) -> str | tuple[tuple[int, Colour], ...] | None:
+    colours: dict[int, Colour] | None = controls.getOptionForImagename("colorTable", name)
+    if colours is not None:
+        return tuple(sorted(colours.items()))
     kind: str | None = controls.getOptionForImagename("autoColorTableType", name)
     if controls.getOptionForImagename("thematic", name):
         return kind

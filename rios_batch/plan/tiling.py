@@ -26,11 +26,16 @@ LARGEST_UNIT_PX = 4096  # a tile side beyond which alignment is not worth having
 
 # A tile of about 4 Mpx takes seconds, so losing one costs little and progress moves, while the cost of
 # handing it out (well under a millisecond) does not show. A tile with many bands is smaller, so that what a
-# worker holds stays in memory; and where full rows are wide, a tile may be four times the target.
+# worker holds stays in memory; and where full rows are wide, a tile may be four times the target, in the same memory.
 TARGET_TILE_PX = 4 * 1024 * 1024
 TARGET_TILE_BYTES = 256 * 1024 * 1024
 LARGEST_TILE_PX = 4 * TARGET_TILE_PX
 TILES_PER_WORKER = 8  # so that the last tile's worker does not keep the others waiting for long
+# Main takes in a tile in about a millisecond. So many tiles are no matter; where hundreds of workers want more, tiles
+# are not made smaller than this.
+FEW_TILES, SMALLEST_TILE_PX = 256, 1024 * 1024
+# With one worker main makes all overviews, of a sixteenth of the pixels, unless these fill a disk.
+MOST_SCRATCH_BYTES = 2 * 1024**3
 
 
 def tiff_block_for(window_px: int) -> int:
@@ -91,16 +96,23 @@ def plan_tiles(
     bytes_per_px : what a pixel takes with all its bands, as far as it is known before the run.
     tile_size_px : ``(width, height)`` wanted, in pixels; rounded up to whole units.
     overview_factors : how many times smaller overviews are that can be encoded with tiles. Tiles are whole blocks of as
-        many of them as leaves several tiles for each worker; with one worker it does not matter who encodes them.
+        many of them as leaves several tiles for each worker; with one worker it does not matter who encodes them,
+        unless the raster is very large.
 
     Raises
     ------
     ParameterError : ``tile_size_px`` is not positive.
     """
     target_px = min(TARGET_TILE_PX, TARGET_TILE_BYTES // bytes_per_px)
-    if num_workers > 1:
+    largest_px = min(LARGEST_TILE_PX, TARGET_TILE_BYTES // bytes_per_px)
+    raster_px = blocks.ncols * blocks.nrows
+    wanted_tiles = min(TILES_PER_WORKER * num_workers, max(FEW_TILES, raster_px // SMALLEST_TILE_PX))
+    any_order = num_workers > 1 or (
+        bool(overview_factors) and raster_px * bytes_per_px // 16 > MOST_SCRATCH_BYTES
+    )
+    if any_order:
         unit_xblocks, unit_yblocks = _unit_with_overviews(
-            blocks, (unit_xblocks, unit_yblocks), overview_factors, num_workers, target_px, tile_size_px
+            blocks, (unit_xblocks, unit_yblocks), overview_factors, wanted_tiles, target_px, tile_size_px
         )
     nx_units, ny_units = -(-blocks.nblocks_x // unit_xblocks), -(-blocks.nblocks_y // unit_yblocks)
     unit_width, unit_height = unit_xblocks * blocks.window_xsize, unit_yblocks * blocks.window_ysize
@@ -111,15 +123,15 @@ def plan_tiles(
         y_units = min(-(-tile_size_px[1] // unit_height), ny_units)
         return TilePlan(blocks, x_units * unit_xblocks, y_units * unit_yblocks)
 
-    wanted_tiles = TILES_PER_WORKER * num_workers
     row_px = min(unit_height, blocks.nrows) * blocks.ncols
     y_units = max(1, min(target_px // row_px, ny_units // wanted_tiles))
     x_units = nx_units
     order_kept = unit_yblocks == 1 and y_units == 1  # one row of blocks, cut in x, is still row by row
-    if num_workers > 1 or order_kept:
-        too_wide = -(-row_px * y_units // (LARGEST_TILE_PX * target_px // TARGET_TILE_PX))
+    if any_order or order_kept:
+        too_wide = -(-row_px * y_units // largest_px)
         too_few = -(-wanted_tiles // -(-ny_units // y_units)) if num_workers > 1 else 1
-        x_units = -(-nx_units // min(nx_units, max(too_wide, too_few)))
+        fitting = max(1, largest_px // (y_units * min(unit_height, blocks.nrows) * unit_width))
+        x_units = min(-(-nx_units // min(nx_units, max(too_wide, too_few))), fitting)
     return TilePlan(blocks, x_units * unit_xblocks, y_units * unit_yblocks)
 
 
@@ -127,7 +139,7 @@ def _unit_with_overviews(
     blocks: BlockGrid,
     unit: tuple[int, int],
     factors: Collection[int],
-    num_workers: int,
+    wanted_tiles: int,
     most_px: int,
     tile_size_px: tuple[int, int] | None,
 ) -> tuple[int, int]:
@@ -144,7 +156,7 @@ def _unit_with_overviews(
             fits = all(side <= want for side, want in zip((xblocks, yblocks), wanted, strict=True))
         else:
             ntiles = -(-blocks.nblocks_x // xblocks) * -(-blocks.nblocks_y // yblocks)
-            fits = ntiles >= TILES_PER_WORKER * num_workers
+            fits = ntiles >= wanted_tiles
             fits &= xblocks * windows[0] * yblocks * windows[1] <= most_px
         if fits:
             return xblocks, yblocks

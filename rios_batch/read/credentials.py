@@ -75,6 +75,19 @@ def generation_of_credentials() -> int:
     return _handed.generation
 
 
+def handed_over() -> Keys | None:
+    """Return the keys that this process has given GDAL, for another process that shall go on with them."""
+    return _handed.keys
+
+
+def take_over(keys: Keys | None) -> None:
+    """Take note that GDAL has been given keys by the process that started this one, and renew them when it is time.
+
+    GDAL itself has them with the settings of ``/vsis3/`` (:func:`rios_batch.read.network.path_options`).
+    """
+    _handed.keys = keys
+
+
 def _needs_keys(bucket: str) -> bool:
     unsigned = gdal.GetPathSpecificOption(f"{bucket}/", "AWS_NO_SIGN_REQUEST") or "NO"
     own = _handed.keys.secret_key if _handed.keys else None

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from osgeo import gdal
 
-from rios_batch.errors import FileOpenError, ImageOpenError, MissingFileError
-from rios_batch.gdalapi import GDAL_TYPES, nodata_or_none, numpy_name, reason
-from rios_batch.model.grid import Extent, PixelGridDefn, check_north_up
+from rios_batch.errors import FileOpenError, GridError, ImageOpenError, MissingFileError
+from rios_batch.gdalapi import GDAL_TYPES, dataset_files, nodata_or_none, numpy_name, reason
+from rios_batch.model.geotransforms import check_finite, check_north_up
+from rios_batch.model.grid import Extent, PixelGridDefn
 from rios_batch.read.network import explain_failure, gdal_name, is_remote, prepare_network
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class RasterFacts:
     ``geotransform`` has GDAL's six numbers. ``dtypes`` and ``nodata`` have a value for each band;
     ``block_xsize`` and ``block_ysize`` are the pixels that GDAL reads at once, of all bands if
     ``reads_all_bands``. Without ``has_georeference`` the geotransform only counts pixels. ``overviews`` has the
-    columns and rows of each overview of the first band, if they were asked for.
+    columns and rows of each overview of the first band, if they were asked for. ``layer_names`` are GDAL's descriptions
+    of the bands, empty texts where there are none. ``files`` are all the files of a local dataset.
     """
 
     path: str
@@ -44,6 +46,8 @@ class RasterFacts:
     reads_all_bands: bool
     has_georeference: bool
     overviews: tuple[tuple[int, int], ...] = ()
+    layer_names: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     @property
     def nbands(self) -> int:
@@ -84,10 +88,13 @@ class RasterFacts:
 
         Raises
         ------
-        GridError : the raster is rotated or south-up.
+        GridError : the raster is rotated or south-up, or its pixels are too small for where they lie.
         """
         check_north_up(self.geotransform, f"{self.path!r}")
-        return PixelGridDefn(self.geotransform, self.nrows, self.ncols, self.projection)
+        try:
+            return PixelGridDefn(self.geotransform, self.nrows, self.ncols, self.projection)
+        except GridError as error:
+            raise GridError(f"the grid of {self.path!r} cannot be used: {error}") from None
 
     @property
     def extent(self) -> Extent:
@@ -194,6 +201,7 @@ def describe(path: str, *, with_overviews: bool = False) -> RasterFacts:
     ------
     MissingFileError : there is no such file or object.
     ImageOpenError : GDAL cannot open it, or it has no bands (a container of subdatasets).
+    GridError : where it lies is no finite number.
     """
     dataset = open_raster(path)
     bands = [dataset.GetRasterBand(i + 1) for i in range(dataset.RasterCount)]
@@ -203,6 +211,7 @@ def describe(path: str, *, with_overviews: bool = False) -> RasterFacts:
         raise ImageOpenError(f"input {path!r} has no bands{hint}")
     # A raster without georeference counts pixels from its top left corner; GDAL's own default is south-up.
     transform = dataset.GetGeoTransform(can_return_null=True)
+    check_finite(transform or (), f"{path!r}")
     dtypes = tuple(map(numpy_name, bands))
     nodata = tuple(
         nodata_or_none(band.GetNoDataValue(), dtype) for band, dtype in zip(bands, dtypes, strict=True)
@@ -223,4 +232,7 @@ def describe(path: str, *, with_overviews: bool = False) -> RasterFacts:
         reads_all_bands=by_pixel,
         has_georeference=transform is not None,
         overviews=tuple((overview.XSize, overview.YSize) for overview in overviews),
+        layer_names=tuple(band.GetDescription() for band in bands),
+        # Over the network, to ask for side files is a request for each.
+        files=() if is_remote(gdal_name(path)) else dataset_files(gdal_name(path), dataset),
     )

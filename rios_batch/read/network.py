@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from osgeo import gdal
 
+from rios_batch.errors import ParameterError
 from rios_batch.model.s3names import SCHEME, S3Name
 from rios_batch.read.credentials import hand_over_credentials
 
@@ -69,6 +71,28 @@ _TRAVELLING = {
     "/vsigs/": ("GS_NO_SIGN_REQUEST", "GS_USER_PROJECT"),
     "/vsiaz/": ("AZURE_NO_SIGN_REQUEST", "AZURE_STORAGE_ACCOUNT"),
 }
+# What a script may have set for a path by gdal.SetPathSpecificOption; GDAL does not list what was set.
+_FOR_A_PATH = (
+    *(name for names in _TRAVELLING.values() for name in names),
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "GS_ACCESS_KEY_ID",
+    "GS_SECRET_ACCESS_KEY",
+    "AZURE_STORAGE_ACCESS_KEY",
+    "AZURE_STORAGE_ACCESS_TOKEN",
+    "AZURE_STORAGE_CONNECTION_STRING",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "GDAL_HTTP_AUTH",
+    "GDAL_HTTP_BEARER",
+    "GDAL_HTTP_COOKIE",
+    "GDAL_HTTP_HEADERS",
+    "GDAL_HTTP_HEADER_FILE",
+    "GDAL_HTTP_UNSAFESSL",
+    "GDAL_HTTP_USERPWD",
+)
 _LOOPBACK = re.compile(r"(https?://)?(localhost|127\.|\[::1\])")
 
 # GDAL's numbers of what went wrong last (cpl_vsi_error.h); its Python bindings have no names for them.
@@ -142,8 +166,26 @@ def _what_names_files(path: str) -> str:
     return path
 
 
+def check_no_memory_files(spec: RunSpec) -> None:
+    """See that no input lies in this process's memory, which another process does not have.
+
+    Raises
+    ------
+    ParameterError : names the input.
+    """
+    for file in (file for input_spec in spec.inputs for file in input_spec.files):
+        if "/vsimem/" in _what_names_files(file.path):
+            raise ParameterError(
+                f"input {file.name!r} lies in the memory of this process (/vsimem/), which worker processes do not "
+                "have; write it into a file, or use setJobManagerType('threads')"
+            )
+
+
 def release_connections() -> None:
-    """Close idle connections: processes that are forked later would all send their requests into the same ones."""
+    """Close idle connections, which main does not need while workers work, and forget what was read through them.
+
+    An object may have been replaced since an earlier run of this process.
+    """
     gdal.VSICurlClearCache()
 
 
@@ -200,8 +242,38 @@ def cloud_options(spec: RunSpec) -> dict[str, dict[str, str]]:
     return {bucket: given for bucket, given in sorted(options.items()) if given}
 
 
+def path_options(spec: RunSpec) -> dict[str, dict[str, str]]:
+    """Return what this process has set for the folders of a run's inputs, credentials included.
+
+    It is for other processes of this machine that start without what a script has set: ``{"/vsis3/bucket/a/": {...}}``.
+    """
+    options: dict[str, dict[str, str]] = {}
+    for path in {file.path for input_spec in spec.inputs for file in input_spec.files}:
+        for found in _REMOTE.finditer(_what_names_files(path)):
+            system = found.group(1)
+            folder = (
+                re.split(r"[\"'<>\s]", found.string[found.start() :], maxsplit=1)[0].rpartition("/")[0] + "/"
+            )
+            for prefix in (system, folder):
+                if prefix not in options:
+                    options[prefix] = _set_for(prefix, beyond=system if prefix != system else None)
+    return {prefix: given for prefix, given in sorted(options.items()) if given}
+
+
+def _set_for(prefix: str, *, beyond: str | None) -> dict[str, str]:
+    """Return the options of a path that are not those of the file system, or else not those of the process."""
+    general = (
+        gdal.GetConfigOption if beyond is None else functools.partial(gdal.GetPathSpecificOption, beyond)
+    )
+    given = {name: gdal.GetPathSpecificOption(prefix, name) for name in _FOR_A_PATH}
+    return {name: value for name, value in given.items() if value is not None and value != general(name)}
+
+
 def apply_cloud_options(options: Mapping[str, Mapping[str, str]]) -> None:
-    """Set what `cloud_options` returned, for these buckets only: an unsigned input does not make others so."""
+    """Set what `cloud_options` or `path_options` returned, for these places only.
+
+    An unsigned input does not make others so.
+    """
     for bucket, given in options.items():
         for name, value in given.items():
-            gdal.SetPathSpecificOption(f"{bucket}/", name, value)
+            gdal.SetPathSpecificOption(f"{bucket.removesuffix('/')}/", name, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rios_batch.errors import FileOpenError
-from rios_batch.gdalapi import dataset_files, file_stamp
+from rios_batch.gdalapi import file_stamp
 from rios_batch.read.network import is_remote
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ class InputsAsTheyWere:
     """
 
     def __init__(self, spec: RunSpec) -> None:
-        inputs = {file.path: file.name for input_spec in spec.inputs for file in input_spec.files}
+        inputs = {file.path: file for input_spec in spec.inputs for file in input_spec.files}
         self._stamps = {
-            name: (called, _stamp(name))
-            for path, called in inputs.items()
+            name: (file.name, _stamp(name))
+            for path, file in inputs.items()
             if not is_remote(path)
-            for name in dataset_files(path)
+            for name in file.files
             if not name.startswith("/vsi") and not name.endswith(".aux.xml")
         }
 

@@ -17,8 +17,9 @@ from osgeo import gdal
 
 from rios_batch.errors import GdalWarpError, GridError
 from rios_batch.gdalapi import GDAL_TYPES, reason, same_projection, thread_option
+from rios_batch.model.grid import PixelWindow
 from rios_batch.model.spec import Warp
-from rios_batch.read.extents import reprojected, transformation
+from rios_batch.read.extents import reprojected, spatial_reference, transformation
 
 if TYPE_CHECKING:
     import contextlib
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 LARGEST_CHUNK_PX, SMALLEST_CHUNK_PX = 256, 16
 LARGEST_SOURCE_BYTES = 64 * 2**20  # of the source pixels of a chunk, which are in memory at once
+REACH_EXTRA_PX = 2  # beyond a file's extent, whose curved edges are looked at in 101 points only
 SOURCE_EXTRA_PX = 8  # read around what a chunk's edges say, since they are looked at in 21 points only
 
 
@@ -65,6 +67,24 @@ def plan_warp(
     margin = -(-overlap_px // chunk_px) * chunk_px
     onto = grid.window(-margin, -margin, grid.ncols + 2 * margin, grid.nrows + 2 * margin)
     return Warp(method, onto, chunk_px, xscale, yscale, overview)
+
+
+def reach_of(fact: RasterFacts, grid: PixelGridDefn) -> PixelWindow | None:
+    """Return a window of the grid outside of which the resampled file has no pixels, or None if that is not known.
+
+    On a grid in degrees one place may have several longitudes.
+    """
+    if not grid.projection or spatial_reference(grid.projection).IsGeographic():
+        return None
+    try:
+        there = reprojected(fact.extent, grid.projection)
+    except GridError:
+        return None
+    col = math.floor((there.x_min - grid.xMin) / grid.xRes) - REACH_EXTRA_PX
+    row = math.floor((grid.yMax - there.y_max) / grid.yRes) - REACH_EXTRA_PX
+    end_col = math.ceil((there.x_max - grid.xMin) / grid.xRes) + REACH_EXTRA_PX
+    end_row = math.ceil((grid.yMax - there.y_min) / grid.yRes) + REACH_EXTRA_PX
+    return PixelWindow(col, row, end_col - col, end_row - row)
 
 
 def _check_can_be_warped(fact: RasterFacts, grid: PixelGridDefn) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from rios_batch import applier
-from rios_batch.errors import PicklingFailedError, RiosBatchWarning
+from rios_batch.errors import ParameterError, PicklingFailedError
+from rios_batch.testing.rasters import read_raster
 from rios_batch.testing.running import SCENE, ManagerTestBase, SceneRun, as_in_a_script
 
 if TYPE_CHECKING:
@@ -61,6 +62,23 @@ def survey_arguments() -> applier.OtherInputs:
     return other
 
 
+@as_in_a_script
+class Scale:
+    """A class of the script, which travels by value."""
+
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+
+    def of(self, array: Any) -> Any:
+        return array * self.factor
+
+
+@as_in_a_script
+def scale(_info: Any, inputs: Any, outputs: Any, other: Any) -> None:
+    other.buffer = other.scale.of(inputs.image)
+    outputs.result = other.buffer
+
+
 class OtherArgsTests(ManagerTestBase):
     """What a function changes is merged or shown, never lost."""
 
@@ -91,10 +109,26 @@ class OtherArgsTests(ManagerTestBase):
             assert result.otherArgsList == [other]
             assert other.total == 10 + int(SCENE.sum())
             return
-        with pytest.warns(
-            RiosBatchWarning, match="otherArgs.highest, otherArgs.lowest, .*have no merge rule"
+        with pytest.raises(
+            ParameterError,
+            match=r"^otherArgs.highest, otherArgs.lowest, .*have no merge rule.*'sum'.*'scratch' .* or use one thread$",
         ):
-            result = run(survey, other)
+            run(survey, other)
+        assert other.total == 10
+        run.assert_nothing_left()
+
+    def test_other_args_are_copied_for_scripts_that_merge_them_themselves(self, run: SceneRun) -> None:
+        if self.shares_other_args:
+            pytest.skip(f"with {self.manager_type} there are no copies")
+        other = survey_arguments()
+        controls = run.controls()
+        for name in ("total", "lowest", "highest", "rows"):
+            controls.setOtherArgsMerge(name, lambda initial, _values: initial)
+        infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+        infiles.image, outfiles.result = run.scene, run.target
+
+        result = applier.apply(survey, infiles, outfiles, other, controls=controls)
+
         assert other.total == 10
         assert sum(copy.total - 10 for copy in result.otherArgsList) == int(SCENE.sum())
         assert len(result.otherArgsList) == len(result.tiles)
@@ -130,3 +164,17 @@ class OtherArgsTests(ManagerTestBase):
         run(read, applier.OtherInputs(table=Costly(log), n=0))
 
         assert len(log.read_text().splitlines()) <= self.num_processes
+
+    def test_scratch_need_not_be_merged_and_a_class_of_the_script_is_not_taken_for_changed(
+        self, run: SceneRun
+    ) -> None:
+        other = applier.OtherInputs(scale=Scale(1), buffer=None)
+        controls = run.controls()
+        controls.setOtherArgsMerge("buffer", "scratch")
+        infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+        infiles.image, outfiles.result = run.scene, run.target
+
+        applier.apply(scale, infiles, outfiles, other, controls=controls)
+
+        np.testing.assert_array_equal(read_raster(run.target), SCENE)
+        assert self.shares_other_args or other.buffer is None

@@ -35,6 +35,11 @@ def swap(_info: Any, inputs: Any, outputs: Any) -> None:
     outputs.parts = [inputs.images[1][:1], inputs.images[0]]
 
 
+@as_in_a_script
+def bright(_info: Any, inputs: Any, outputs: Any) -> None:
+    outputs.result = inputs.image > 100
+
+
 class PixelTests(ManagerTestBase):
     """The outputs are those of one call on the whole image."""
 
@@ -56,6 +61,15 @@ class PixelTests(ManagerTestBase):
         assert read_metadata(run.target) == expected
         means = [float(items["STATISTICS_MEAN"]) for items in expected]
         assert means == pytest.approx((1 / SCENE.astype(np.float64)).mean(axis=(1, 2)), rel=1e-7)
+
+    def test_counts_the_pixels_that_are_nodata_only_by_default(
+        self, run: SceneRun, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run(bright)
+
+        lost = int((SCENE <= 100).any(axis=0).sum())
+        (warning,) = [record.getMessage() for record in caplog.records if "setStatsIgnore" in record.msg]
+        assert f"{run.target}: {lost:,} pixels computed from data are 0" in warning
 
     def test_overlap_makes_block_borders_invisible(self, run: SceneRun) -> None:
         run(windowed_maximum, setOverlap=3)

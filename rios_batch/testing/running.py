@@ -192,11 +192,24 @@ def wait_until(condition: Callable[[], Any]) -> None:
 
 
 def _children() -> dict[int, str]:
-    """Return the command lines of this process's children by process id, without Python's own resource tracker."""
+    """Return the command lines of this process's children by process id.
+
+    Not among them are Python's resource tracker and rios_batch's fork server, which live as long as the process. In the
+    server's place are its children, which are workers.
+    """
     multiprocessing.active_children()  # takes note of those that have ended
+    found: dict[int, str] = {}
+    for pid, command in _children_of("self").items():
+        if "rios_batch.jobmanagers.forkserver" in command:
+            found |= _children_of(str(pid))
+        elif "resource_tracker" not in command:
+            found[pid] = command
+    return found
+
+
+def _children_of(process: str) -> dict[int, str]:
     pids: list[str] = []
-    for task in Path("/proc/self/task").iterdir():
+    for task in Path(f"/proc/{process}/task").iterdir():
         with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
             pids += (task / "children").read_text().split()
-    commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in pids}
-    return {pid: command for pid, command in commands.items() if "resource_tracker" not in command}
+    return {int(pid): Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in pids}

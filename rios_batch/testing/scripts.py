@@ -102,7 +102,7 @@ class ScriptTests(ManagerTestBase):
             from osgeo import gdal
             from rios_batch import applier
 
-            # A pool that a forked worker inherits without its threads.
+            # A pool that a worker must not have without its threads.
             gdal.SetConfigOption("GDAL_NUM_THREADS", "2")
             gdal.Translate("threaded.tif", "scene.tif", creationOptions=["TILED=YES", "COMPRESS=DEFLATE"])
 

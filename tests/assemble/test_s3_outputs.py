@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from rios_batch.assemble.parts import PartStream
 from rios_batch.assemble.sinks import open_sink
 from rios_batch.aws.multipart import MIB, MOST_PARTS
 from rios_batch.encode.blocks import tile_sink
-from rios_batch.errors import OutputError, ParameterError, RiosBatchError
+from rios_batch.errors import OutputError, ParameterError, RiosBatchError, WaitLimitError
+from rios_batch.jobmanagers.watchdog import Watchdog
 from rios_batch.model.blobs import Blob, StoredBlocks
 from rios_batch.model.creationoptions import CreationOptions
 from rios_batch.model.encodedblocks import EncodedBlocks
@@ -681,3 +683,55 @@ def test_parts_obey_s3s_rules_for_any_size(total_gib: int, sizes: list[int], tim
         average = sum(upload.sizes[number] for number in numbers[:-1]) / (len(numbers) - 1)
         assert most_bytes / average < MOST_PARTS
     assert blob_store.read_bytes <= 1000 + SMALLEST
+
+
+def test_a_part_that_s3_does_not_take_ends_the_waiting_at_the_limit() -> None:
+    goes_on = threading.Event()
+
+    class HangingUpload(CountingUpload):
+        def put_part(self, number: int, data: bytes) -> None:
+            goes_on.wait()
+            super().put_part(number, data)
+
+    parts = PartStream(HangingUpload(), lead_bytes=0, most_bytes=MIB, watchdog=Watchdog(limit_s=0.05))  # type: ignore[arg-type]
+    parts.add(memoryview(b"pixels"))
+    with pytest.raises(WaitLimitError, match="waited for S3 to take parts of an output"):
+        parts.finish()
+    goes_on.set()
+    parts.abort()
+
+
+def parts_of(tiles: Sequence[tuple[int, int]], most_bytes: int) -> tuple[dict[int, int], int]:
+    """Stream tiles of some encoded and raw bytes; return the sizes of parts, and how many merges that took."""
+    upload, blob_store, merges = CountingUpload(), CountingBlobStore(), []
+
+    def merge(blobs: Sequence[Blob]) -> Merged:
+        merges.append(blobs)
+        return Merged(sum(blob.size for blob in blobs))
+
+    blob_store.merge = merge  # type: ignore[method-assign]
+    parts = PartStream(upload, lead_bytes=1000, most_bytes=most_bytes)  # type: ignore[arg-type]
+    for size, raw_bytes in tiles:
+        parts.add_blob(Blob("bucket", "key", "etag", 0, size), blob_store, raw_bytes)
+    parts.finish()
+    return upload.sizes, len(merges)
+
+
+def test_tiles_that_compress_well_are_copied_without_merging() -> None:
+    raw_bytes, ntiles = 64 * MIB, 2500  # 160 GB; without a look at the compression a part would have 32 MiB
+    sizes, merges = parts_of([(7 * MIB, raw_bytes)] * ntiles, raw_bytes * ntiles)
+
+    assert merges <= 20  # the first, before anything was known
+    assert len(sizes) > 0.95 * ntiles
+
+
+@pytest.mark.parametrize("first", [0.0001, 0.01, 0.3])
+def test_there_are_parts_enough_when_the_rest_compresses_worse(first: float) -> None:
+    raw_bytes, ntiles = 128 * MIB, 20_000  # 2.7 TB
+    easy = [(max(1, int(first * raw_bytes)), raw_bytes)] * (ntiles // 2)
+    hard = [(int(1.2 * raw_bytes), raw_bytes)] * (ntiles // 2)
+
+    sizes, _ = parts_of(easy + hard, raw_bytes * ntiles)
+
+    assert max(sizes) <= MOST_PARTS
+    assert max(sizes.values()) < 5 * 2**30

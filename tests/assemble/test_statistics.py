@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from osgeo import gdal
+from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
 
 from rios_batch import applier
 from rios_batch.assemble.bandinfo import describe
@@ -244,6 +245,70 @@ def test_colours_are_for_thematic_outputs(run: Run, tmp_path: Path) -> None:
     infiles.scene, outfiles.result = tmp_path / "scene.tif", tmp_path / "out.tif"
     with pytest.raises(ThematicError, match=r"'result', which is not thematic; use controls.setThematic too"):
         applier.apply(lambda *_: None, infiles, outfiles, controls=controls)
+
+
+COLOURS = {0: (255, 255, 255, 0), 7: (0, 0, 255, 128), 200: (0, 128, 0, 255)}
+
+
+def gdal_table() -> gdal.ColorTable:
+    table = gdal.ColorTable()
+    for value, colour in COLOURS.items():
+        table.SetColorEntry(value, colour)
+    return table
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        COLOURS,
+        {np.uint8(value): list(colour) for value, colour in COLOURS.items()},
+        [(value, *colour) for value, colour in COLOURS.items()],
+        np.array([(value, *colour) for value, colour in COLOURS.items()]),
+        gdal_table(),
+    ],
+    ids=["dict", "dict of numpy's numbers", "rows", "array", "gdal.ColorTable"],
+)
+def test_the_colours_of_a_script_are_written_and_the_rest_is_transparent(run: Run, table: Any) -> None:
+    (band,) = run(lambda scene: scene[:1], setColorTable=table)
+
+    assert band.colours is not None
+    assert {value: colour for value, colour in enumerate(band.colours) if any(colour)} == COLOURS
+
+
+@pytest.mark.parametrize("calc_stats", [False, True])
+def test_a_cog_with_the_colours_of_a_script_remains_one(tmp_path: Path, calc_stats: bool) -> None:
+    make_raster(tmp_path / "scene.tif", np.tile(np.arange(1, 5, dtype=np.uint8), (1, 600, 150)))
+    infiles = applier.FilenameAssociations(scene=tmp_path / "scene.tif")
+    outfiles = applier.FilenameAssociations(classes=tmp_path / "classes.tif")
+    controls = applier.ApplierControls()
+    controls.setOutputDriverName("COG")
+    controls.setCalcStats(calc_stats)
+    controls.setThematic(True)
+    controls.setColorTable({1: (255, 0, 0), 4: (0, 0, 255)}, "classes")
+    controls.setAutoColorTableType("gray")  # of other outputs
+
+    def copy(_info: Any, inputs: Any, outputs: Any) -> None:
+        outputs.classes = inputs.scene
+
+    applier.apply(copy, infiles, outfiles, controls=controls)
+
+    with gdal_exceptions():
+        dataset = gdal.Open(str(outfiles.classes))
+        band = dataset.GetRasterBand(1)
+        assert validate(str(outfiles.classes))[1] == []
+        assert band.GetOverviewCount() == (1 if calc_stats else 0)
+        assert band.GetColorInterpretation() == gdal.GCI_PaletteIndex
+        entries = [band.GetColorTable().GetColorEntry(value)[:3] for value in range(5)]
+    assert entries == [(0, 0, 0), (255, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 255)]
+
+
+def test_a_colour_for_a_value_that_the_type_does_not_have_is_said(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    (band,) = run(lambda scene: scene[:1], setColorTable={300: (1, 2, 3)})
+
+    assert band.colours is None
+    assert "the colour table goes up to 300, and outputs.result has 1 band of uint8" in caplog.text
 
 
 @pytest.mark.parametrize("thematic", [False, True])

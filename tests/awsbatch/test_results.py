@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rios_batch.aws.objects import ObjectInfo
-from rios_batch.awsbatch.results import fetch
+from rios_batch.awsbatch.results import TileFetcher
 from rios_batch.awsbatch.runstore import RunStore
 from rios_batch.awsbatch.tileformat import RecordError, encode_tile
 from rios_batch.model.grid import PixelWindow
@@ -26,7 +26,7 @@ def fetched(run_id: str, tile: int) -> Any:
 
     store = RunStore(SimpleNamespace(name="exchange", get=get), RUN_ID)  # type: ignore[arg-type]
     found = ObjectInfo(f"runs/{RUN_ID}/tiles/0000012", len(data), "tag")
-    return fetch(store, found, SimpleNamespace(outputs=()), None)  # type: ignore[arg-type]
+    return TileFetcher(store, SimpleNamespace(outputs=()), None)(found)  # type: ignore[arg-type]
 
 
 def test_a_tile_in_its_place_is_fetched() -> None:

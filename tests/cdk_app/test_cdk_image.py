@@ -110,7 +110,7 @@ def test_context_has_only_what_the_dockerfile_copies(default: Stack) -> None:
 
 def image_tag(settings: DeploySettings) -> str:
     stack = RiosBatchStack(App(analytics_reporting=False), "Any", settings=settings)
-    uri: str = stack.resolve(stack.node.find_child("WorkerImageUri").value)["Fn::Sub"]  # type: ignore[attr-defined]
+    uri: str = stack.resolve(stack.node.find_child("WorkerImageUri").value)["Fn::Sub"]
     return uri.rpartition(":")[2]
 
 

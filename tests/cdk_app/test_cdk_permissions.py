@@ -28,7 +28,11 @@ JOB = "arn:aws:batch:us-west-2:123456789012:job/*"
 RESOURCES = {
     On.STACK: {"arn:aws:cloudformation:us-west-2:123456789012:stack/Everything/*"},
     On.EXCHANGE_BUCKET: {"arn:aws:s3:::<bucket>"},
-    On.EXCHANGE_OBJECTS: {"arn:aws:s3:::<bucket>/*"},
+    On.RUN_OBJECTS: {"arn:aws:s3:::<bucket>/runs/*"},
+    On.RUN_RESULTS: {
+        f"arn:aws:s3:::<bucket>/runs/*/{folder}/*" for folder in ("tiles", "merged", "failures")
+    },
+    On.SCRIPTS: {"arn:aws:s3:::<bucket>/scripts/*"},
     On.INPUT_BUCKETS: {"arn:aws:s3:::sentinel-cogs", "arn:aws:s3:::field-data"},
     On.INPUT_OBJECTS: {"arn:aws:s3:::sentinel-cogs/*", "arn:aws:s3:::field-data/2026/*"},
     On.OUTPUT_BUCKETS: {"arn:aws:s3:::results"},
@@ -264,7 +268,32 @@ def test_objects_are_those_of_the_exchange_bucket_by_default(default: Stack, rol
     (bucket,) = default.of_type("AWS::S3::Bucket")
     arn = f"arn:aws:s3:::{bucket.lower()}"
     found = {resource for action, resource in allowed(granted(default, role)) if action.startswith("s3:")}
-    assert found == {arn, f"{arn}/*"}
+    assert {resource for resource in found if not resource.startswith(f"{arn}/runs/")} <= {
+        arn,
+        f"{arn}/scripts/*",
+    }
+
+
+def test_workers_write_nothing_but_results_and_see_no_scripts(default: Stack) -> None:
+    (bucket,) = default.of_type("AWS::S3::Bucket")
+    runs = f"arn:aws:s3:::{bucket.lower()}/runs"
+    rights = set(allowed(granted(default, Role.WORKER)))
+    assert {arn for action, arn in rights if action == "s3:PutObject"} == {
+        f"{runs}/*/{folder}/*" for folder in ("tiles", "merged", "failures")
+    }
+    assert {arn for action, arn in rights if action == "s3:GetObject"} == {f"{runs}/*"}
+
+
+@pytest.mark.parametrize("role", [Role.MAIN, Role.SUBMITTER])
+def test_what_main_writes_into_or_deletes_from_the_exchange_bucket_is_a_run_s(
+    default: Stack, role: Role
+) -> None:
+    (bucket,) = default.of_type("AWS::S3::Bucket")
+    exchange = f"arn:aws:s3:::{bucket.lower()}"
+    rights = set(allowed(granted(default, role)))
+    scripts = {f"{exchange}/scripts/*"} if role is Role.SUBMITTER else set()
+    assert {arn for action, arn in rights if action == "s3:PutObject"} == {f"{exchange}/runs/*"} | scripts
+    assert {arn for action, arn in rights if action == "s3:DeleteObject"} == {f"{exchange}/runs/*"}
 
 
 INPUTS = {"arn:aws:s3:::sentinel-cogs/*", "arn:aws:s3:::field-data/2026/*"}

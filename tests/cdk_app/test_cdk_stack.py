@@ -145,6 +145,7 @@ def test_other_tags_leave_the_environments_in_place(everything: Stack, pool: str
 # Judged by others.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STACKS)
 def test_cfn_lint_finds_nothing(assembly: Assembly, name: str) -> None:
     # What costs extra has a region of its own, because many have no budgets; the others are for all.
@@ -152,6 +153,7 @@ def test_cfn_lint_finds_nothing(assembly: Assembly, name: str) -> None:
     assert not [str(match) for match in lint_file(assembly.stacks[name].path, config)]
 
 
+@pytest.mark.slow
 def test_cfn_lint_knows_what_regions_lack(assembly: Assembly) -> None:
     found = lint_file(assembly.stacks["Everything"].path, ManualArgs(regions=REGIONS))
     assert "'AWS::Budgets::Budget' does not exist in 'eu-north-1'" in str(found)
@@ -199,6 +201,7 @@ def test_default_template_is_the_one_that_was_reviewed(default: Stack) -> None:
     assert now == SNAPSHOT.read_text("utf-8"), "look at the difference, then: make snapshot"
 
 
+@pytest.mark.slow
 def test_app_in_cdk_json_makes_one_stack_so_that_bare_commands_work(tmp_path: Path) -> None:
     config = json.loads((ROOT / "cdk.json").read_text())
     env = os.environ | {

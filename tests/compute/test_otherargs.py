@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rios_batch.associations import OtherInputs
-from rios_batch.compute.otherargs import ChangeDetector, attributes_of, merge, pickle_or_none
+from rios_batch.compute.otherargs import ChangeDetector, attributes_of, check_rules, merge, pickle_or_none
 from rios_batch.errors import ParameterError
 from rios_batch.model.mergerules import resolve_rule
 
@@ -126,14 +126,77 @@ def test_values_that_do_not_fit_the_rule_fail_with_the_attributes_name() -> None
         merged("sum", {"a": 1}, {"a": 2})
 
 
-def test_attributes_without_a_rule_stay_unchanged_and_are_named() -> None:
+def test_attributes_without_a_rule_are_refused_by_name_with_the_rules() -> None:
+    check_rules(["n"], {"n": resolve_rule("sum")})
+
+    with pytest.raises(
+        ParameterError, match=r"^otherArgs\.a, otherArgs\.b changed .* have no merge rule, .*'scratch'"
+    ):
+        check_rules(["b", "n", "a"], {"n": resolve_rule("sum")})
+
+
+def test_last_is_the_value_of_the_last_tile_that_changed_it() -> None:
+    assert merged("last", 1, 5, 3) == 3
+
+
+def test_scratch_stays_as_it_was() -> None:
+    assert merged("scratch", 1, 5, 3) == 1
+
+
+def test_a_key_chooses_a_whole_value_and_the_first_of_several() -> None:
+    for rule, expected in (("max", (9, "b")), ("min", (1, "a"))):
+        other_args = OtherInputs(x=None)
+        merge(
+            other_args,
+            changes_of({"x": (1, "a")}, {"x": (9, "b")}, {"x": (9, "c")}, {"x": (1, "d")}),
+            {"x": resolve_rule(rule, key=lambda value: value[0])},
+        )
+        assert other_args.x == expected
+
+
+def test_with_a_key_the_value_before_the_run_counts_too() -> None:
+    other_args = OtherInputs(x="long enough")
+    merge(other_args, changes_of({"x": "short"}), {"x": resolve_rule("max", key=len)})
+
+    assert other_args.x == "long enough"
+
+
+def test_a_key_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(ParameterError, match="a key is given for the merge rule 'sum'; only 'min' and 'max'"):
+        resolve_rule("sum", key=len)
+    with pytest.raises(ParameterError, match="the key of merge rule 'min' is 'size'; it must be a function"):
+        resolve_rule("min", key="size")  # type: ignore[arg-type] # a mistake
+
+
+def test_scratch_is_no_change_and_stays_for_the_workers_next_tile() -> None:
+    detector = ChangeDetector(cloudpickle.dumps(OtherInputs(n=1)), ["lock"])
+    copy = detector.fresh_copy()
+    copy.lock = lock = threading.Lock()
+
+    assert detector.changes(copy) == {}
+    assert detector.fresh_copy().lock is lock
+
+
+def test_a_class_that_another_thread_unpickles_again_is_no_change() -> None:
+    class Scale:
+        def of(self, value: int) -> int:
+            return 3 * value
+
+    Scale.__module__ = "__main__"  # as a script's, which travels by value
+    pickled = cloudpickle.dumps(OtherInputs(scale=Scale()))
+    detector = ChangeDetector(pickled)
+    copy = detector.fresh_copy()
+    # cloudpickle gives the one class of this process new functions, for instance those of another Python's compiler.
+    type(copy.scale).of = lambda self, value: self.factor * value
+
+    assert detector.changes(copy) == {}
+
+
+def test_attributes_without_a_rule_stay_unchanged_in_the_callers_object() -> None:
     other_args = OtherInputs(n=1, b=0, a=0)
 
-    copies, unmerged = merge(
-        other_args, changes_of({"n": 2, "b": 5}, {"n": 4, "a": 6}), {"n": resolve_rule("sum")}
-    )
+    copies = merge(other_args, changes_of({"n": 2, "b": 5}, {"n": 4, "a": 6}), {"n": resolve_rule("sum")})
 
-    assert unmerged == ["a", "b"]
     assert (other_args.n, other_args.a, other_args.b) == (5, 0, 0)
     assert [(c.n, c.a, c.b) for c in copies] == [(2, 0, 5), (4, 6, 0)]
 
@@ -149,32 +212,29 @@ def test_an_attribute_that_only_tiles_have_is_merged_from_none() -> None:
 def test_a_dict_is_merged_like_an_object() -> None:
     other_args = {"n": 10, "name": "x"}
 
-    copies, unmerged = merge(other_args, changes_of({"n": 11}, {"n": 13}), {"n": resolve_rule("sum")})
+    copies = merge(other_args, changes_of({"n": 11}, {"n": 13}), {"n": resolve_rule("sum")})
 
     assert other_args == {"n": 14, "name": "x"}
-    assert unmerged == []
     assert copies == [{"n": 11, "name": "x"}, {"n": 13, "name": "x"}]
 
 
 def test_a_rule_for_an_attribute_that_nobody_changed_does_nothing() -> None:
     other_args = OtherInputs(n=3)
 
-    assert merge(other_args, [{}, {}], {"n": resolve_rule("sum")})[1] == []
+    merge(other_args, [{}, {}], {"n": resolve_rule("sum")})
+
     assert other_args.n == 3
 
 
 def test_without_other_args_there_is_nothing_to_merge() -> None:
-    copies, unmerged = merge(None, [{}, {}], {})
-
-    assert (len(copies), unmerged) == (2, [])
+    assert len(merge(None, [{}, {}], {})) == 2
 
 
 def test_a_change_that_could_not_be_pickled_is_reported_as_none_not_lost() -> None:
     other_args = OtherInputs(handle=1)
 
-    copies, unmerged = merge(other_args, [{"handle": None}], {})
+    copies = merge(other_args, [{"handle": None}], {})
 
-    assert unmerged == ["handle"]
     assert copies[0].handle is None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from rios_batch import applier
 from rios_batch.compute.otherargs import ChangeDetector
 from rios_batch.compute.tile import TileRunner
 from rios_batch.errors import JobMgrError, ParameterError, UserFunctionError
-from rios_batch.jobmanagers import GeneratorRun, JobManager, workerprocesses
+from rios_batch.jobmanagers import GeneratorRun, JobManager, workerstart
 from rios_batch.jobmanagers.base import getJobManagerClassByType
 from rios_batch.jobmanagers.pickling import dump_other_args
 from rios_batch.testing import JobManagerTests
@@ -111,12 +110,15 @@ def test_processes_cannot_start_in_a_worker_and_say_what_to_use(run: SceneRun) -
         run(nested)
 
 
-def test_processes_can_be_spawned_where_forking_is_not_safe(
+def test_workers_can_be_new_interpreters_where_forking_is_not_safe(
     run: SceneRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workerprocesses, "_CONTEXT", multiprocessing.get_context("spawn"))
+    monkeypatch.setattr(workerstart, "_servers", servers := workerstart._Servers())
+    monkeypatch.setattr(workerstart, "PRELOAD", False)
 
     run(double)
+
+    servers.stop()
 
     np.testing.assert_array_equal(read_raster(run.target), SCENE.astype(np.uint16) * 2)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.support import ROOT, make_raster, ramp, read_raster, run_script
+from tests.support import ROOT, make_raster, ramp, read_metadata, read_raster, run_script
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +49,27 @@ def test_the_script_runs_as_it_stands(tmp_path: Path) -> None:
     assert "walltime" in done.stdout
     red, nir = scene[2].astype("f4"), scene[3].astype("f4")
     np.testing.assert_array_equal(read_raster(tmp_path / "ndvi.tif")[0], (nir - red) / (nir + red))
+
+
+def test_the_script_keeps_a_value_of_0_and_makes_missing_pixels_nodata(tmp_path: Path) -> None:
+    script, _ = code_blocks("python")
+    scene = ramp(4, 300, 280)
+    scene[3, 10:20] = scene[2, 10:20]  # an index of 0
+    scene[2, 50:60] = 5_000
+    scene[2:, 250:] = 0
+    make_raster(tmp_path / "scene.tif", scene, nodata=5_000)
+
+    done = run_script(tmp_path, script)
+
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    assert "setStatsIgnore" not in done.stderr
+    ndvi = read_raster(tmp_path / "ndvi.tif")[0]
+    assert (ndvi[10:20] == 0).all()
+    assert (ndvi[50:60] == -2).all()
+    assert (ndvi[250:] == -2).all()
+    (metadata,) = read_metadata(tmp_path / "ndvi.tif")
+    assert -1 <= float(metadata["STATISTICS_MINIMUM"]) < 0
 
 
 @pytest.mark.usefixtures("cloud")

@@ -109,7 +109,9 @@ class Guarded:
         return {
             On.STACK: f"arn:aws:cloudformation:*:stack/{STACK}/*",
             On.EXCHANGE_BUCKET: f"arn:aws:s3:::{self.bucket}",
-            On.EXCHANGE_OBJECTS: f"arn:aws:s3:::{self.bucket}/*",
+            On.RUN_OBJECTS: f"arn:aws:s3:::{self.bucket}/runs/*",
+            On.RUN_RESULTS: f"arn:aws:s3:::{self.bucket}/runs/*/*/*",
+            On.SCRIPTS: f"arn:aws:s3:::{self.bucket}/scripts/*",
             On.INPUT_BUCKETS: f"arn:aws:s3:::{SCENES}",
             On.INPUT_OBJECTS: f"arn:aws:s3:::{SCENES}/*",
             On.OUTPUT_BUCKETS: f"arn:aws:s3:::{MAPS}",

@@ -93,7 +93,10 @@ def worker_job(cloud: Emulator) -> Job:
 
 
 def slowly_on_batch(folder: Path, seconds: float) -> Callable[..., None]:
-    """Return a function that takes long in the first block on a Batch worker, and says so in ``began``."""
+    """Return a function that takes long in the first block on a Batch worker, and says so in ``began``.
+
+    Main's own worker waits for that, or it could do all alone.
+    """
 
     def function(info: Any, inputs: Any, outputs: Any) -> None:
         outputs.result = inputs.image.astype(np.uint16) * 2
@@ -103,6 +106,8 @@ def slowly_on_batch(folder: Path, seconds: float) -> Callable[..., None]:
                 file.write(str(yblock * 5 + xblock))
                 file.flush()
                 time.sleep(seconds)
+        while not (folder / "began").exists():
+            time.sleep(0.02)
         time.sleep(0.1)
 
     return function

@@ -21,6 +21,7 @@ from rios_batch.contract import StackOutput
 from rios_batch.errors import (
     JobMgrError,
     OutputError,
+    ParameterError,
     StackExportsError,
     UnloadableJobError,
     VersionMismatchError,
@@ -94,6 +95,24 @@ def test_workers_of_other_versions_end_the_run_with_the_cure(
     bucket = quick_cloud.outputs()[StackOutput.BUCKET]
     assert "Contents" not in quick_cloud.client("s3").list_objects_v2(Bucket=bucket)
     assert not (tmp_path / "out.tif").exists()
+
+
+# -- outputs
+
+
+@pytest.mark.parametrize("key", ["out.tif", "runs/mine/out.tif", "maps/out.tif"])
+def test_an_output_in_the_exchange_bucket_is_refused_before_anything_begins(
+    tmp_path: Path, quick_cloud: Emulator, key: str
+) -> None:
+    bucket = quick_cloud.outputs()[StackOutput.BUCKET]
+
+    with pytest.raises(
+        ParameterError,
+        match=rf"output 's3://{bucket}/{key}' is named into .*stack RiosBatch.*output_buckets=",
+    ):
+        run(tmp_path, target=f"s3://{bucket}/{key}")
+
+    assert not any(call.operation.startswith(("create_", "put_", "submit_")) for call in quick_cloud.calls())
 
 
 # -- runs of another format

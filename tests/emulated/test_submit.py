@@ -55,7 +55,8 @@ def write(folder: Path, name: str, source: str) -> str:
 def test_a_script_runs_as_main_and_its_output_is_printed(
     tmp_path: Path, quick_cloud: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    s3, bucket = quick_cloud.client("s3"), quick_cloud.outputs()[StackOutput.BUCKET]
+    s3, bucket = quick_cloud.client("s3"), "somebodys-maps-of-main"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": quick_cloud.region})
     pixels = np.random.default_rng(1).integers(0, 80, (1, 512, 768), np.uint8)
     s3.upload_file(make_raster(tmp_path / "scene.tif", pixels), bucket, "data/scene.tif")
     helper = write(tmp_path, "my_helpers.py", "def triple(a):\n    return a * 3\n")
@@ -71,6 +72,9 @@ def test_a_script_runs_as_main_and_its_output_is_printed(
     assert ": SUCCEEDED]" in printed
     s3.download_file(bucket, "data/out.tif", str(tmp_path / "out.tif"))
     np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), pixels * 3)
+    for item in s3.list_objects_v2(Bucket=bucket)["Contents"]:
+        s3.delete_object(Bucket=bucket, Key=item["Key"])
+    s3.delete_bucket(Bucket=bucket)
 
 
 def test_a_failing_script_gives_its_status_and_its_traceback(

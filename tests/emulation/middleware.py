@@ -58,7 +58,10 @@ class Middleware:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         body = _read_body(environ)
-        if environ["PATH_INFO"].startswith(CONTROL):
+        # The connection broke; AWS takes nothing then.
+        if len(body) < int(environ.get("CONTENT_LENGTH") or 0):
+            answer = _json("400 Bad Request", {"error": "IncompleteBody"})
+        elif environ["PATH_INFO"].startswith(CONTROL):
             answer = self._controlled(environ["PATH_INFO"].removeprefix(CONTROL), body)
         else:
             answer = self._answered(environ, body)

@@ -67,6 +67,10 @@ def expected_average(inputs: Inputs) -> NDArray[Any]:
     return average
 
 
+def expected_average_with_data(inputs: Inputs) -> NDArray[Any]:
+    return np.where(inputs.pixels == NODATA, np.float32(-9999), expected_average(inputs))
+
+
 def expected_ndvi(inputs: Inputs, red: int, nir: int, *, nodata: int | None) -> NDArray[Any]:
     bands = inputs.pixels[[red - 1, nir - 1]].astype("f4")
     without = bands.sum(axis=0) == 0
@@ -79,7 +83,7 @@ def expected_ndvi(inputs: Inputs, red: int, nir: int, *, nodata: int | None) -> 
     return ndvi[np.newaxis]
 
 
-def expected_maximum(pixels: NDArray[Any], outside: int) -> NDArray[Any]:
+def expected_maximum(pixels: NDArray[Any], outside: float) -> NDArray[Any]:
     padded = np.pad(pixels, ((0, 0), (2, 2), (2, 2)), constant_values=outside)
     maximum: NDArray[Any] = sliding_window_view(padded, (1, 5, 5)).max(axis=(3, 4, 5))
     return maximum
@@ -96,7 +100,8 @@ def expected_means(pixels: NDArray[Any], nodata: int | None) -> list[tuple[int, 
 def test_average_equals_numpys(inputs: Inputs) -> None:
     out = inputs.folder / "out.tif"
     run_well(EXAMPLES / "average.py", inputs.first, inputs.second, out)
-    np.testing.assert_array_equal(read_raster(out), expected_average(inputs))
+    np.testing.assert_array_equal(read_raster(out), expected_average_with_data(inputs))
+    assert gdal.Info(str(out), format="json")["bands"][0]["noDataValue"] == -9999
 
 
 @pytest.mark.parametrize(("red", "nir"), [(3, 4), (2, 1)])
@@ -106,13 +111,26 @@ def test_ndvi_equals_numpys_with_nodata_for_zero_sums_and_missing_pixels(
     out = inputs.folder / "out.tif"
     run_well(EXAMPLES / "ndvi.py", inputs.first, out, "--red", str(red), "--nir", str(nir))
     np.testing.assert_array_equal(read_raster(out), expected_ndvi(inputs, red, nir, nodata=NODATA))
-    assert gdal.Open(str(out)).GetRasterBand(1).GetNoDataValue() == NDVI_NODATA
+    assert gdal.Info(str(out), format="json")["bands"][0]["noDataValue"] == NDVI_NODATA
 
 
 def test_focal_maximum_equals_numpys_across_blocks_and_edges(inputs: Inputs) -> None:
     out = inputs.folder / "out.tif"
     run_well(EXAMPLES / "focal_maximum.py", inputs.second, out)
     np.testing.assert_array_equal(read_raster(out), expected_maximum(inputs.second_pixels, outside=0))
+
+
+def test_focal_maximum_leaves_nodata_out(inputs: Inputs) -> None:
+    pixels = inputs.pixels.astype("f4")
+    pixels[:, 100:120, 250:260] = (
+        60_000  # more than any other pixel, and wider than what the example looks at
+    )
+    make_raster(inputs.first, pixels, nodata=60_000)
+    out = inputs.folder / "out.tif"
+    run_well(EXAMPLES / "focal_maximum.py", inputs.first, out)
+    lowest = np.where(pixels == 60_000, -1e38, pixels.astype("f8"))
+    np.testing.assert_array_equal(read_raster(out), expected_maximum(lowest, outside=-1e38))
+    assert gdal.Info(str(out), format="json")["bands"][0]["noDataValue"] == -1e38
 
 
 def test_band_means_equal_numpys_and_leave_nodata_out(inputs: Inputs) -> None:

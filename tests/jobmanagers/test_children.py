@@ -64,7 +64,7 @@ def test_a_script_that_ignores_or_reaps_its_children_gets_its_output(tmp_path: P
     np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), SCENE)
 
 
-def test_the_loss_of_a_worker_whose_status_the_script_has_taken_is_said(tmp_path: Path) -> None:
+def test_what_killed_a_worker_is_said_though_the_script_ignores_its_children(tmp_path: Path) -> None:
     done = run_with(
         tmp_path,
         """
@@ -75,7 +75,7 @@ def test_the_loss_of_a_worker_whose_status_the_script_has_taken_is_said(tmp_path
     )
 
     assert done.stderr.count("Traceback") == 1
-    assert "ended its worker process 3 times, the last time by an unknown cause (the script ig" in done.stderr
+    assert "ended its worker process 3 times, the last time by SIGKILL; if memory ran out" in done.stderr
 
 
 def test_a_script_without_standard_output_and_error_runs(tmp_path: Path) -> None:
@@ -97,6 +97,57 @@ def test_a_function_that_closes_standard_output_gets_its_output(tmp_path: Path) 
 
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), SCENE)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "sys.stdout.detach()",
+        "sys.stderr.close(); os.close(1); os.close(2)",
+        "sys.stdout = sys.stderr = type('Tee', (), {'write': lambda self, text: None})()",
+        "sys.stdout = open(os.devnull, 'w'); sys.stdout.close()",
+        "del sys.stdout",
+        "os.dup2(os.open('log', os.O_CREAT | os.O_WRONLY), 1); print('a block')",
+    ],
+)
+def test_a_function_may_do_with_its_standard_streams_what_it_likes(tmp_path: Path, what: str) -> None:
+    done = run_with(
+        tmp_path,
+        f"""
+        def work(info, inputs, outputs):
+            outputs.result = inputs.image
+            if info.isFirstBlock():
+                {what}
+        """,
+    )
+
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), SCENE)
+
+
+def test_a_function_that_ends_its_process_is_not_called_a_lack_of_memory(tmp_path: Path) -> None:
+    done = run_with(
+        tmp_path,
+        """
+        def work(info, inputs, outputs):
+            os._exit(1)
+        """,
+    )
+
+    assert "the last time by exit code 1; the function, or a library that it uses, has ended" in done.stderr
+    assert "memory" not in done.stderr.splitlines()[-1]
+
+
+def test_a_crash_is_not_called_a_lack_of_memory(tmp_path: Path) -> None:
+    done = run_with(
+        tmp_path,
+        """
+        def work(info, inputs, outputs):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        """,
+    )
+
+    assert "the last time by SIGSEGV; a library that the function uses has crashed" in done.stderr
 
 
 def test_a_full_standard_output_is_said_and_not_called_a_lack_of_memory(tmp_path: Path) -> None:
@@ -185,10 +236,14 @@ def test_a_result_larger_than_the_limit_of_files_is_said_and_not_called_a_lack_o
     ("limit", "lines", "said"),
     [
         ("open files", LIMIT.format("NOFILE", 9), "Too many open files"),
-        # A limit of the address space lets a fork fail only when the run is nearly at it, which no test can arrange.
+        # A limit of the address space lets a start fail only when the run is nearly at it, which no test can arrange.
         (
             "memory",
-            "def fork(): raise OSError(12, 'Cannot allocate memory')\nos.fork = fork",
+            """
+            import subprocess
+            def fail(*_, **__): raise OSError(12, 'Cannot allocate memory')
+            subprocess.Popen = fail
+            """,
             "Cannot allocate memory",
         ),
     ],

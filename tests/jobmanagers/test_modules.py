@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import io
-import multiprocessing
 import sys
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import cloudpickle
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from rios_batch.model.tiles import Tile
 
+SPEC = cloudpickle.dumps(SimpleNamespace(scratch=()))  # as much as is asked before otherArgs are loaded
 MISSING = b"csoil.forest\nForest\n."  # refers to a class of a module that is not there
 INCOMPATIBLE = b"cbuiltins\nint\n(Vnode array\ntR."  # int("node array")
 
@@ -61,10 +62,9 @@ def test_a_package_that_fits_is_not_blamed() -> None:
     assert "pytest" not in said
 
 
-def reply_to_first_tile(spec: bytes, other_args: bytes, packages: Mapping[str, str]) -> TileFailure:
-    child = Child.start(
-        multiprocessing.get_context("spawn"), WorkOrder(spec, other_args, 1, packages=packages)
-    )
+def reply_to_first_tile(spec: bytes, other_args: bytes, packages: Mapping[str, str] | None) -> TileFailure:
+    with WorkOrder(spec, other_args, 1, packages=packages).parcel() as parcel:
+        child = Child.start(parcel)
     try:
         child.send(cast("Tile", "the first tile"))
         reply = child.receive()
@@ -77,8 +77,7 @@ def reply_to_first_tile(spec: bytes, other_args: bytes, packages: Mapping[str, s
 
 @pytest.mark.parametrize("part", ["the function", "otherArgs"])
 def test_a_missing_module_is_told_with_what_to_add_to_the_image(part: str) -> None:
-    good = cloudpickle.dumps(None)
-    pickles = (MISSING, good) if part == "the function" else (good, MISSING)
+    pickles = (MISSING, cloudpickle.dumps(None)) if part == "the function" else (SPEC, MISSING)
 
     failure = reply_to_first_tile(pickles[0], pickles[1], {"soil-science": "2.1"})
 
@@ -90,8 +89,19 @@ def test_a_missing_module_is_told_with_what_to_add_to_the_image(part: str) -> No
         failure.unwrap()
 
 
+def test_a_missing_module_on_mains_own_machine_is_told_without_images() -> None:
+    failure = reply_to_first_tile(MISSING, cloudpickle.dumps(None), None)
+
+    with pytest.raises(
+        UnloadableJobError,
+        match=r"No module named 'soil'; a worker process imports .* sys\.path says; make that",
+    ) as caught:
+        failure.unwrap()
+    assert "PACKAGES" not in str(caught.value)
+
+
 def test_a_module_of_another_version_is_told_with_both_versions() -> None:
-    failure = reply_to_first_tile(cloudpickle.dumps(None), INCOMPATIBLE, {"pytest": "0.1"})
+    failure = reply_to_first_tile(SPEC, INCOMPATIBLE, {"pytest": "0.1"})
 
     with pytest.raises(
         UnloadableJobError,
@@ -115,16 +125,14 @@ class DecisionTreeClassifier:
 
 
 def site_packages(folder: Path, sklearn: str) -> str:
-    """Install a scikit-learn whose trees other versions cannot unpickle; none if the version is empty."""
-    folder.mkdir()
-    if sklearn:
-        (folder / "sklearn").mkdir()
-        (folder / "sklearn" / "__init__.py").touch()
-        (folder / "sklearn" / "tree.py").write_text(SKLEARN.format(version=sklearn))
-        info = folder / f"scikit_learn-{sklearn}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: scikit-learn\nVersion: {sklearn}\n")
-        (info / "top_level.txt").write_text("sklearn\n")
+    """Install a scikit-learn whose trees other versions cannot unpickle."""
+    (folder / "sklearn").mkdir(parents=True)
+    (folder / "sklearn" / "__init__.py").touch()
+    (folder / "sklearn" / "tree.py").write_text(SKLEARN.format(version=sklearn))
+    info = folder / f"scikit_learn-{sklearn}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: scikit-learn\nVersion: {sklearn}\n")
+    (info / "top_level.txt").write_text("sklearn\n")
     return str(folder)
 
 
@@ -134,23 +142,11 @@ def forget_sklearn(monkeypatch: pytest.MonkeyPatch) -> None:
     importlib.invalidate_caches()
 
 
-@pytest.mark.parametrize(
-    ("there", "raised", "versions"),
-    [
-        ("", "No module named 'sklearn'", r"main has scikit-learn 1\.5\.2, this worker has none"),
-        (
-            "1.3.0",
-            "node array .* incompatible dtype",
-            r"main has scikit-learn 1\.5\.2, this worker has 1\.3\.0",
-        ),
-    ],
-    ids=["missing", "another version"],
-)
 def test_a_classifier_in_other_args_needs_the_workers_scikit_learn_to_be_mains(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: str, raised: str, versions: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     here = site_packages(tmp_path / "main", "1.5.2")
-    workers = site_packages(tmp_path / "workers", there)
+    workers = site_packages(tmp_path / "workers", "1.3.0")
     monkeypatch.setattr(pickling, "_INSTALLED", (*pickling._INSTALLED, f"{tmp_path}/"))
     modules: set[str] = set()
     with monkeypatch.context() as main:
@@ -162,12 +158,13 @@ def test_a_classifier_in_other_args_needs_the_workers_scikit_learn_to_be_mains(
     forget_sklearn(monkeypatch)
     monkeypatch.syspath_prepend(workers)  # a worker process is started with this one's path
 
-    failure = reply_to_first_tile(cloudpickle.dumps(None), pickled, packages)
+    failure = reply_to_first_tile(SPEC, pickled, packages)
 
     assert packages == {"scikit-learn": "1.5.2"}
     with pytest.raises(
         UnloadableJobError,
-        match=rf"^otherArgs cannot be loaded .*{raised}; {versions}; .*PIP_PACKAGES='scikit-learn==1\.5\.2' npx cdk",
+        match=r"^otherArgs cannot be loaded .* node array .* incompatible dtype; main has scikit-learn 1\.5\.2, this "
+        r"worker has 1\.3\.0; .*PIP_PACKAGES='scikit-learn==1\.5\.2' npx cdk",
     ):
         failure.unwrap()
 

@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
+import numpy as np
 import pytest
 
 from rios_batch.associations import OtherInputs
@@ -20,7 +21,7 @@ from rios_batch.model.grid import PixelGridDefn
 from rios_batch.model.spec import RunSpec
 from rios_batch.model.tiles import BlockGrid
 from rios_batch.plan.tiling import plan_tiles
-from tests.support import make_raster, ramp, run_script
+from tests.support import make_raster, ramp, read_raster, run_script
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -286,17 +287,21 @@ OPEN_HANDLES = """
     import threading
     from osgeo import gdal
     gdal.UseExceptions()
-    SCENE = gdal.GetDriverByName("MEM").Create("", 4, 4)
-    LOCK = threading.Lock()  # not to blame
-    LOG = open("log", "w")
+    SCENE = gdal.Open("scene.tif")
+    LOCK = threading.Lock()
     POOL = multiprocessing.pool.ThreadPool(1)
     def of_scene(info, inputs, outputs):
-        outputs.result = SCENE.ReadAsArray()
-    def to_log(info, inputs, outputs):
-        LOG.write("a block")
+        x, y = info.getBlockCount()
+        band = SCENE.GetRasterBand(1)
+        outputs.result = band.ReadAsArray(4 * x, 4 * y, *inputs.image.shape[:0:-1])[None]
     class Deep:
         def __call__(self, info, inputs, outputs):
-            return [POOL.map(abs, [1]) for _ in range(2)]
+            outputs.result = POOL.map(lambda a: a + 0, [inputs.image])[0]
+"""
+WRITTEN = """
+    LOG = open("log", "w")
+    def to_log(info, inputs, outputs):
+        LOG.write("a block")
 """
 USES_HANDLES = """
     import functools, sys
@@ -306,38 +311,63 @@ USES_HANDLES = """
     from rios_batch.errors import PicklingFailedError
 
     def by_module(info, inputs, outputs):
-        outputs.result = handles.of_scene(info, inputs, outputs)
+        handles.of_scene(info, inputs, outputs)
 
-    function = {"plain": handles.to_log, "nested": handles.Deep(), "partial": functools.partial(handles.of_scene)}
+    def imported_there(info, inputs, outputs):
+        from handles import of_scene
+        of_scene(info, inputs, outputs)
+
+    if sys.argv[1] == "written":
+        import logged
+        function = logged.to_log
+    else:
+        function = {
+            "nested": handles.Deep(),
+            "partial": functools.partial(handles.of_scene),
+            "imported there": imported_there,
+        }.get(sys.argv[1], by_module)
     infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
     infiles.image, outfiles.result = "scene.tif", "out.tif"
     controls = applier.ApplierControls()
-    controls.setNumThreads(2)
+    controls.setWindowSize(4, 4)
+    controls.setNumThreads(3)
     controls.setJobManagerType("multiprocessing")
     try:
-        applier.apply(function.get(sys.argv[1], by_module), infiles, outfiles, controls=controls)
+        applier.apply(function, infiles, outfiles, controls=controls)
     except PicklingFailedError as error:
         print(error)
     handles.POOL.terminate()
 """
 
 
-@pytest.mark.parametrize(
-    ("function", "culprit"),
-    [("plain", "LOG"), ("nested", "POOL"), ("partial", "SCENE"), ("by module", "SCENE")],
-)
-def test_a_helpers_open_dataset_file_or_thread_pool_is_refused_by_name_and_not_shared_by_forked_workers(
-    tmp_path: Path, function: str, culprit: str
+@pytest.fixture
+def beside(tmp_path: Path) -> Path:
+    folder = tmp_path / "beside"
+    folder.mkdir()
+    (folder / "handles.py").write_text(textwrap.dedent(OPEN_HANDLES))
+    (folder / "logged.py").write_text(textwrap.dedent(WRITTEN))
+    make_raster(tmp_path / "scene.tif", PIXELS)
+    return tmp_path
+
+
+PIXELS = ramp(1, 40, 40)
+
+
+@pytest.mark.parametrize("function", ["nested", "partial", "by module", "imported there"])
+def test_each_worker_has_a_helpers_open_dataset_or_thread_pool_of_its_own(
+    beside: Path, function: str
 ) -> None:
-    (tmp_path / "beside").mkdir()
-    (tmp_path / "beside" / "handles.py").write_text(textwrap.dedent(OPEN_HANDLES))
-    make_raster(tmp_path / "scene.tif", ramp(1, 8, 8))
+    done = run_script(beside, USES_HANDLES, function)
 
-    done = run_script(tmp_path, USES_HANDLES, function)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    np.testing.assert_array_equal(read_raster(beside / "out.tif"), PIXELS)
 
-    assert done.returncode == 0, done.stderr
-    assert f" (global '{culprit}' of module handles); open files" in done.stdout
-    assert not (tmp_path / "out.tif").exists()
+
+def test_a_helpers_file_that_is_open_for_writing_is_refused_by_name(beside: Path) -> None:
+    done = run_script(beside, USES_HANDLES, "written")
+
+    assert " (global 'LOG' of module logged); open files" in done.stdout
+    assert not (beside / "out.tif").exists()
 
 
 def test_an_unpicklable_variable_argument_or_default_is_named() -> None:

@@ -104,9 +104,9 @@ DATA: list[tuple[Maker, str]] = [
 @given(
     data=st.sampled_from(DATA),
     seed=st.integers(0, 2**32 - 1),
-    rows=st.integers(1, 300),
-    cols=st.integers(1, 300),
-    window=st.integers(20, 400),
+    rows=st.integers(1, 150),
+    cols=st.integers(1, 150),
+    window=st.integers(10, 200),
     tiles=st.integers(2, 9),
     nodata=st.sampled_from([None, 0, 7, math.nan]),
     step=st.sampled_from([1, 4]),

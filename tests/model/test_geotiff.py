@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,11 @@ from rios_batch.model.geotiff import (
     TiledTiff,
     parse_tiled_tiff,
 )
+
+
+def directory(*arguments: Any) -> bytes:
+    return b"".join(geotiff.directory(*arguments))
+
 
 LONG, LONG8, SHORT, ASCII, DOUBLE = 4, 16, 3, 2, 12
 TYPE_BYTES = {SHORT: 2, LONG: 4, ASCII: 1, DOUBLE: 8, LONG8: 8}
@@ -53,7 +59,7 @@ def assemble(template: TiledTiff, blocks: list[bytes]) -> bytes:
     offsets = np.where(counts > 0, starts, 0).astype(np.uint64)
     position = geotiff.header_size(template) + len(body)
     padding = -position % 8
-    index = geotiff.directory(template, offsets, counts, position + padding)
+    index = directory(template, offsets, counts, position + padding)
     return geotiff.header(template, position + padding) + body + bytes(padding) + index
 
 
@@ -86,7 +92,7 @@ def test_tags_ascend_and_values_are_aligned(case: tuple[TiledTiff, list[bytes]])
     template, blocks = case
     counts = np.array([len(block) for block in blocks], np.uint64)
 
-    data = geotiff.directory(template, counts, counts, 64)
+    data = directory(template, counts, counts, 64)
 
     head, entry, inline = (8, 20, 8) if template.big else (2, 12, 4)
     tags = []
@@ -124,7 +130,7 @@ def tiff_with_index(noffsets: int, ncounts: int) -> bytes:
     """Return a classic TIFF whose two index fields have different lengths."""
     nothing = np.zeros(0, np.uint64)
     template = TiledTiff("<", big=False, fields={}, offsets=nothing, byte_counts=nothing)
-    index = geotiff.directory(template, np.zeros(noffsets, np.uint64), np.zeros(ncounts, np.uint64), 8)
+    index = directory(template, np.zeros(noffsets, np.uint64), np.zeros(ncounts, np.uint64), 8)
     return geotiff.header(template, 8) + index
 
 
@@ -169,7 +175,7 @@ def test_another_format_of_the_same_byte_order_is_refused() -> None:
 def test_a_block_index_past_the_end_of_the_file_is_refused() -> None:
     nothing = np.zeros(1, np.uint64)
     template = TiledTiff("<", big=False, fields={}, offsets=nothing, byte_counts=nothing)
-    index = geotiff.directory(template, np.array([8], np.uint64), np.array([10_000], np.uint64), 8)
+    index = directory(template, np.array([8], np.uint64), np.array([10_000], np.uint64), 8)
 
     with pytest.raises(TiffFormatError, match="past the end"):
         take_blocks(geotiff.header(template, 8) + index)

@@ -356,3 +356,35 @@ def test_values_that_make_no_grid_are_refused_when_the_grid_is_used(
 
     with pytest.raises(GridError, match=says):
         grid.getDimensions()
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", range(6))
+def test_a_geotransform_with_a_number_that_is_not_finite_is_refused(bad: float, place: int) -> None:
+    transform = [500_000.0, 10.0, 0.0, 4_400_000.0, 0.0, -10.0]
+    transform[place] = bad
+
+    with pytest.raises(GridError):
+        PixelGridDefn(transform, nrows=60, ncols=80)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["xMin", "xMax", "yMin", "yMax", "xRes", "yRes"])
+def test_a_bound_that_is_not_finite_is_refused_also_when_a_script_sets_it_later(
+    bad: float, name: str
+) -> None:
+    numbers = {"xMin": 0.0, "xMax": 80.0, "yMin": 0.0, "yMax": 60.0, "xRes": 1.0, "yRes": 1.0}
+    with pytest.raises(GridError, match="no finite number"):
+        PixelGridDefn(**{**numbers, name: bad})  # type: ignore[arg-type]  # all are floats
+    grid = PixelGridDefn(**numbers)  # type: ignore[arg-type]
+    setattr(grid, name, bad)
+    with pytest.raises(GridError, match="no finite number"):
+        grid.getDimensions()
+
+
+@pytest.mark.parametrize(("x", "y"), [(1e15, 6e6), (5e5, -1e15), (1e14, 1e14)])
+def test_pixels_that_cannot_be_told_apart_so_far_from_zero_are_refused(x: float, y: float) -> None:
+    with pytest.raises(
+        GridError, match=r"pixels of 0\.001 x 0\.001 cannot be told apart at x .* nearer to zero"
+    ):
+        PixelGridDefn((x, 0.001, 0, y, 0, -0.001), nrows=300, ncols=400)

@@ -13,6 +13,8 @@ from rios_batch.plan.tiling import (
     LARGEST_TILE_PX,
     LARGEST_UNIT_PX,
     SMALLEST_TIFF_BLOCK_PX,
+    SMALLEST_TILE_PX,
+    TARGET_TILE_BYTES,
     TARGET_TILE_PX,
     blocks_per_unit,
     plan_tiles,
@@ -208,3 +210,34 @@ def test_a_unit_is_refused_only_when_it_is_larger_than_a_tile_should_be(
 def test_a_window_that_shares_nothing_with_the_tiff_block_has_no_unit_on_a_large_raster() -> None:
     assert blocks_per_unit(BlockGrid(100_000, 100_000, 257, 257), 256, 256) is None
     assert blocks_per_unit(BlockGrid(500, 500, 257, 257), 256, 256) == (2, 2)
+
+
+@pytest.mark.parametrize("bytes_per_px", [1, 8, 48, 400])
+@pytest.mark.parametrize("num_workers", [1, 4, 200])
+def test_no_tile_has_more_bytes_than_a_worker_can_hold(bytes_per_px: int, num_workers: int) -> None:
+    plan = plan_tiles(BlockGrid(60_000, 50_000, 256, 256), num_workers=num_workers, bytes_per_px=bytes_per_px)
+
+    assert plan.tile(0).window.size_px * bytes_per_px <= TARGET_TILE_BYTES
+
+
+@pytest.mark.parametrize(("side_px", "num_workers"), [(20_000, 1000), (100_000, 5000)])
+def test_very_many_workers_do_not_make_tiles_tiny(side_px: int, num_workers: int) -> None:
+    plan = plan_tiles(
+        BlockGrid(side_px, side_px, 256, 256), num_workers=num_workers, overview_factors=(4, 8, 16)
+    )
+
+    assert plan.tile(0).window.size_px >= 0.5 * SMALLEST_TILE_PX
+    assert len(plan) >= 0.5 * min(8 * num_workers, side_px**2 / SMALLEST_TILE_PX)
+
+
+def test_a_small_raster_is_cut_for_all_of_a_few_workers() -> None:
+    assert len(plan_tiles(BlockGrid(3000, 3000, 256, 256), num_workers=16)) >= 4 * 16
+
+
+def test_of_a_very_large_raster_one_worker_encodes_overviews_too() -> None:
+    blocks = BlockGrid(1_000_000, 500_000, 256, 256)
+
+    plan = plan_tiles(blocks, bytes_per_px=1, overview_factors=(4, 8, 16))
+
+    assert (plan.tile_xblocks % 8, plan.tile_yblocks % 8) == (0, 0)  # 16 x 128 px
+    assert plan.tile(0).window.size_px <= LARGEST_TILE_PX

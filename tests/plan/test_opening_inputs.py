@@ -10,7 +10,7 @@ import pytest
 from osgeo import gdal, ogr, osr
 
 from rios_batch import applier
-from rios_batch.errors import FileOpenError
+from rios_batch.errors import FileOpenError, GridError
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.plan.prepare import prepare
 from tests.support import make_raster, ramp, utm_wkt
@@ -145,3 +145,25 @@ def test_a_pipe_or_device_is_refused_and_never_opened(
         plan(scene=str(path))
 
     assert not opened
+
+
+@pytest.mark.parametrize(
+    ("geotransform", "problem"),
+    [
+        ((1e15, 0.001, 0, 6e6, 0, -0.001), "cannot be told apart at x"),
+        ((float("nan"), 30, 0, 6e6, 0, -30), "no finite number"),
+        ((5e5, float("inf"), 0, 6e6, 0, -30), "no finite number"),
+        ((5e5, 30, float("nan"), 6e6, 0, -30), "no finite number"),
+    ],
+)
+@pytest.mark.parametrize("as_reference", [False, True])
+def test_a_raster_that_lies_nowhere_is_named(
+    tmp_path: Path, geotransform: tuple[float, ...], problem: str, as_reference: bool
+) -> None:
+    nowhere = make_raster(tmp_path / "nowhere.tif", ramp(1, 300, 400), geotransform=geotransform)
+    controls = applier.ApplierControls()
+    good = make_raster(tmp_path / "good.tif", ramp(1, 30, 40))
+    controls.setReferenceImage(nowhere if as_reference else good)
+
+    with pytest.raises(GridError, match=rf"nowhere\.tif' .*{problem}"):
+        plan(controls, image=good if as_reference else nowhere)

@@ -250,7 +250,7 @@ class KeepAlive(BaseHTTPRequestHandler):
         pass
 
 
-def test_processes_that_are_forked_later_find_no_connection_to_share(tmp_path: Path) -> None:
+def test_no_connection_is_held_when_a_run_is_planned(tmp_path: Path) -> None:
     KeepAlive.content = Path(make_raster(tmp_path / "in.tif", PIXELS)).read_bytes()
     server = ThreadingHTTPServer(("127.0.0.1", 0), KeepAlive)
     threading.Thread(target=server.serve_forever, daemon=True).start()

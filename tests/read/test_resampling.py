@@ -132,6 +132,41 @@ def test_pixels_are_gdalwarps(scene: dict[str, str], method: str, grid: PixelGri
     np.testing.assert_array_equal(read_whole(path, grid, setResampleMethod=method), expected)
 
 
+SAME_SIZE = pixelgrid.PixelGridDefn(
+    xMin=1_013_960, xMax=1_013_960 + 400 * 30, yMin=4_410_000, yMax=4_410_000 + 200 * 30, xRes=30, yRes=30,
+    projection=utm_wkt(32612),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "method", [name for name in RESAMPLE_METHODS if name not in ("cubicspline", "lanczos")]
+)
+def test_where_pixels_keep_their_size_a_command_that_everybody_can_type_gives_the_same(
+    scene: dict[str, str], method: str
+) -> None:
+    path = scene["int16"]
+
+    def command(*options: str) -> Array:
+        warped: Array = gdal.Warp(
+            "",
+            path,
+            format="MEM",
+            dstSRS=SAME_SIZE.projection,
+            outputBounds=(SAME_SIZE.xMin, SAME_SIZE.yMin, SAME_SIZE.xMax, SAME_SIZE.yMax),
+            xRes=30,
+            yRes=30,
+            resampleAlg=method,
+            errorThreshold=0,
+            warpOptions=list(options),
+        ).ReadAsArray()
+        return warped
+
+    pixels = read_whole(path, SAME_SIZE, setResampleMethod=method)
+
+    np.testing.assert_array_equal(pixels, command("XSCALE=1", "YSCALE=1", "UNIFIED_SRC_NODATA=NO"))
+    assert (method == "cubic") <= bool((pixels != command()).any())  # so the options are needed
+
+
 @pytest.fixture(scope="module")
 def in_one_piece(scene: dict[str, str]) -> dict[str, Array]:
     methods = ("near", "bilinear", "cubic", "average", "mode")
