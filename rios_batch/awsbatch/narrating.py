@@ -110,16 +110,11 @@ def say_finished(run_id: str, records: Sequence[TileRecord], failures: int, seco
     """
     on_batch = [record for record in records if _ON_BATCH.match(record.worker)]
     workers = len({record.worker.partition(",")[0] for record in on_batch})
+    whose = f", {len(on_batch)} of them by {_counted(workers, 'worker')} on AWS Batch" if on_batch else ""
+    again = f"; {_counted(failures, 'failure')} made good" if failures else ""
     log.info(
-        "run %s is finished: %s in %s, %d of them by %s on AWS Batch%s",
-        *(
-            run_id,
-            _counted(len(records), "tile"),
-            _duration(seconds),
-            len(on_batch),
-            _counted(workers, "worker"),
-        ),
-        f"; {_counted(failures, 'failure')} made good" if failures else "",
+        "run %s is finished: %s in %s%s%s",
+        *(run_id, _counted(len(records), "tile"), _duration(seconds), whose, again),
     )
 
 

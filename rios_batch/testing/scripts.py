@@ -39,7 +39,8 @@ class ScriptTests(ManagerTestBase):
         """)
 
         assert stdout == "0...10...20...30...40...50...60...70...80...90...100 - done.\n"
-        assert stderr == ""
+        # A job manager may say how its runs go.
+        assert [line for line in stderr.splitlines() if not line.startswith("run ")] == []
         np.testing.assert_array_equal(read_raster(run.target), SCENE.astype(np.uint16) * 3)
 
     def test_a_helper_module_that_cannot_travel_by_value_is_found_by_name(self, run: SceneRun) -> None:
