@@ -12,8 +12,9 @@ import pytest
 from rios_batch.errors import UnloadableJobError
 from rios_batch.jobmanagers.children import Child, TileFailure, WorkOrder
 from rios_batch.jobmanagers.modules import packages_of, why_unloadable
-from rios_batch.jobmanagers.pickling import dump_other_args
+from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
 from rios_batch.jobmanagers.sourcelines import dumps
+from tests.jobmanagers.test_pickling import job_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,9 @@ def test_modules_of_a_pickle_are_noted(value: Any, module: str) -> None:
     dumps(value, modules)
 
     assert module in modules
+
+
+SPEC = dump_spec(job_of(print))
 
 
 def test_packages_are_told_by_their_names_in_the_index() -> None:
@@ -70,8 +74,7 @@ def reply_to_first_tile(spec: bytes, other_args: bytes, packages: Mapping[str, s
 
 @pytest.mark.parametrize("part", ["the function", "otherArgs"])
 def test_a_missing_module_is_told_with_what_to_add_to_the_image(part: str) -> None:
-    good = cloudpickle.dumps(None)
-    pickles = (MISSING, good) if part == "the function" else (good, MISSING)
+    pickles = (MISSING, cloudpickle.dumps(None)) if part == "the function" else (SPEC, MISSING)
 
     failure = reply_to_first_tile(pickles[0], pickles[1], {"soil-science": "2.1"})
 
@@ -95,7 +98,7 @@ def test_a_missing_module_on_mains_own_machine_is_told_without_images() -> None:
 
 
 def test_a_module_of_another_version_is_told_with_both_versions() -> None:
-    failure = reply_to_first_tile(cloudpickle.dumps(None), INCOMPATIBLE, {"pytest": "0.1"})
+    failure = reply_to_first_tile(SPEC, INCOMPATIBLE, {"pytest": "0.1"})
 
     with pytest.raises(
         UnloadableJobError,
