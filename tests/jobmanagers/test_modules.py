@@ -17,8 +17,9 @@ from rios_batch.errors import UnloadableJobError
 from rios_batch.jobmanagers import pickling
 from rios_batch.jobmanagers.children import Child, TileFailure, WorkOrder
 from rios_batch.jobmanagers.modules import packages_of, why_unloadable
-from rios_batch.jobmanagers.pickling import dump_other_args
+from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
 from rios_batch.jobmanagers.sourcelines import dumps
+from tests.jobmanagers.test_pickling import job_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +42,9 @@ def test_modules_of_a_pickle_are_noted(value: Any, module: str) -> None:
     dumps(value, modules)
 
     assert module in modules
+
+
+SPEC = dump_spec(job_of(print))
 
 
 def test_packages_are_told_by_their_names_in_the_index() -> None:
