@@ -6,7 +6,6 @@ import importlib
 import io
 import sys
 from importlib.metadata import version
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import cloudpickle
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from rios_batch.model.tiles import Tile
 
-SPEC = cloudpickle.dumps(SimpleNamespace(scratch=()))  # as much as is asked before otherArgs are loaded
+SPEC = dump_spec(job_of(print))
 MISSING = b"csoil.forest\nForest\n."  # refers to a class of a module that is not there
 INCOMPATIBLE = b"cbuiltins\nint\n(Vnode array\ntR."  # int("node array")
 
@@ -42,9 +41,6 @@ def test_modules_of_a_pickle_are_noted(value: Any, module: str) -> None:
     dumps(value, modules)
 
     assert module in modules
-
-
-SPEC = dump_spec(job_of(print))
 
 
 def test_packages_are_told_by_their_names_in_the_index() -> None:
