@@ -96,19 +96,21 @@ class AWSBatch(JobManager):
                 store = RunStore(self._cloud.bucket, resumed)
                 spec = _as_begun(spec, store, found)
         modules: set[str] = set()
+        # Whatever workers obey, so that its SHA-256 covers all of it.
         pickled = pickle.dumps(
             {
                 "spec": dump_spec(spec, modules=modules),
                 "other_args": dump_other_args(other_args, modules=modules),
+                "plan": spec.plan,
                 "environment": spec.environment,
+                "cloud_options": cloud_options(spec),
+                "packages": packages_of(modules),
             }
         )
         description = {
             "versions": versions(),
             "plan": asdict(spec.plan),
             "fingerprints": found,
-            "cloud_options": cloud_options(spec),
-            "packages": packages_of(modules),
         }
         warn_of_variables_left_behind(spec.function, spec.environment)
         controller = RunController(self._cloud, store, spec, self.numThreads, self.options)
