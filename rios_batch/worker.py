@@ -33,7 +33,6 @@ from rios_batch.awsbatch.versions import mismatch, versions
 from rios_batch.errors import DeniedError, RiosBatchError, S3DeniedError, VersionMismatchError
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.jobmanagers.children import WorkOrder
-from rios_batch.model.tiles import TilePlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,19 +99,21 @@ def _work_on(store: RunStore, config: WorkerConfig, name: str, folder: Path, *, 
         other_args=pickled["other_args"],
         num_workers=config.processes,
         place=name,
-        input_paths={} if beside_main else paths_on_worker(store.staged_inputs(), store.bucket, folder),
-        cloud_options=description["cloud_options"],
-        packages=description["packages"],
+        input_paths={}
+        if beside_main
+        else paths_on_worker(store.staged_inputs(config.inputs_sha256), store.bucket, folder),
+        cloud_options=pickled["cloud_options"],
+        packages=pickled["packages"],
         environment=pickled["environment"],
     )
     work_queue = WorkQueue.attach(config.queue_url, region=config.region, lease_seconds=config.lease_seconds)
     Supervisor(
         store,
         work_queue,
-        TilePlan.from_description(description["plan"]),
+        pickled["plan"],
         order,
         name=name,
-        to_choose=description["to_choose"],
+        to_choose=pickled["to_choose"],
         lease_seconds=config.lease_seconds,
         patience=_patience(config, beside_main=beside_main),
         on_tile=(lambda *_: None) if beside_main else _log_tile,

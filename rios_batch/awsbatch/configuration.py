@@ -34,6 +34,7 @@ class WorkerConfig:
         the machine, so the stack says the number.
     run_id : which run; letters, digits, ``-`` and ``_``, at most 60.
     job_sha256 : SHA-256 of the pickled job, as 64 lower-case hexadecimal digits; checked before unpickling.
+    inputs_sha256 : that of the list of copied inputs; empty for the worker beside main, which needs no copies.
     queue_url : SQS queue of the run.
     lease_seconds : how long a received tile is invisible to others unless renewed.
     array_index : position in the array job, from 0; 0 in a plain job too.
@@ -47,6 +48,7 @@ class WorkerConfig:
     job_sha256: str
     queue_url: str
     lease_seconds: int
+    inputs_sha256: str = ""
     array_index: int = 0
     batch_job_id: str = ""
 
@@ -65,6 +67,7 @@ class WorkerConfig:
             processes=read.number(Env.PROCESSES, minimum=1),
             run_id=read.matching(Env.RUN_ID, _RUN_ID, "letters, digits, - and _, at most 60"),
             job_sha256=read.matching(Env.JOB_SHA256, _SHA256, "64 lower-case hexadecimal digits"),
+            inputs_sha256=env.get(Env.INPUTS_SHA256, ""),
             queue_url=read.text(Env.QUEUE_URL),
             lease_seconds=read.number(
                 Env.LEASE_SECONDS, minimum=MIN_LEASE_SECONDS, maximum=MAX_LEASE_SECONDS
@@ -81,6 +84,7 @@ class WorkerConfig:
         return {
             Env.RUN_ID.value: self.run_id,
             Env.JOB_SHA256.value: self.job_sha256,
+            Env.INPUTS_SHA256.value: self.inputs_sha256,
             Env.QUEUE_URL.value: self.queue_url,
             Env.LEASE_SECONDS.value: str(self.lease_seconds),
         }

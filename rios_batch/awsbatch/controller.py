@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rios_batch.aws.jobs import WorkerJobs
@@ -24,6 +24,7 @@ from rios_batch.awsbatch.starting import (
     Sending,
     copy_inputs,
     end_last_main,
+    job_name,
     make_queue,
     useful_workers,
     worker_config,
@@ -131,7 +132,7 @@ class RunController:
         tiles = FinishedTiles(self._store, len(self._spec.plan))
         tiles.look_everywhere()
         name = f"{self._store.run_id}-{secrets.token_hex(2)}"
-        jobs = WorkerJobs(self._cloud.batch, self._cloud.stack_outputs, f"rios-batch-{name}")
+        jobs = WorkerJobs(self._cloud.batch, self._cloud.stack_outputs, job_name(name))
         queue = make_queue(self._cloud, name)
         self._undo.add("its queue", queue.delete)
         queue.wait_until_usable()
@@ -184,7 +185,7 @@ class RunController:
         return in_order(parts.tiles, fetch, parts.poll)
 
     def _start_workers_on_batch(self, parts: _Parts, count: int, config: WorkerConfig) -> None:
-        copy_inputs(self._spec, self._store, parts.poll)
+        inputs_sha256 = copy_inputs(self._spec, self._store, parts.poll)
         if parts.poll.over:  # main's own worker was quicker than the copying
             return
         self._undo.add(
@@ -192,7 +193,7 @@ class RunController:
         )
         if self._meter is not None:
             self._meter.check_before(count)
-        parts.jobs.submit(count, config.run_env())
+        parts.jobs.submit(count, replace(config, inputs_sha256=inputs_sha256).run_env())
         say_submitted(self._store.run_id, parts.jobs, self._cloud.stack_outputs)
 
     def _dismiss_workers(self, tiles: FinishedTiles, poll: Poll) -> None:

@@ -104,25 +104,29 @@ class AWSBatch(JobManager):
                 store = RunStore(self._cloud.bucket, resumed)
                 spec = _as_begun(spec, store, found)
         modules: set[str] = set()
-        pickled = pickle.dumps(
-            {
-                "spec": dump_spec(spec, modules=modules),
-                "other_args": dump_other_args(other_args, modules=modules),
-                "environment": spec.environment,
-            }
-        )
+        pickled_spec = dump_spec(spec, modules=modules)
+        pickled_args = dump_other_args(other_args, modules=modules)
         packages, stack = packages_of(modules), self._cloud.stack_outputs
         if differences := compare_packages(self._cloud.bucket, stack.worker_image, packages):
             log.warning("the function or otherArgs may not load, or differ, in workers: %s", differences)
+        # Whatever workers obey, so that its SHA-256 covers all of it.
+        pickled = pickle.dumps(
+            {
+                "spec": pickled_spec,
+                "other_args": pickled_args,
+                "plan": spec.plan,
+                "to_choose": sum(output.chooses_compression for output in spec.outputs),
+                "environment": spec.environment,
+                "cloud_options": cloud_options(spec),
+                "packages": packages,
+            }
+        )
         description = {
             "versions": versions(),
             "plan": asdict(spec.plan),
             "fingerprints": found,
-            "cloud_options": cloud_options(spec),
-            "packages": packages,
             "image": stack.worker_image,
             "outputs": _names_of_outputs(spec),
-            "to_choose": sum(output.chooses_compression for output in spec.outputs),
             "origin": {"command": _command(), "folder": str(Path.cwd()), "host": platform.node()},
         }
         warn_of_variables_left_behind(spec.function, spec.environment)

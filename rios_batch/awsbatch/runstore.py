@@ -119,8 +119,7 @@ class RunStore:
 
     def put_job(self, pickled: bytes) -> str:
         """Store the pickled job; return the pickle's SHA-256."""
-        self.bucket.put(f"{self._prefix}job.pkl", pickled)
-        return hashlib.sha256(pickled).hexdigest()
+        return self._put_signed("job.pkl", pickled)
 
     def job(self, sha256: str) -> bytes:
         """Fetch the pickled job.
@@ -129,22 +128,39 @@ class RunStore:
         ------
         JobMgrError : the object is not the job that main submitted, and must not be unpickled.
         """
-        pickled = self.bucket.get(f"{self._prefix}job.pkl")
-        found = hashlib.sha256(pickled).hexdigest()
+        return self._get_signed("job.pkl", sha256)
+
+    def put_staged_inputs(self, copies: Mapping[str, InputCopy]) -> str:
+        """Say where workers find the inputs that were local files, by the path that the spec says.
+
+        Return the SHA-256 of what was stored: the names lead workers to files and hosts, and others may write here.
+        """
+        listed = json.dumps({path: asdict(copy) for path, copy in copies.items()})
+        return self._put_signed("inputs.json", listed.encode())
+
+    def staged_inputs(self, sha256: str) -> dict[str, InputCopy]:
+        """Return what `put_staged_inputs` has stored. Main stages inputs before main submits workers.
+
+        Raises
+        ------
+        JobMgrError : the object is not what main has stored.
+        """
+        described = json.loads(self._get_signed("inputs.json", sha256))
+        return {path: InputCopy(**copy) for path, copy in described.items()}
+
+    def _put_signed(self, name: str, data: bytes) -> str:
+        self.bucket.put(f"{self._prefix}{name}", data)
+        return hashlib.sha256(data).hexdigest()
+
+    def _get_signed(self, name: str, sha256: str) -> bytes:
+        data = self.bucket.get(f"{self._prefix}{name}")
+        found = hashlib.sha256(data).hexdigest()
         if found != sha256:
             raise JobMgrError(
-                f"the job of run {self.run_id} has SHA-256 {found}, main submitted {sha256}; it is not run"
+                f"{name} of run {self.run_id} has SHA-256 {found}, main submitted {sha256 or 'none'}; somebody has "
+                "changed it, and it is not used"
             )
-        return pickled
-
-    def put_staged_inputs(self, copies: Mapping[str, InputCopy]) -> None:
-        """Say where workers find the inputs that were local files, by the path that the spec says."""
-        self._put_json("inputs.json", {path: asdict(copy) for path, copy in copies.items()})
-
-    def staged_inputs(self) -> dict[str, InputCopy]:
-        """Return what `put_staged_inputs` has stored. Main stages inputs before main submits workers."""
-        described = json.loads(self.bucket.get(f"{self._prefix}inputs.json"))
-        return {path: InputCopy(**copy) for path, copy in described.items()}
+        return data
 
     # -- the main that controls the run
 

@@ -11,6 +11,7 @@ from rios_batch.aws.jobs import WorkerJobs
 from rios_batch.aws.queue import WorkQueue
 from rios_batch.awsbatch.configuration import WorkerConfig
 from rios_batch.awsbatch.stagedinputs import copy_local_inputs
+from rios_batch.errors import JobMgrError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,17 +25,30 @@ LEASE_SECONDS = 60
 _SENT_AT_ONCE = 2000  # messages; whoever stops a run waits so long
 
 
+def job_name(name: str) -> str:
+    """Return the name of the Batch job of a main, whose queue ends in ``name``."""
+    return f"rios-batch-{name}"
+
+
 def end_last_main(cloud: Cloud, store: RunStore) -> None:
     """End what a main that was killed has left: workers that do the same tiles, and their queue.
 
     Raises
     ------
     AWSError, S3Error : AWS refuses.
+    JobMgrError : what main.json names is another run's.
     """
     last = store.last_main()
     if last is not None:
-        url, job_name = last
-        WorkerJobs(cloud.batch, cloud.stack_outputs, job_name).terminate("its run is resumed")
+        url, job = last
+        queue_name = url.rpartition("/")[2]
+        own_queues = f"{cloud.stack_outputs.run_queue_prefix}{store.run_id}-"
+        if not (queue_name.startswith(own_queues) and job.startswith(job_name(f"{store.run_id}-"))):
+            raise JobMgrError(
+                f"main.json of run {store.run_id} names queue {queue_name!r} and job {job!r}, which are not of "
+                "this run, so somebody has changed it; begin anew without setResume"
+            )
+        WorkerJobs(cloud.batch, cloud.stack_outputs, job).terminate("its run is resumed")
         WorkQueue(cloud.sqs, url, LEASE_SECONDS).delete()
 
 
@@ -104,8 +118,8 @@ class Sending:
         self._executor.shutdown()
 
 
-def copy_inputs(spec: RunSpec, store: RunStore, poll: Poll) -> None:
-    """Copy local inputs to S3 while the worker beside main computes, and say where the copies are.
+def copy_inputs(spec: RunSpec, store: RunStore, poll: Poll) -> str:
+    """Copy local inputs to S3 while the worker beside main computes, say where the copies are, and return its SHA-256.
 
     When the poll is over, the worker beside main was quicker than the copying, and the copying is broken off.
 
@@ -121,5 +135,4 @@ def copy_inputs(spec: RunSpec, store: RunStore, poll: Poll) -> None:
                 poll.wait()
         finally:
             stopped.set()
-    if not poll.over:
-        store.put_staged_inputs(copying.result())
+    return "" if poll.over else store.put_staged_inputs(copying.result())
