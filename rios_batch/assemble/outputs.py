@@ -80,6 +80,8 @@ class Outputs:
 
     def __exit__(self, *error: object) -> None:
         self._cleanup.close()
+        # Sinks know this object, which tells main of a choice: without this, files stay open until they are collected.
+        self._sinks.clear()
 
     def _chosen(self, number: int, compression: Compression) -> None:
         self._compressions[number] = compression

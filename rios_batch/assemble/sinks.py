@@ -144,6 +144,7 @@ class SinkOfFirstTiles:
         self._started.commit()
 
     def abort(self) -> None:
+        self._held.clear()
         if self._started is None:
             self._abort_unstarted()
         else:

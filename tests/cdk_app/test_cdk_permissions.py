@@ -33,6 +33,7 @@ RESOURCES = {
         f"arn:aws:s3:::<bucket>/runs/*/{folder}/*" for folder in ("tiles", "merged", "failures")
     },
     On.SCRIPTS: {"arn:aws:s3:::<bucket>/scripts/*"},
+    On.IMAGES: {"arn:aws:s3:::<bucket>/images/*"},
     On.INPUT_BUCKETS: {"arn:aws:s3:::sentinel-cogs", "arn:aws:s3:::field-data"},
     On.INPUT_OBJECTS: {"arn:aws:s3:::sentinel-cogs/*", "arn:aws:s3:::field-data/2026/*"},
     On.OUTPUT_BUCKETS: {"arn:aws:s3:::results"},
@@ -271,16 +272,17 @@ def test_objects_are_those_of_the_exchange_bucket_by_default(default: Stack, rol
     assert {resource for resource in found if not resource.startswith(f"{arn}/runs/")} <= {
         arn,
         f"{arn}/scripts/*",
+        f"{arn}/images/*",
     }
 
 
-def test_workers_write_nothing_but_results_and_see_no_scripts(default: Stack) -> None:
+def test_workers_write_nothing_but_results_and_what_is_in_their_image_and_see_no_scripts(default: Stack) -> None:
     (bucket,) = default.of_type("AWS::S3::Bucket")
-    runs = f"arn:aws:s3:::{bucket.lower()}/runs"
+    exchange = f"arn:aws:s3:::{bucket.lower()}"
+    runs = f"{exchange}/runs"
     rights = set(allowed(granted(default, Role.WORKER)))
-    assert {arn for action, arn in rights if action == "s3:PutObject"} == {
-        f"{runs}/*/{folder}/*" for folder in ("tiles", "merged", "failures")
-    }
+    results = {f"{runs}/*/{folder}/*" for folder in ("tiles", "merged", "failures")}
+    assert {arn for action, arn in rights if action == "s3:PutObject"} == results | {f"{exchange}/images/*"}
     assert {arn for action, arn in rights if action == "s3:GetObject"} == {f"{runs}/*"}
 
 

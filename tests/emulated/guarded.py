@@ -112,6 +112,7 @@ class Guarded:
             On.RUN_OBJECTS: f"arn:aws:s3:::{self.bucket}/runs/*",
             On.RUN_RESULTS: f"arn:aws:s3:::{self.bucket}/runs/*/*/*",
             On.SCRIPTS: f"arn:aws:s3:::{self.bucket}/scripts/*",
+            On.IMAGES: f"arn:aws:s3:::{self.bucket}/images/*",
             On.INPUT_BUCKETS: f"arn:aws:s3:::{SCENES}",
             On.INPUT_OBJECTS: f"arn:aws:s3:::{SCENES}/*",
             On.OUTPUT_BUCKETS: f"arn:aws:s3:::{MAPS}",
