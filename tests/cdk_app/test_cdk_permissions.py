@@ -276,7 +276,9 @@ def test_objects_are_those_of_the_exchange_bucket_by_default(default: Stack, rol
     }
 
 
-def test_workers_write_nothing_but_results_and_what_is_in_their_image_and_see_no_scripts(default: Stack) -> None:
+def test_workers_write_nothing_but_results_and_what_is_in_their_image_and_see_no_scripts(
+    default: Stack,
+) -> None:
     (bucket,) = default.of_type("AWS::S3::Bucket")
     exchange = f"arn:aws:s3:::{bucket.lower()}"
     runs = f"{exchange}/runs"

@@ -252,6 +252,9 @@ NOT_MADE: dict[tuple[Role, str] | tuple[Role, str, On], str] = {
         ((role, operation, On.RUN_OBJECTS) for role in MAINS for operation in MULTIPART),
         "a local input of more than 16 MiB",
     ),
+    **dict.fromkeys(
+        ((role, "get_object", On.IMAGES) for role in MAINS), "a function that refers to a package"
+    ),
 }
 
 
@@ -344,11 +347,12 @@ class Scenario:
         function: Callable[..., None] = copy,
         image: str = "",
         target: str = "",
+        **other_args: object,
     ) -> None:
         infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
         infiles.image = image or make_raster(self.folder / "small.tif", SMALL)
         outfiles.copy = target or str(self.folder / "copy.tif")
-        applier.apply(function, infiles, outfiles, controls=with_controls)
+        applier.apply(function, infiles, outfiles, applier.OtherInputs(**other_args), controls=with_controls)
 
     # Main's part.
 
@@ -363,6 +367,9 @@ class Scenario:
         self.monkeypatch.setattr(Explainer, "look", fail_once_submitted)
         with pytest.raises(JobMgrError, match="^something went wrong$"):
             self.begin()
+
+    def refer_to_a_package(self) -> None:
+        self.run(controls(), kind=pytest.Config)
 
     def compute_beside_main(self) -> None:
         self.stack.cloud.limit_capacity(0)
@@ -518,6 +525,7 @@ OF_MAINS: dict[tuple[On, str], Missing] = {
     ),
     (On.SCRIPTS, "s3:GetObject"): Missing(S.fetch_a_script, S3DeniedError),
     (On.SCRIPTS, "s3:PutObject"): Missing(S.submit_a_script, S3DeniedError),
+    (On.IMAGES, "s3:GetObject"): Missing(S.refer_to_a_package, S3DeniedError),
     (On.INPUT_BUCKETS, "s3:ListBucket"): Missing(S.read_what_is_missing, ImageOpenError),
     (On.INPUT_OBJECTS, "s3:GetObject"): Missing(S.read_from_s3, ImageOpenError),
     (On.OUTPUT_BUCKETS, "s3:ListBucket"): Missing(S.write_to_s3, OutputError),
@@ -546,6 +554,7 @@ OF_WORKERS: dict[tuple[On, str], Missing] = {
     (On.EXCHANGE_BUCKET, "s3:ListBucket"): Missing(S.die_on_batch, S3DeniedError),
     (On.RUN_OBJECTS, "s3:GetObject"): Missing(S.compute_on_batch, S3DeniedError),
     (On.RUN_RESULTS, "s3:PutObject"): Missing(S.compute_on_batch, JobMgrError),
+    (On.IMAGES, "s3:PutObject"): Missing(S.compute_on_batch, S3DeniedError),
     (On.INPUT_BUCKETS, "s3:ListBucket"): Missing(S.read_what_is_missing, ImageOpenError),
     (On.INPUT_OBJECTS, "s3:GetObject"): Missing(S.read_from_s3_on_batch, ImageOpenError),
     (On.RUN_QUEUES, "sqs:ReceiveMessage"): Missing(S.compute_on_batch),

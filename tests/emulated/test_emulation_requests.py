@@ -195,12 +195,12 @@ class TestPermissions:
     ) -> None:
         outputs, s3 = cloud.outputs(), cloud.client("s3", person)
         with pytest.raises(ClientError, match="404"):
-            s3.head_object(Bucket=outputs["BatchBucket"], Key="absent")
+            s3.head_object(Bucket=outputs["BatchBucket"], Key="runs/absent")
         with (
             cloud.without_action(outputs["SubmitterPolicyArn"], "s3:ListBucket"),
             pytest.raises(ClientError, match="403"),
         ):
-            s3.head_object(Bucket=outputs["BatchBucket"], Key="absent")
+            s3.head_object(Bucket=outputs["BatchBucket"], Key="runs/absent")
 
     def test_unknown_credentials_are_refused(self, cloud: Emulator) -> None:
         cloud.enforce_iam(True)
