@@ -159,7 +159,7 @@ class TestPermissions:
         self, cloud: Emulator, person: dict[str, str]
     ) -> None:
         outputs = cloud.outputs()
-        cloud.client("s3", person).put_object(Bucket=outputs["BatchBucket"], Key="staged/a", Body=b"")
+        cloud.client("s3", person).put_object(Bucket=outputs["BatchBucket"], Key="runs/a", Body=b"")
         batch = cloud.client("batch", person)
         job: dict[str, Any] = {
             "jobName": "test",
