@@ -159,7 +159,9 @@ class TestPermissions:
         self, cloud: Emulator, person: dict[str, str]
     ) -> None:
         outputs = cloud.outputs()
-        cloud.client("s3", person).put_object(Bucket=outputs["BatchBucket"], Key="runs/a", Body=b"")
+        of_a_run = {"Bucket": outputs["BatchBucket"], "Key": "runs/a"}
+        cloud.client("s3", person).put_object(**of_a_run, Body=b"")
+        cloud.client("s3", person).delete_object(**of_a_run)
         batch = cloud.client("batch", person)
         job: dict[str, Any] = {
             "jobName": "test",
