@@ -33,16 +33,6 @@ from rios_batch.assemble.outputs import Outputs
 from rios_batch.assemble.progress import ProgressReport
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
 from rios_batch.compute.otherargs import check_rules, merge
-from rios_batch.concurrency import (
-    CW_AWSBATCH,
-    CW_ECS,
-    CW_NONE,
-    CW_PBS,
-    CW_SLURM,
-    CW_SUBPROC,
-    CW_THREADS,
-    ConcurrencyStyle,
-)
 from rios_batch.controls import (
     DEFAULT_JOB_MANAGER,
     DEFAULT_MINOVERVIEWDIM,
@@ -59,6 +49,16 @@ from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.jobmanagers import getJobManagerClassByType
 from rios_batch.jobmanagers.environment import environment_with
 from rios_batch.jobmanagers.watchdog import Watchdog
+from rios_batch.model.concurrency import (
+    CW_AWSBATCH,
+    CW_ECS,
+    CW_NONE,
+    CW_PBS,
+    CW_SLURM,
+    CW_SUBPROC,
+    CW_THREADS,
+    ConcurrencyStyle,
+)
 from rios_batch.model.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
 from rios_batch.model.spec import RunOptions
 from rios_batch.pixelgrid import PixelGridDefn, findCommonRegion, pixelGridFromFile

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rios_batch.concurrency import ConcurrencyStyle
 from rios_batch.errors import ColorTableGenerationError, ParameterError
 from rios_batch.model.colourtables import KINDS, named_colours
+from rios_batch.model.concurrency import ConcurrencyStyle
 from rios_batch.model.creationoptions import defaults_from
 from rios_batch.model.grid import FOOTPRINT_NAMES, INTERSECTION, PixelGridDefn
 from rios_batch.model.mergerules import resolve_rule

@@ -8,7 +8,7 @@ import tempfile
 import weakref
 
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
-from rios_batch.concurrency import ConcurrencyStyle
+from rios_batch.model.concurrency import ConcurrencyStyle
 from rios_batch.result import ApplierReturn, Timers
 
 __all__ = [

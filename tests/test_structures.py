@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import rios_batch
-from rios_batch import applier, concurrency, pixelgrid, result, structures
+from rios_batch import applier, pixelgrid, result, structures
+from rios_batch.model import concurrency
 
 
 def test_the_applier_has_rioss_grids_and_temporary_files() -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from rios_batch import applier
-from rios_batch.concurrency import ConcurrencyStyle
 from rios_batch.errors import JobMgrError, ParameterError
+from rios_batch.model.concurrency import ConcurrencyStyle
 
 
 def test_the_signature_is_that_of_rios_2() -> None:

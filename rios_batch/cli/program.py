@@ -1,4 +1,4 @@
-"""The command line ``rios-batch``: arguments and wiring. Commands about runs are in `rios_batch.runcommands`."""
+"""The command line ``rios-batch``: arguments and wiring. Commands about runs are in `rios_batch.cli.runs`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 import rios_batch
+from rios_batch.cli.runs import RUN_COMMANDS, as_json_option, say, show
 from rios_batch.errors import ParameterError, RiosBatchError
-from rios_batch.runcommands import RUN_COMMANDS, as_json_option, say, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
