@@ -352,7 +352,8 @@ class Scenario:
         infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
         infiles.image = image or make_raster(self.folder / "small.tif", SMALL)
         outfiles.copy = target or str(self.folder / "copy.tif")
-        applier.apply(function, infiles, outfiles, applier.OtherInputs(**other_args), controls=with_controls)
+        others = applier.OtherInputs(**other_args) if other_args else None
+        applier.apply(function, infiles, outfiles, others, controls=with_controls)
 
     # Main's part.
 
