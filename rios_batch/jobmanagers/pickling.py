@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import pickle
 import site
 import sys
 import sysconfig
@@ -35,9 +34,9 @@ def dump_spec(spec: RunSpec, *, same_machine: bool = False, modules: set[str] | 
 
     Parameters
     ----------
-    same_machine : a module that cannot travel by value may travel by name. The worker imports the module, and has a
-        lock, dataset or file of its own; but not where the module holds a file that is open for writing, which each
-        worker would begin anew.
+    same_machine : a module that holds a lock, and nothing else that cannot be pickled, may travel by name: a lock of
+        its own is what each process needs. What else cannot be pickled may have been set by the script, which a module
+        that the worker imports knows nothing of.
     modules : the names of modules that the pickle's parts come from are added here.
 
     Raises
@@ -49,10 +48,11 @@ def dump_spec(spec: RunSpec, *, same_machine: bool = False, modules: set[str] | 
             return dumps(spec, modules)
     except Exception as error:
         with _local_modules_by_value():
-            kinds = (_AllButWrittenFilesTravel, _LocksTravel, SourcePickler)
-            to_blame = next(kind for kind in kinds if kind is SourcePickler or not _can_travel(spec, kind))
-            culprit = culprit_of(spec.function, partial(_can_travel, kind=to_blame))
-        if same_machine and to_blame is not _AllButWrittenFilesTravel:
+            only_locks = _can_travel(spec, _LocksTravel)
+            culprit = culprit_of(
+                spec.function, partial(_can_travel, kind=SourcePickler if only_locks else _LocksTravel)
+            )
+        if same_machine and only_locks:
             with contextlib.suppress(Exception):
                 return dumps(spec, modules)
         name = getattr(spec.function, "__qualname__", repr(spec.function))
@@ -67,26 +67,6 @@ class _LocksTravel(SourcePickler):
 
     def reducer_override(self, value: Any) -> Any:
         return (int, ()) if isinstance(value, _LOCKS) else super().reducer_override(value)
-
-
-class _AllButWrittenFilesTravel(SourcePickler):
-    """Finds out whether a value holds files that are open for writing; what it writes is of no use."""
-
-    def reducer_override(self, value: Any) -> Any:
-        if isinstance(value, io.IOBase) and value not in (sys.stdout, sys.stderr):
-            return NotImplemented if not value.closed and value.writable() else (int, ())
-        reduced = super().reducer_override(value)
-        if reduced is NotImplemented and not isinstance(value, type) and not _can_be_reduced(value):
-            return (int, ())
-        return reduced
-
-
-def _can_be_reduced(value: Any) -> bool:
-    try:
-        value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-    except Exception:  # noqa: BLE001 - any type may raise anything here
-        return False
-    return True
 
 
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))

@@ -353,11 +353,20 @@ def beside(tmp_path: Path) -> Path:
 PIXELS = ramp(1, 40, 40)
 
 
-@pytest.mark.parametrize("function", ["nested", "partial", "by module", "imported there"])
-def test_each_worker_has_a_helpers_open_dataset_or_thread_pool_of_its_own(
-    beside: Path, function: str
+@pytest.mark.parametrize(
+    ("function", "culprit"), [("nested", "POOL"), ("partial", "SCENE"), ("by module", "SCENE")]
+)
+def test_a_helpers_open_dataset_or_thread_pool_is_refused_by_name(
+    beside: Path, function: str, culprit: str
 ) -> None:
     done = run_script(beside, USES_HANDLES, function)
+
+    assert f" (global '{culprit}' of module handles); open files" in done.stdout
+    assert not (beside / "out.tif").exists()
+
+
+def test_each_worker_has_what_the_function_imports_for_itself(beside: Path) -> None:
+    done = run_script(beside, USES_HANDLES, "imported there")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     np.testing.assert_array_equal(read_raster(beside / "out.tif"), PIXELS)
