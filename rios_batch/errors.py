@@ -253,10 +253,6 @@ class WorkerConfigError(ParameterError):
     """A worker was started with an environment or command line that it cannot use."""
 
 
-class RiosBatchWarning(UserWarning):
-    """Category of the warnings that rios_batch gives."""
-
-
 def text_of(error: BaseException) -> str:
     """Return an exception's text; a user's class may fail to make one."""
     try:

@@ -5,9 +5,7 @@ The fixtures are known everywhere; mark tests that use them with ``ON_LOOPBACK``
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import threading
 import uuid
 from dataclasses import dataclass, field
@@ -152,22 +150,3 @@ def unfinished_uploads(bucket: Bucket) -> list[str]:
 
     reply = boto3.client("s3").list_multipart_uploads(Bucket=bucket.name)
     return [upload["Key"] for upload in reply.get("Uploads", [])]
-
-
-@contextlib.contextmanager
-def environment(**names: str | None) -> Iterator[None]:
-    """Set environment variables for a while; None removes one."""
-    before = {name: os.environ.get(name) for name in names}
-    _set(names)
-    try:
-        yield
-    finally:
-        _set(before)
-
-
-def _set(names: dict[str, str | None]) -> None:
-    for name, value in names.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value

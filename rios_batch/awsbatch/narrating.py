@@ -93,7 +93,7 @@ class ProgressLines:
         self._next_at = now + LINE_SECONDS
         done = len(self._tiles) - self._done_before
         left_s = (self._tiles.total - len(self._tiles)) * (now - self._began) / done if done else None
-        left = "" if left_s is None else f", about {_duration(left_s)} left"
+        left = "" if left_s is None else f", about {duration(left_s)} left"
         log.info(
             "run %s: %d of %d tiles are finished%s", self._run_id, len(self._tiles), self._tiles.total, left
         )
@@ -114,7 +114,7 @@ def say_finished(run_id: str, records: Sequence[TileRecord], failures: int, seco
     again = f"; {_counted(failures, 'failure')} made good" if failures else ""
     log.info(
         "run %s is finished: %s in %s%s%s",
-        *(run_id, _counted(len(records), "tile"), _duration(seconds), whose, again),
+        *(run_id, _counted(len(records), "tile"), duration(seconds), whose, again),
     )
 
 
@@ -122,6 +122,6 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Return a time such as ``0:03:20``."""
     return str(dt.timedelta(seconds=round(seconds)))

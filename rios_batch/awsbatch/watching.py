@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import time
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from rios_batch.aws.jobs import WorkerJobs
 from rios_batch.aws.waiting import likely_cause
+from rios_batch.awsbatch.narrating import duration
 from rios_batch.awsbatch.receipt import usage_of_workers
 from rios_batch.awsbatch.runinfo import describe_run
 from rios_batch.awsbatch.runstore import RunStore, run_ids
@@ -55,8 +55,7 @@ class View:
         if not self.tiles_per_minute:
             return "?"
         info = self.status.info
-        minutes = (info.tiles - info.tiles_done) / self.tiles_per_minute
-        return str(dt.timedelta(seconds=round(60 * minutes)))
+        return duration(60 * (info.tiles - info.tiles_done) / self.tiles_per_minute)
 
 
 def views(cloud: Cloud, run_id: str) -> Iterator[View]:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rios_batch.encode.smalltiff import SmallTiff
+from rios_batch.encode.smalltiff import encode
 from rios_batch.model.grid import PixelWindow
-from rios_batch.model.spec import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -98,13 +97,4 @@ def _encoded_bytes(output_spec: OutputSpec, compression: Compression, squares: l
     side = str(_SQUARE_PX)
     spec = output_spec.compressed(compression)
     spec = replace(spec, creation_options=spec.creation_options.but(BLOCKXSIZE=side, BLOCKYSIZE=side))
-    return sum(_bytes_of(spec, square) for square in squares)
-
-
-def _bytes_of(output_spec: OutputSpec, square: Array) -> int:
-    tiff = SmallTiff(output_spec, Layout(square.dtype.name, square.shape[0]), *square.shape[1:])
-    try:
-        tiff.write(square, 0, 0)
-        return tiff.finish().nbytes
-    finally:
-        tiff.abort()
+    return sum(encode(spec, square).nbytes for square in squares)

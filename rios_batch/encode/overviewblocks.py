@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rios_batch.encode.smalltiff import SmallTiff
+from rios_batch.encode.smalltiff import encode
 from rios_batch.model.pyramid import OVERVIEW_BLOCK_PX
-from rios_batch.model.spec import Layout
 
 if TYPE_CHECKING:
     from rios_batch.model.encodedblocks import EncodedBlocks
@@ -16,12 +15,7 @@ if TYPE_CHECKING:
 
 def encode_overview(output_spec: OutputSpec, pixels: Array) -> EncodedBlocks:
     """Encode a part of an overview, pixels of shape (bands, rows, cols), that begins at a TIFF block."""
-    tiff = SmallTiff(as_overview(output_spec), Layout(pixels.dtype.name, pixels.shape[0]), *pixels.shape[1:])
-    try:
-        tiff.write(pixels, 0, 0)
-        return tiff.finish()
-    finally:
-        tiff.abort()
+    return encode(as_overview(output_spec), pixels)
 
 
 def as_overview(output_spec: OutputSpec) -> OutputSpec:

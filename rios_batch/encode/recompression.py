@@ -10,7 +10,7 @@ from osgeo import gdal
 
 from rios_batch.encode.overviewblocks import as_overview, encode_overview
 from rios_batch.encode.reducing import reduced_shape
-from rios_batch.encode.smalltiff import SmallTiff, new_tiff
+from rios_batch.encode.smalltiff import encode, new_tiff
 from rios_batch.gdalapi import MemoryFolder, memory_file
 from rios_batch.model import geotiff
 from rios_batch.model.blobs import StoredBlocks
@@ -87,9 +87,7 @@ def recompressed(
     made = []
     for level in _levels(output_spec, layout, size):
         pixels = _decoded(level, layout, blocks, level.window)
-        made.append(
-            _encoded(wanted, layout, pixels) if level.factor == 1 else encode_overview(wanted, pixels)
-        )
+        made.append(encode(wanted, pixels) if level.factor == 1 else encode_overview(wanted, pixels))
     return joined(made)
 
 
@@ -148,12 +146,3 @@ def _bytes(blocks: Blocks, begin: int, end: int) -> bytes:
         blob = replace(blocks.blob, start=blocks.blob.start + begin, size=end - begin)
         return blocks.blob_store.read(blob)
     return blocks.data[begin:end].tobytes()
-
-
-def _encoded(output_spec: OutputSpec, layout: Layout, pixels: Array) -> EncodedBlocks:
-    tiff = SmallTiff(output_spec, layout, *pixels.shape[1:])
-    try:
-        tiff.write(pixels, 0, 0)
-        return tiff.finish()
-    finally:
-        tiff.abort()

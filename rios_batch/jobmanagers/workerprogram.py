@@ -21,7 +21,6 @@ from rios_batch.gdalapi import ensure_exceptions, limit_gdal_resources
 from rios_batch.jobmanagers import shared_memory_pipe
 from rios_batch.jobmanagers.children import TileFailure
 from rios_batch.jobmanagers.environment import set_environment
-from rios_batch.jobmanagers.modules import why_unloadable
 from rios_batch.read.network import apply_cloud_options
 
 if TYPE_CHECKING:
@@ -60,6 +59,9 @@ def _serve(connection: Connection, state: ProcessState, order: WorkOrder) -> Non
         detector = ChangeDetector(order.other_args, spec.scratch)
         detector.load()
     except Exception as error:  # noqa: BLE001 - a module is missing, say; main raises it for the first tile
+        # Loads importlib.metadata, which only a worker that is to blame somebody needs.
+        from rios_batch.jobmanagers.modules import why_unloadable  # noqa: PLC0415
+
         _refuse_tiles(connection, why_unloadable(loading, error, order.packages))
         return
     spec = spec.with_inputs_at(order.input_paths)

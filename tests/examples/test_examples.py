@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,8 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from osgeo import gdal
 
-from tests.support import ROOT, make_raster, read_raster, run_python
+from tests.examples.loading import EXAMPLES, loaded
+from tests.support import make_raster, read_raster, run_python
 
 if TYPE_CHECKING:
     import subprocess
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-EXAMPLES = ROOT / "examples"
 
 # More than one block of 256 x 256 both ways, and cut ones at the edges.
 ROWS, COLS = 270, 530
@@ -205,16 +204,8 @@ def test_vegetation_index_names_a_missing_scene_in_one_sentence(tmp_path: Path) 
 
 @pytest.fixture
 def quicklook() -> Iterator[Any]:
-    """Load the example as a module; it switches GDAL's exceptions on for the whole process."""
-    spec = importlib.util.spec_from_file_location("quicklook_example", EXAMPLES / "quicklook.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    exceptions_were_on = gdal.GetUseExceptions()
-    spec.loader.exec_module(module)
-    yield module
-    if not exceptions_were_on:
-        gdal.DontUseExceptions()
+    with loaded("quicklook") as module:
+        yield module
 
 
 def test_quicklook_goes_from_brown_to_green_and_shows_nodata_apart(quicklook: Any, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,8 @@ from osgeo import gdal, ogr
 from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
 from sklearn.ensemble import RandomForestClassifier
 
-from tests.support import ROOT, read_raster, run_python
+from tests.examples.loading import EXAMPLES, loaded
+from tests.support import read_raster, run_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,21 +20,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-EXAMPLES = ROOT / "examples"
-
 
 @pytest.fixture(scope="module")
 def synthetic() -> Iterator[Any]:
-    """Load the example that makes the others' data; it switches GDAL's exceptions on for the whole process."""
-    spec = importlib.util.spec_from_file_location("synthetic_example", EXAMPLES / "synthetic.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    exceptions_were_on = gdal.GetUseExceptions()
-    spec.loader.exec_module(module)
-    yield module
-    if not exceptions_were_on:
-        gdal.DontUseExceptions()
+    with loaded("synthetic") as module:
+        yield module
 
 
 def run_well(script: str, *arguments: str | Path) -> str:
