@@ -131,7 +131,8 @@ def plan_tiles(
         too_wide = -(-row_px * y_units // largest_px)
         too_few = -(-wanted_tiles // -(-ny_units // y_units)) if num_workers > 1 else 1
         fitting = max(1, largest_px // (y_units * min(unit_height, blocks.nrows) * unit_width))
-        x_units = min(-(-nx_units // min(nx_units, max(too_wide, too_few))), fitting)
+        # Rounded down: rounded up, 18 units for 17 columns would make 9 of them, and half of the tiles that are wanted.
+        x_units = min(nx_units // min(nx_units, max(too_wide, too_few)), fitting)
     return TilePlan(blocks, x_units * unit_xblocks, y_units * unit_yblocks)
 
 
