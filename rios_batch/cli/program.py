@@ -10,6 +10,7 @@ import click
 
 import rios_batch
 from rios_batch.cli.rehearse import rehearse
+from rios_batch.cli.report import report
 from rios_batch.cli.runs import RUN_COMMANDS, as_json_option, say, show
 from rios_batch.errors import ParameterError, RiosBatchError
 
@@ -185,5 +186,5 @@ def _print_until_the_end(job: ScriptJob, *, as_json: bool) -> int:
     return job.exit_status
 
 
-for _command in (*RUN_COMMANDS, rehearse):
+for _command in (*RUN_COMMANDS, rehearse, report):
     commands.add_command(_command)

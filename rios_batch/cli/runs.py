@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rios_batch.errors import JobMgrError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -60,27 +62,38 @@ def status(*, run_id: str, as_json: bool) -> None:
 @click.command(short_help="Draw how a run goes, until it ends.")
 @as_json_option
 @_run_id
-def watch(*, run_id: str, as_json: bool) -> int:
+def watch(*, run_id: str, as_json: bool) -> None:
     """Draw a run in the terminal until it has finished or nobody works on it: tiles, speed, workers, cost.
 
     Ctrl-C ends the watching, not the run. --json prints a line of JSON for each look instead.
     """
     from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
 
+    drawing = watching()
+    cloud = Cloud.connect()
+    if not as_json:
+        drawing.watch(cloud, run_id)
+        return
+    for view in drawing.views(cloud, run_id):
+        show(asdict(view), [], as_json=True)
+
+
+def watching() -> Any:
+    """Return the module that draws a run in the terminal.
+
+    Raises
+    ------
+    JobMgrError : the package that draws is not installed.
+    """
     try:
         from rios_batch.awsbatch import watching  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise
-        say("rios-batch watch needs the package rich: pip install 'rios_batch[operations]'")
-        return 1
-    cloud = Cloud.connect()
-    if not as_json:
-        watching.watch(cloud, run_id)
-        return 0
-    for view in watching.views(cloud, run_id):
-        show(asdict(view), [], as_json=True)
-    return 0
+        raise JobMgrError(
+            "watching a run needs the package rich: pip install 'rios_batch[operations]'"
+        ) from error
+    return watching
 
 
 @click.command(short_help="Print what workers have printed, or what is known of a tile.")

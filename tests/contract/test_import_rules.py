@@ -50,6 +50,11 @@ BREAKS = {
         "import click",
         "rios_batch.worker -> click",
     ),
+    "the emulation's library stays in the emulation": (
+        "rios_batch/awsbatch/manager.py",
+        "import moto",
+        "rios_batch.awsbatch.manager -> moto",
+    ),
     "pickles are made where they are sent": (
         "rios_batch/awsbatch/manager.py",
         "import cloudpickle",
