@@ -234,7 +234,7 @@ class _Workers:
     def compute(self, tile: Tile) -> TileResult | TileFailure | Death:
         """Have a worker process compute a tile; return how the process ended if it did."""
         try:
-            child = self._idle.pop() if self._idle else self._start()
+            child = self._idle_one() or self._start()
         except OSError as error:
             return TileFailure.of(JobMgrError(f"a dask worker cannot start a process: {text_of(error)}"))
         with contextlib.ExitStack() as stack:
@@ -252,6 +252,12 @@ class _Workers:
                 self._idle.append(child)
                 return reply
         return child.death
+
+    def _idle_one(self) -> Child | None:
+        try:
+            return self._idle.pop()
+        except IndexError:  # the dask worker's other threads have all
+            return None
 
     def _start(self) -> Child:
         with contextlib.closing(self._order.parcel()) as parcel:
