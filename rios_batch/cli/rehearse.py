@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rios_batch.cli.runs import as_json_option, say, show
+from rios_batch.cli.output import as_json_option, say, show
 
 
 @click.command(

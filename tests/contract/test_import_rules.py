@@ -40,6 +40,11 @@ BREAKS = {
         "import tqdm",
         "rios_batch.applier -> tqdm",
     ),
+    "dask stays in its job manager": (
+        "rios_batch/applier.py",
+        "import distributed",
+        "rios_batch.applier -> distributed",
+    ),
     "the terminal's library stays in watching": (
         "rios_batch/worker.py",
         "import rich",
