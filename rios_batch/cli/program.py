@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 import rios_batch
+from rios_batch.cli.planning import plan
 from rios_batch.cli.runs import RUN_COMMANDS, as_json_option, say, show
 from rios_batch.errors import ParameterError, RiosBatchError
 
@@ -184,5 +185,5 @@ def _print_until_the_end(job: ScriptJob, *, as_json: bool) -> int:
     return job.exit_status
 
 
-for _command in RUN_COMMANDS:
+for _command in (plan, *RUN_COMMANDS):
     commands.add_command(_command)
