@@ -142,6 +142,8 @@ class ApplierControls:
         """Environment variables that every worker has, by name, or with their values; default none."""
         self.maxCost: float | None = None
         """What a run's workers on AWS Batch may cost, in US dollars; default None, any sum."""
+        self.dryRun = False
+        """Whether ``apply`` only says what the run would take; default False."""
         self.tileSize: tuple[int, int] | None = None
         """Width and height of a tile in pixels; default None, several tiles for each worker."""
         self.drivername: str | None = text_from(env, "RIOS_DFLT_DRIVER")
@@ -1000,6 +1002,22 @@ class ApplierControls:
                 f"a run may cost a number of US dollars above 0, or None for any sum, not {usd!r}"
             )
         self._keep("maxCost", None, usd)
+
+    def setDryRun(self, dryRun: bool) -> None:
+        """Have ``apply`` say what the run would take, and run nothing but one tile; default False.
+
+        The tile is computed in a process of its own on this machine, to measure time and memory; nothing is written.
+        ``apply`` returns as from a run of no tiles, with what it has said in the result's ``forecast``; otherArgs stay
+        as they are. The outputs do not exist afterwards. A worker on AWS Batch that would take more memory than it may
+        have is refused with `MemoryLimitError`.
+
+        ``rios-batch plan script.py`` does the same for a script as it is.
+
+        Raises
+        ------
+        Nothing : every value counts as true or false.
+        """
+        self._keep("dryRun", None, bool(dryRun))
 
     def setOtherArgsMerge(
         self, name: str, rule: str | MergeRule, key: Callable[[Any], Any] | None = None

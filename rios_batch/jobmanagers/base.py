@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from rios_batch.errors import JobMgrError
+from rios_batch.model.forecast import Workforce
 from rios_batch.model.spec import RunOptions
 
 if TYPE_CHECKING:
@@ -113,6 +114,10 @@ class JobManager(ABC):
     def num_processes(self) -> int:
         """Return how many tiles are computed at a time; the tile plan follows it. Checked before anything is read."""
         return self.numThreads
+
+    def workforce(self) -> Workforce:
+        """Return who would compute the tiles; a dry run asks, and starts nothing."""
+        return Workforce(self.numThreads)
 
     @abstractmethod
     def start(self, spec: RunSpec, other_args: Any) -> Run:
