@@ -34,6 +34,7 @@ clauses of ported scripts keep working. In parentheses stand the other bases of 
     │   │   └── UnloadableJobError
     │   ├── VersionMismatchError
     │   ├── CostLimitError
+    │   ├── MemoryLimitError
     │   ├── WorkerLostError (WorkerExceptionError)
     │   ├── WaitLimitError (TimeoutError)
     │   ├── StackExportsError
@@ -199,6 +200,10 @@ class VersionMismatchError(JobMgrError):
 
 class CostLimitError(JobMgrError):
     """A run on AWS Batch would cost more than the script allows. Finished tiles are kept."""
+
+
+class MemoryLimitError(JobMgrError):
+    """A worker on AWS Batch would take more memory than it may have."""
 
 
 class WorkerLostError(JobMgrError, WorkerExceptionError):

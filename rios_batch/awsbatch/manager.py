@@ -30,16 +30,19 @@ from rios_batch.awsbatch.controller import RunController
 from rios_batch.awsbatch.fingerprint import check_same, fingerprints
 from rios_batch.awsbatch.heartbeat import Heartbeat
 from rios_batch.awsbatch.imagepackages import compare_packages
-from rios_batch.awsbatch.narrating import lines_shown, say_finished
+from rios_batch.awsbatch.memory import check_memory
+from rios_batch.awsbatch.narrating import say_finished
 from rios_batch.awsbatch.receipt import receipt
 from rios_batch.awsbatch.runpage import failed_tiles
 from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
+from rios_batch.awsbatch.workforce import batch_workforce
 from rios_batch.errors import JobMgrError, ParameterError, RiosBatchError, VersionMismatchError
 from rios_batch.jobmanagers.base import GeneratorRun, JobManager
 from rios_batch.jobmanagers.environment import warn_of_variables_left_behind
 from rios_batch.jobmanagers.modules import packages_of
 from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
+from rios_batch.jobmanagers.shownlines import lines_shown
 from rios_batch.model.runreport import RunFacts
 from rios_batch.model.s3names import SCHEME
 from rios_batch.model.tiles import TilePlan
@@ -48,7 +51,9 @@ from rios_batch.read.network import cloud_options
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from rios_batch.aws.stackoutputs import StackOutputs
     from rios_batch.model.creationoptions import Compression
+    from rios_batch.model.forecast import Workforce
     from rios_batch.model.spec import RunSpec
     from rios_batch.model.tileresult import TileRecord, TileResult
 
@@ -86,6 +91,21 @@ class AWSBatch(JobManager):
             )
         return (self.numThreads - self.options.coordinate_only) * stack.worker_vcpus
 
+    def workforce(self) -> Workforce:
+        """Return who would compute the tiles; a stack that cannot be asked is taken for an ordinary one.
+
+        Raises
+        ------
+        JobMgrError : so many workers are more than the stack may have.
+        """
+        try:
+            stack: StackOutputs | JobMgrError = self._cloud.stack_outputs
+        except JobMgrError as error:
+            stack = error
+        else:
+            _ = self.num_processes
+        return batch_workforce(stack, self.numThreads, coordinate_only=self.options.coordinate_only)
+
     def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
         """Return a new run, or the run that is resumed, with the tile plan of the run that was begun.
 
@@ -93,6 +113,7 @@ class AWSBatch(JobManager):
         ------
         ParameterError : an output is named into the exchange bucket.
         JobMgrError : the run to resume does not exist, or something has changed since.
+        MemoryLimitError : a worker cannot hold the inputs of its blocks.
         VersionMismatchError : the run to resume was begun with other versions.
         PicklingFailedError : function or otherArgs cannot be sent to workers.
         """
@@ -109,6 +130,8 @@ class AWSBatch(JobManager):
         pickled_spec = dump_spec(spec, modules=modules)
         pickled_args = dump_other_args(other_args, modules=modules)
         packages, stack = packages_of(modules), self._cloud.stack_outputs
+        if self.numThreads > 1:
+            check_memory(spec, len(pickled_spec) + len(pickled_args), stack)
         if differences := compare_packages(self._cloud.bucket, stack.worker_image, packages):
             log.warning("the function or otherArgs may not load, or differ, in workers: %s", differences)
         # Whatever workers obey, so that its SHA-256 covers all of it.

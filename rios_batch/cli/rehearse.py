@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from rios_batch.cli.output import as_json_option, say, show
 from rios_batch.cli.report import open_page
-from rios_batch.cli.runs import as_json_option, say, show, watching
+from rios_batch.cli.runs import watching
 
 
 @click.command(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rios_batch.cli.runs import as_json_option, show
+from rios_batch.cli.output import as_json_option, show
 
 
 @click.command(short_help="Write how a run goes as a page for a browser.")

@@ -35,6 +35,7 @@ SETTERS_FOR_RUN = {
     "workerEnvironment": "setWorkerEnvironment",
     "maxCost": "setMaxCost",
     "report": "setReport",
+    "dryRun": "setDryRun",
 }
 # Attributes that may have a value of their own for a symbolic name.
 SETTERS_FOR_IMAGE = {

@@ -105,6 +105,7 @@ class Rehearsed:
     def _by_whom(self, controls: ApplierControls) -> ApplierControls:
         """Have tiles computed by workers on AWS Batch only, or by this process."""
         there, workers = self._setting.there, self._setting.workers
+        controls.setDryRun(False)
         if controls.concurrency is not None:
             kind = CW_AWSBATCH if there else CW_NONE
             style = replace(

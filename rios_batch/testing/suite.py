@@ -23,5 +23,7 @@ class JobManagerTests(PixelTests, ErrorTests, OtherArgsTests, WorkerTests, Progr
     pickles : function and otherArgs go to worker processes; default False: they stay in this process.
     survives_sigkill : a tile whose worker process is killed is done again, twice at most; default False.
     same_machine : workers see this machine's files, and a function's exception is the error's cause; default True.
+    same_surroundings : workers have the script's import path, and print where the script prints; default True. Has no
+        meaning where workers do not see this machine's files.
     script_imports : lines with which a script imports the manager; default none. A script finds the tests' modules.
     """

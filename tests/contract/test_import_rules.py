@@ -40,6 +40,11 @@ BREAKS = {
         "import tqdm",
         "rios_batch.applier -> tqdm",
     ),
+    "dask stays in its job manager": (
+        "rios_batch/applier.py",
+        "import distributed",
+        "rios_batch.applier -> distributed",
+    ),
     "the terminal's library stays in watching": (
         "rios_batch/worker.py",
         "import rich",
@@ -51,9 +56,9 @@ BREAKS = {
         "rios_batch.worker -> click",
     ),
     "the emulation's library stays in the emulation": (
-        "rios_batch/awsbatch/manager.py",
+        "rios_batch/testing/rehearsal.py",
         "import moto",
-        "rios_batch.awsbatch.manager -> moto",
+        "rios_batch.testing.rehearsal -> moto",
     ),
     "pickles are made where they are sent": (
         "rios_batch/awsbatch/manager.py",
