@@ -10,7 +10,7 @@ import pytest
 
 from rios_batch.awsbatch.runstore import InputCopy, RunStore
 from rios_batch.awsbatch.starting import end_last_main
-from rios_batch.errors import JobMgrError
+from rios_batch.errors import DamagedObjectError, JobMgrError
 from tests.s3server import ON_LOOPBACK
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ def test_a_list_of_inputs_that_somebody_has_changed_is_not_used(bucket: Bucket, 
     bucket.put(f"runs/{RUN}/inputs.json", json.dumps({"/data/scene.nc": copy}).encode())
 
     for known in (sha256, ""):
-        with pytest.raises(JobMgrError, match=rf"^inputs\.json of run {RUN} .*somebody has changed it"):
+        with pytest.raises(
+            DamagedObjectError, match=rf"^inputs\.json of run {RUN} .*somebody has changed it"
+        ):
             store.staged_inputs(known)
 
 

@@ -32,8 +32,8 @@ In pytest the fixture ``cloud`` of `tests.emulation.fixtures` has the stack depl
 
 Where things are: `cloud` is the tests' side; in the server `middleware` stands before moto and sees every
 request (`recognise`, `permissions`), `batch` with `runners` and `attempts` lives the jobs, `cloudformation`
-with `resources` and `customresources` the stacks, `refusals` is what AWS does not let go, `queues` is SQS,
-`control` answers to `cloud`, and `reaper` ends what a killed server leaves.
+with `resources` and `customresources` the stacks, `refusals` is what AWS does not let go, `queues` is SQS, `copies` is
+S3's copying of parts, `control` answers to `cloud`, and `reaper` ends what a killed server leaves.
 """
 
 from tests.emulation.cloud import EmulationError, Emulator
