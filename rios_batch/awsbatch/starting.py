@@ -39,6 +39,22 @@ def end_last_main(cloud: Cloud, store: RunStore) -> None:
     AWSError, S3Error : AWS refuses.
     JobMgrError : what main.json names is another run's.
     """
+    last = last_main(cloud, store)
+    if last is not None:
+        url, job = last
+        store.end_main(url)
+        WorkerJobs(cloud.batch, cloud.stack_outputs, job).terminate("its run is resumed")
+        WorkQueue(cloud.sqs, url, LEASE_SECONDS).delete()
+
+
+def last_main(cloud: Cloud, store: RunStore) -> tuple[str, str] | None:
+    """Return queue URL and job name of the last main, if there was one, and they are this run's.
+
+    Raises
+    ------
+    S3Error : S3 refuses.
+    JobMgrError, RecordError : what main.json names is another run's, or main.json is something else.
+    """
     last = store.last_main()
     if last is not None:
         url, job = last
@@ -49,9 +65,7 @@ def end_last_main(cloud: Cloud, store: RunStore) -> None:
                 f"main.json of run {store.run_id} names queue {queue_name!r} and job {job!r}, which are not of "
                 "this run, so somebody has changed it; begin anew without setResume"
             )
-        store.end_main(url)
-        WorkerJobs(cloud.batch, cloud.stack_outputs, job).terminate("its run is resumed")
-        WorkQueue(cloud.sqs, url, LEASE_SECONDS).delete()
+    return last
 
 
 def _is_a_main_s(name: str, beginning: str) -> bool:
