@@ -21,13 +21,21 @@ from rios_batch.aws.faults import explained
 from rios_batch.aws.objects import Bucket
 from rios_batch.aws.queue import WorkQueue
 from rios_batch.awsbatch.configuration import WorkerConfig
+from rios_batch.awsbatch.decoding import RecordError
 from rios_batch.awsbatch.failurerecord import failure_of
 from rios_batch.awsbatch.imagepackages import note_packages
 from rios_batch.awsbatch.runstore import RunStore
 from rios_batch.awsbatch.stagedinputs import paths_on_worker
 from rios_batch.awsbatch.supervisor import Patience, Supervisor, Terminated
 from rios_batch.awsbatch.versions import mismatch, versions
-from rios_batch.errors import DeniedError, RiosBatchError, S3DeniedError, VersionMismatchError
+from rios_batch.errors import (
+    DamagedObjectError,
+    DeniedError,
+    MissingObjectError,
+    RiosBatchError,
+    S3DeniedError,
+    VersionMismatchError,
+)
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.jobmanagers.children import WorkOrder
 
@@ -81,6 +89,10 @@ def _work(config: WorkerConfig, *, beside_main: bool) -> None:
     except (DeniedError, S3DeniedError, VersionMismatchError) as error:
         # Other workers would fare no better, so main is to raise it.
         store.put_failure(failure_of(error, None, name, stops_run=True))
+        raise
+    except (DamagedObjectError, MissingObjectError, RecordError) as error:
+        if store.exists():  # else the run has just ended, and nothing is wrong
+            store.put_failure(failure_of(error, None, name, stops_run=True))
         raise
 
 
