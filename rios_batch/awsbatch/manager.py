@@ -34,6 +34,7 @@ from rios_batch.awsbatch.narrating import lines_shown, say_finished
 from rios_batch.awsbatch.receipt import receipt
 from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
+from rios_batch.awsbatch.workerpool import current
 from rios_batch.errors import JobMgrError, ParameterError, RiosBatchError, VersionMismatchError
 from rios_batch.jobmanagers.base import GeneratorRun, JobManager
 from rios_batch.jobmanagers.environment import warn_of_variables_left_behind
@@ -62,6 +63,8 @@ class AWSBatch(JobManager):
 
     @functools.cached_property
     def _cloud(self) -> Cloud:
+        if (pool := current()) is not None:
+            return pool.cloud
         cloud = Cloud.connect()
         check_python(cloud.stack_outputs.stack_name, cloud.stack_outputs.python)
         return cloud
@@ -75,6 +78,8 @@ class AWSBatch(JobManager):
         JobMgrError : the stack cannot be used, or so many workers are more than it may have.
         """
         stack = self._cloud.stack_outputs
+        if (pool := current()) is not None:
+            return (pool.count + (not self.options.coordinate_only)) * stack.worker_vcpus
         most = min(LARGEST_ARRAY, stack.max_vcpus // stack.worker_vcpus) + 1
         if self.numThreads > most:
             raise JobMgrError(
@@ -189,6 +194,8 @@ class _BatchRun(GeneratorRun):
 
     def __enter__(self) -> Self:
         self._shown.enter_context(lines_shown())
+        if (pool := current()) is not None:
+            self._controller.pool = pool.lend()
         return super().__enter__()
 
     def _tiles(self) -> Generator[TileResult, None, None]:
@@ -216,6 +223,8 @@ class _BatchRun(GeneratorRun):
                 self._say_what_it_cost()
             finally:
                 self._heartbeat.stop()
+                if self._controller.pool is not None:
+                    self._controller.pool.give_back()
                 if self._committed:
                     self._forget()
                 else:
@@ -227,7 +236,9 @@ class _BatchRun(GeneratorRun):
             return
         vcpus = self._cloud.stack_outputs.worker_vcpus
         try:
-            found = receipt(self.spec, jobs, vcpus, self._records, len(self._store.failures()))
+            pool = self._controller.pool
+            since_s = None if pool is None else pool.since_s
+            found = receipt(self.spec, jobs, vcpus, self._records, len(self._store.failures()), since_s)
         except RiosBatchError as error:
             log.warning("what run %s cost is not known: %s", self._store.run_id, error)
         else:
