@@ -55,6 +55,11 @@ BREAKS = {
         "import click",
         "rios_batch.worker -> click",
     ),
+    "the emulation's library stays in the emulation": (
+        "rios_batch/testing/rehearsal.py",
+        "import moto",
+        "rios_batch.testing.rehearsal -> moto",
+    ),
     "pickles are made where they are sent": (
         "rios_batch/awsbatch/manager.py",
         "import cloudpickle",

@@ -12,13 +12,13 @@ from rios_batch import cli
 from rios_batch.aws import scripts
 from rios_batch.awsbatch import campaign
 from rios_batch.contract import SCRIPTS_PREFIX, StackOutput
-from tests.emulation.fixtures import clean_up, wait_for_jobs
+from rios_batch.testing.emulation.leavings import clean_up, wait_for_jobs
 from tests.support import make_raster, read_raster
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.cloud import Emulator
 
 pytestmark = pytest.mark.usefixtures("quick_cloud")
 

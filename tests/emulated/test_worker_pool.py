@@ -20,13 +20,13 @@ from rios_batch.awsbatch import workerpool
 from rios_batch.awsbatch.runinfo import dead_pools, remove_run
 from rios_batch.errors import CostLimitError, JobMgrError, ParameterError, UserFunctionError
 from rios_batch.model import costs
-from tests.emulation.fixtures import wait_for_jobs
+from rios_batch.testing.emulation.leavings import wait_for_jobs
 from tests.support import ROOT, make_raster, ramp, read_raster, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.cloud import Emulator
 
 pytestmark = pytest.mark.usefixtures("quick_cloud")
 PIXELS = ramp(1, 64, 96)  # six tiles
