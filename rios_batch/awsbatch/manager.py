@@ -35,6 +35,7 @@ from rios_batch.awsbatch.narrating import say_finished
 from rios_batch.awsbatch.receipt import receipt
 from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
+from rios_batch.awsbatch.workerpool import current
 from rios_batch.awsbatch.workforce import batch_workforce
 from rios_batch.errors import (
     DamagedObjectError,
@@ -74,6 +75,8 @@ class AWSBatch(JobManager):
 
     @functools.cached_property
     def _cloud(self) -> Cloud:
+        if (pool := current()) is not None:
+            return pool.cloud
         cloud = Cloud.connect()
         check_python(cloud.stack_outputs.stack_name, cloud.stack_outputs.python)
         return cloud
@@ -87,6 +90,8 @@ class AWSBatch(JobManager):
         JobMgrError : the stack cannot be used, or so many workers are more than it may have.
         """
         stack = self._cloud.stack_outputs
+        if (pool := current()) is not None:
+            return (pool.count + (not self.options.coordinate_only)) * stack.worker_vcpus
         most = min(LARGEST_ARRAY, stack.max_vcpus // stack.worker_vcpus) + 1
         if self.numThreads > most:
             raise JobMgrError(
@@ -227,6 +232,8 @@ class _BatchRun(GeneratorRun):
 
     def __enter__(self) -> Self:
         self._shown.enter_context(lines_shown())
+        if (pool := current()) is not None:
+            self._controller.pool = pool.lend()
         return super().__enter__()
 
     def _tiles(self) -> Generator[TileResult, None, None]:
@@ -254,6 +261,8 @@ class _BatchRun(GeneratorRun):
                 self._controller.stop()
                 self._say_what_it_cost()
             finally:
+                if self._controller.pool is not None:
+                    self._controller.pool.give_back()
                 if isinstance(error[1], RunTakenOverError):
                     self._heartbeat.stop(forget=False)
                 else:
@@ -275,7 +284,9 @@ class _BatchRun(GeneratorRun):
             return
         vcpus = self._cloud.stack_outputs.worker_vcpus
         try:
-            found = receipt(self.spec, jobs, vcpus, self._records, len(self._store.failures()))
+            pool = self._controller.pool
+            since_s = None if pool is None else pool.since_s
+            found = receipt(self.spec, jobs, vcpus, self._records, len(self._store.failures()), since_s)
         except RiosBatchError as error:
             log.warning("what run %s cost is not known: %s", self._store.run_id, error)
         else:
