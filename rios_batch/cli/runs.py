@@ -175,17 +175,19 @@ def resume(*, run_id: str, yes: bool, script: tuple[str, ...]) -> int:
 @click.option("--yes", is_flag=True, help="Remove them; without it they are only listed.")
 @as_json_option
 def clean(*, hours: float, yes: bool, as_json: bool) -> None:
-    """Remove queues and objects of runs whose main is gone. Their finished tiles are lost."""
+    """Remove queues and objects of runs, and of pools of workers, whose main is gone. Finished tiles are lost."""
     from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
-    from rios_batch.awsbatch.runinfo import dead_runs, remove_run  # noqa: PLC0415
+    from rios_batch.awsbatch.runinfo import dead_pools, dead_runs, remove_run  # noqa: PLC0415
     from rios_batch.awsbatch.runtext import run_table  # noqa: PLC0415
 
     cloud = Cloud.connect()
     found = dead_runs(cloud, hours * 3600)
-    for info in found if yes else ():
-        remove_run(cloud, info.run_id)
-    show({"runs": [asdict(info) for info in found], "removed": yes}, run_table(found), as_json=as_json)
-    if found and not yes:
+    pools = dead_pools(cloud, hours * 3600)
+    for name in [*(info.run_id for info in found), *pools] if yes else ():
+        remove_run(cloud, name)
+    data = {"runs": [asdict(info) for info in found], "pools": pools, "removed": yes}
+    show(data, [*run_table(found), *(f"{name}  (a pool of workers)" for name in pools)], as_json=as_json)
+    if (found or pools) and not yes:
         say("These would be removed; `rios-batch clean --yes` removes them.")
 
 

@@ -22,10 +22,11 @@ INNER = {
     "ArgumentTypeError",  # argparse's
     "BadError", "UnknownError",  # lines of the doctor, which say what to do
     "ChildDiedError", "NoProcessError", "PoolDismissedError",  # become failures of a tile
+    "QueueGoneError",  # ends a worker's work for a run; where it ends a run, S3 or SQS has said so before
     "StoppedError", "UploadStoppedError",  # what was asked to stop
     "Terminated",  # the end of a worker that was asked to end
     "UsageError",  # click's, which shows the command's help
-    "ValueError",  # becomes a RecordError
+    "TypeError", "ValueError",  # become a RecordError
     "KeyError", "ModuleNotFoundError", "AttributeError",  # of interfaces like Python's own
 }  # fmt: skip
 MODULES = sorted(
