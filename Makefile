@@ -66,6 +66,8 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive rios_batch cdk_app
+	$(BIN)/python scripts/audit.py
 
 typecheck: $(VENV)/.ready
 	$(BIN)/mypy
