@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rios_batch.contract import ENV_NUM_THREADS
 from rios_batch.errors import ColorTableGenerationError, ParameterError
 from rios_batch.model.colourtables import KINDS, named_colours
 from rios_batch.model.concurrency import ConcurrencyStyle
@@ -71,7 +72,8 @@ class ApplierControls:
     - ``RIOS_DFLT_BLOCKXSIZE``, ``RIOS_DFLT_BLOCKYSIZE``, ``RIOS_DFLT_OVERLAP``, ``RIOS_DFLT_FOOTPRINT``
     - ``RIOS_DFLT_DRIVER``, ``RIOS_DFLT_CREOPT_<driver>`` and its forerunner ``RIOS_DFLT_DRIVEROPTIONS``
     - ``RIOS_DFLT_OVERVIEWLEVELS``, ``RIOS_DFLT_MINOVERLEVELDIM``, ``RIOS_DFLT_OVERVIEWAGGTYPE``
-    - ``RIOS_DFLT_AUTOCOLORTABLETYPE``, ``RIOS_DFLT_JOBMGRTYPE``, ``RIOS_AWSBATCH_RESUME`` (``setResume``)
+    - ``RIOS_DFLT_AUTOCOLORTABLETYPE``, ``RIOS_DFLT_JOBMGRTYPE``, ``RIOS_DFLT_NUMTHREADS``
+    - ``RIOS_AWSBATCH_RESUME`` (``setResume``)
 
     Raises
     ------
@@ -120,7 +122,7 @@ class ApplierControls:
         """Layer of a vector file, by name or by number from 0; default 0."""
         self.progress: Progress | None = None
         """Progress object that is told percents of the tiles; default None, nothing is shown."""
-        self.numThreads = 1
+        self.numThreads = whole_number_from(env, ENV_NUM_THREADS, 1, at_least=1)
         """Workers that run at the same time; default 1."""
         self.jobManagerType: str | None = text_from(env, "RIOS_DFLT_JOBMGRTYPE")
         """Job manager that runs the tiles; default None, one process or several as ``numThreads`` says."""

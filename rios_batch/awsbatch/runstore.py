@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from rios_batch.awsbatch.failurerecord import Failure
 from rios_batch.awsbatch.versions import RUN_FORMAT
-from rios_batch.contract import RUNS_PREFIX
+from rios_batch.contract import CAMPAIGN_MARK, RUNS_PREFIX
 from rios_batch.errors import JobMgrError, MissingObjectError, VersionMismatchError
 from rios_batch.model.blobs import Blob
 
@@ -290,7 +290,7 @@ class RunStore:
 
 def run_ids(bucket: Bucket) -> Iterator[str]:
     """Yield the ids of the runs that have left something in the exchange bucket."""
-    return bucket.list_folders(RUNS_PREFIX)
+    return (name for name in bucket.list_folders(RUNS_PREFIX) if not name.startswith(CAMPAIGN_MARK))
 
 
 def newest_run(bucket: Bucket, beginning: str) -> str | None:

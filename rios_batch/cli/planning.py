@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rios_batch.cli.runs import as_json_option, say, show
+from rios_batch.cli.output import as_json_option, say, show
 from rios_batch.errors import ParameterError
 from rios_batch.model.forecast import ENV_DRY_RUN
 

@@ -240,9 +240,9 @@ def test_a_result_larger_than_the_limit_of_files_is_said_and_not_called_a_lack_o
         (
             "memory",
             """
-            import subprocess
+            import os, subprocess
             def fail(*_, **__): raise OSError(12, 'Cannot allocate memory')
-            subprocess.Popen = fail
+            os.fork = subprocess.Popen = fail
             """,
             "Cannot allocate memory",
         ),

@@ -15,15 +15,15 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-from tests.emulation.permissions import Need, caller_of, denied, needs
-from tests.emulation.recognise import recognise
-from tests.emulation.records import Call
+from rios_batch.testing.emulation.permissions import Need, caller_of, denied, needs
+from rios_batch.testing.emulation.recognise import recognise
+from rios_batch.testing.emulation.records import Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tests.emulation.permissions import Caller
-    from tests.emulation.recognise import AwsRequest
+    from rios_batch.testing.emulation.permissions import Caller
+    from rios_batch.testing.emulation.recognise import AwsRequest
 
 CONTROL = "/_emulation/"
 

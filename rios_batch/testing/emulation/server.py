@@ -1,6 +1,6 @@
 """The server's process: moto with all patches behind the middleware.
 
-python -m tests.emulation.server --port 5000
+python -m rios_batch.testing.emulation.server --port 5000
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from tests.emulation import batch, cloudformation, queues, refusals, resources
-from tests.emulation.batch import Machines
-from tests.emulation.control import Control
-from tests.emulation.environment import aws_environment
-from tests.emulation.middleware import Middleware
-from tests.emulation.reaper import Reaper
-from tests.emulation.runners import ContainerRunner, ProcessRunner
+from rios_batch.testing.emulation import batch, cloudformation, queues, refusals, resources
+from rios_batch.testing.emulation.batch import Machines
+from rios_batch.testing.emulation.control import Control
+from rios_batch.testing.emulation.environment import aws_environment
+from rios_batch.testing.emulation.middleware import Middleware
+from rios_batch.testing.emulation.reaper import Reaper
+from rios_batch.testing.emulation.runners import ContainerRunner, ProcessRunner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,11 +4,11 @@ It takes a template of cdk_app, or the real `cdk` command line, and runs Batch j
 containers. Nothing in rios_batch or cdk_app knows of it; both reach it through ``AWS_ENDPOINT_URL``.
 
 ```python
-with Emulator.start() as cloud:              # python -m tests.emulation.server, until the block ends
+with Emulator.start() as cloud:              # python -m rios_batch.testing.emulation.server, until the block ends
     os.environ.update(cloud.environment())   # for boto3, the CDK's command line and GDAL
     cloud.bootstrap()                        # the parts of `cdk bootstrap` that a template refers to
     before = cloud.inventory()
-    outputs = cloud.deploy(template)         # checked resource by resource
+    outputs = cloud.deploy(template, image_tags=pushed_tags(template))  # checked resource by resource
     ...
     cloud.destroy()
     assert cloud.inventory() == before
@@ -27,16 +27,16 @@ Spoiled:
   included; ``assume_role``, ``user_with(policy_arn)`` and ``without_action(holder, action)`` go with it.
   ``take_role_back(role)`` is what IAM Identity Center alone can do.
 
-In pytest the fixture ``cloud`` of `tests.emulation.fixtures` has the stack deployed. By hand:
-``python -m tests.emulation.server --port 5000``.
+`template` has the default stack's template, `leavings` what runs should not leave. In the project's own tests the
+fixture ``cloud`` has the stack deployed. By hand: ``python -m rios_batch.testing.emulation.server --port 5000``.
 
-Where things are: `cloud` is the tests' side; in the server `middleware` stands before moto and sees every
+Where things are: `cloud` is the asking side; in the server `middleware` stands before moto and sees every
 request (`recognise`, `permissions`), `batch` with `runners` and `attempts` lives the jobs, `cloudformation`
 with `resources` and `customresources` the stacks, `refusals` is what AWS does not let go, `queues` is SQS,
 `control` answers to `cloud`, and `reaper` ends what a killed server leaves.
 """
 
-from tests.emulation.cloud import EmulationError, Emulator
-from tests.emulation.records import Call, Job
+from rios_batch.testing.emulation.cloud import EmulationError, Emulator
+from rios_batch.testing.emulation.records import Call, Job
 
 __all__ = ["Call", "EmulationError", "Emulator", "Job"]

@@ -15,8 +15,8 @@ import boto3
 from moto.awslambda.utils import get_backend
 from moto.cloudformation.custom_model import CustomModel
 
-from tests.emulation.batch import credentials
-from tests.emulation.patching import replace
+from rios_batch.testing.emulation.batch import credentials
+from rios_batch.testing.emulation.patching import replace
 
 
 class EmulatedCustomResource(CustomModel):

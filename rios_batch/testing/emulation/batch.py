@@ -23,15 +23,15 @@ from moto.batch.responses import BatchResponse
 from moto.logs.models import logs_backends
 from moto.sts.models import sts_backends
 
-from tests.emulation.attempts import Ended, tried_again
-from tests.emulation.environment import ACCOUNT
-from tests.emulation.patching import replace
-from tests.emulation.runners import CannotStartError, Task
+from rios_batch.testing.emulation.attempts import Ended, tried_again
+from rios_batch.testing.emulation.environment import ACCOUNT
+from rios_batch.testing.emulation.patching import replace
+from rios_batch.testing.emulation.runners import CannotStartError, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tests.emulation.runners import Runner, Running
+    from rios_batch.testing.emulation.runners import Runner, Running
 
 _log = logging.getLogger(__name__)
 _STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")

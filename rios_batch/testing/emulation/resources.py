@@ -16,10 +16,10 @@ from moto.logs.models import LogGroup
 from moto.s3.models import FakeBucket, s3_backends
 from moto.utilities.utils import get_partition
 
-from tests.emulation import customresources
-from tests.emulation.customresources import EmulatedCustomResource
-from tests.emulation.environment import ACCOUNT
-from tests.emulation.patching import add, replace
+from rios_batch.testing.emulation import customresources
+from rios_batch.testing.emulation.customresources import EmulatedCustomResource
+from rios_batch.testing.emulation.environment import ACCOUNT
+from rios_batch.testing.emulation.patching import add, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,12 +21,12 @@ from moto.cloudformation.models import cloudformation_backends
 from moto.iam.models import Policy, iam_backends
 from moto.sts.models import sts_backends
 
-from tests.emulation.environment import ACCOUNT, ROOT_KEY
+from rios_batch.testing.emulation.environment import ACCOUNT, ROOT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.emulation.recognise import AwsRequest
+    from rios_batch.testing.emulation.recognise import AwsRequest
 
 _READ, _WRITE, _LIST = "s3:GetObject", "s3:PutObject", "s3:ListBucket"
 _S3_ON_OBJECTS = {

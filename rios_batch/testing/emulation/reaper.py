@@ -19,7 +19,7 @@ class Reaper:
     def __init__(self) -> None:
         # In a session of its own: Ctrl-C reaches the server, which then ends its jobs itself.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.emulation.reaper"],
+            [sys.executable, "-m", "rios_batch.testing.emulation.reaper"],
             stdin=subprocess.PIPE,
             text=True,
             bufsize=1,

@@ -39,7 +39,7 @@ def _is_there(client: Client, resource: dict[str, Any], physical: dict[str, str]
     if kind in _LOOK_WITHIN:
         return _LOOK_WITHIN[kind](client, physical_id)
     if kind not in _LOOK:
-        raise LookupError(f"tests/emulation/existence.py does not say how to look for {kind}")
+        raise LookupError(f"{__name__} does not say how to look for {kind}")
     service, operation, argument, found = _LOOK[kind]
     value = [physical_id] if argument.endswith("s") else physical_id
     try:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tests.emulation import queues, refusals
-from tests.emulation.batch import all_jobs
-from tests.emulation.records import Job
+from rios_batch.testing.emulation import queues, refusals
+from rios_batch.testing.emulation.batch import all_jobs
+from rios_batch.testing.emulation.records import Job
 
 if TYPE_CHECKING:
-    from tests.emulation.batch import Machines
-    from tests.emulation.middleware import Middleware
+    from rios_batch.testing.emulation.batch import Machines
+    from rios_batch.testing.emulation.middleware import Middleware
 
 
 class Control:

@@ -2,7 +2,7 @@
 
 moto creates what an output refers to before what it depends on, drops outputs of change sets, leaves most
 resources of a deleted stack, and knows updates of a few types only. So the three things that happen to a
-stack are written here; single resource types are in `tests.emulation.resources`.
+stack are written here; single resource types are in `rios_batch.testing.emulation.resources`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Event, 
 from moto.cloudformation.parsing import OutputMap, clean_json
 from moto.cloudformation.utils import generate_stack_id
 
-from tests.emulation import customresources, resources
-from tests.emulation.patching import replace
+from rios_batch.testing.emulation import customresources, resources
+from rios_batch.testing.emulation.patching import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

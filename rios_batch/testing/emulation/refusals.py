@@ -10,11 +10,11 @@ from moto.ec2.models import EC2Backend
 from moto.iam.exceptions import DeleteConflictException, IAMException
 from moto.iam.models import IAMBackend, iam_backends
 
-from tests.emulation.environment import ACCOUNT
-from tests.emulation.patching import replace
+from rios_batch.testing.emulation.environment import ACCOUNT
+from rios_batch.testing.emulation.patching import replace
 
 if TYPE_CHECKING:
-    from tests.emulation.batch import Machines
+    from rios_batch.testing.emulation.batch import Machines
 
 IDENTITY_CENTER_PATH = "/aws-reserved/sso.amazonaws.com/"
 

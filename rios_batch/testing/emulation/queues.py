@@ -10,8 +10,8 @@ from moto.core.utils import unix_time_millis
 from moto.sqs.exceptions import QueueDoesNotExist
 from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 
-from tests.emulation.environment import ACCOUNT
-from tests.emulation.patching import replace
+from rios_batch.testing.emulation.environment import ACCOUNT
+from rios_batch.testing.emulation.patching import replace
 
 _usable_at: dict[str, float] = {}
 _LOOK_AGAIN_S = 0.2  # messages that become visible again wake nobody

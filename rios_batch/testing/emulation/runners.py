@@ -17,9 +17,9 @@ from typing import IO, TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tests.emulation.reaper import Reaper
+    from rios_batch.testing.emulation.reaper import Reaper
 
-_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGES = Path(__file__).resolve().parents[3]
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
@@ -99,7 +99,7 @@ class ProcessRunner:
 
     def _code_in(self, image: str) -> str:
         folder = self._code and self._code / image.rpartition(":")[2]
-        return str(folder if folder and folder.is_dir() else _ROOT)
+        return str(folder if folder and folder.is_dir() else _PACKAGES)
 
     def start(self, task: Task, output: Callable[[str], None]) -> Running:
         if not task.command:

@@ -1,4 +1,4 @@
-"""The tests' side of the emulated AWS: starts the server, deploys into it, asks it and spoils it."""
+"""The asking side of the emulated AWS: starts the server, deploys into it, asks it and spoils it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from urllib.request import Request, urlopen
 
 import boto3
 
-from tests.emulation.environment import ACCOUNT, aws_environment
-from tests.emulation.existence import missing
-from tests.emulation.inventory import inventory
-from tests.emulation.records import Call, Job
+from rios_batch.errors import RiosBatchError
+from rios_batch.testing.emulation.environment import ACCOUNT, aws_environment
+from rios_batch.testing.emulation.existence import missing
+from rios_batch.testing.emulation.inventory import inventory
+from rios_batch.testing.emulation.records import Call, Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-ROOT = Path(__file__).resolve().parents[2]
+_PACKAGES = Path(__file__).resolve().parents[3]
 BOOTSTRAP = "hnb659fds"  # CDK's qualifier
 
 
-class EmulationError(Exception):
+class EmulationError(RiosBatchError):
     """The emulation was asked for what it cannot do, or AWS would have failed."""
 
 
@@ -70,7 +71,7 @@ class Emulator:
         images : local images for those of job definitions, where the name is another.
         code : folder in which `docker_of_code.py` keeps what it builds; for ``process``.
         """
-        command = [sys.executable, "-m", "tests.emulation.server", "--until-stdin-closes"]
+        command = [sys.executable, "-m", "rios_batch.testing.emulation.server", "--until-stdin-closes"]
         command += ["--host", host, "--port", str(port), "--region", region, "--runner", runner]
         command += ["--grace-seconds", str(grace_seconds)]
         for uri, local in (images or {}).items():
@@ -79,7 +80,7 @@ class Emulator:
             command += ["--code", str(code)]
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=_PACKAGES,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
