@@ -41,15 +41,25 @@ def end_last_main(cloud: Cloud, store: RunStore) -> None:
     last = store.last_main()
     if last is not None:
         url, job = last
-        queue_name = url.rpartition("/")[2]
-        own_queues = f"{cloud.stack_outputs.run_queue_prefix}{store.run_id}-"
-        if not (queue_name.startswith(own_queues) and job.startswith(job_name(f"{store.run_id}-"))):
-            raise JobMgrError(
-                f"main.json of run {store.run_id} names queue {queue_name!r} and job {job!r}, which are not of "
-                "this run, so somebody has changed it; begin anew without setResume"
-            )
+        check_own_job(cloud, store, url, job)
         WorkerJobs(cloud.batch, cloud.stack_outputs, job).terminate("its run is resumed")
         WorkQueue(cloud.sqs, url, LEASE_SECONDS).delete()
+
+
+def check_own_job(cloud: Cloud, store: RunStore, url: str, job: str) -> None:
+    """See that a queue and a job have the names that a main of this run gives.
+
+    Raises
+    ------
+    JobMgrError : they are another run's.
+    """
+    queue_name = url.rpartition("/")[2]
+    own_queues = f"{cloud.stack_outputs.run_queue_prefix}{store.run_id}-"
+    if not (queue_name.startswith(own_queues) and job.startswith(job_name(f"{store.run_id}-"))):
+        raise JobMgrError(
+            f"main.json of run {store.run_id} names queue {queue_name!r} and job {job!r}, which are not of "
+            "this run, so somebody has changed it; begin anew without setResume"
+        )
 
 
 def make_queue(cloud: Cloud, name: str) -> WorkQueue:
