@@ -32,6 +32,7 @@ import rios_batch.model.requirements  # noqa: F401 - before all that needs what 
 from rios_batch.assemble.order import in_tile_order
 from rios_batch.assemble.outputs import Outputs
 from rios_batch.assemble.progress import ProgressReport
+from rios_batch.assemble.reporting import Reporter
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
 from rios_batch.compute.otherargs import check_rules, merge
 from rios_batch.controls import (
@@ -178,13 +179,17 @@ def apply(
         stack.enter_context(environment_with(spec.environment))
         run = manager.start(spec, otherArgs)
         before_close = functools.partial(controls.getOptionForImagename, "callBeforeClose")
+        reporter = stack.enter_context(Reporter(controls.report, run, manager.jobMgrType))
         report = ProgressReport(controls.progress, len(run.spec.plan))
         # Last in, first out: workers have stopped before their outputs are removed.
         watchdog = Watchdog(controls.waitLimit)
         with Outputs(run.spec, before_close, watchdog, run.compressions_chosen) as outputs, report, run:
             # RIOS 2's scripts merge the copies themselves.
             rules = controls.otherArgsMergeRules if controls.concurrency is None else None
-            tiles = [_take_in(result, outputs, report, rules) for result in in_tile_order(run, run.spec)]
+            tiles = [
+                _take_in(result, outputs, report, rules)
+                for result in reporter.noted(in_tile_order(run, run.spec))
+            ]
             outputs.finish()
             copies = [otherArgs]
             if not manager.shares_other_args:

@@ -38,6 +38,8 @@ RUNS_PREFIX = "runs/"
 """First part of the key of everything that belongs to one run."""
 CAMPAIGN_MARK = "each-"
 """Begins the id of a campaign, which lies beside runs."""
+POOL_MARK = "pool-"
+"""Begins the id of workers that outlive a run; their notes lie beside runs."""
 RESULT_FOLDERS = ("tiles/", "merged/", "failures/")
 """Folders of a run that workers write into. The rest is main's."""
 SCRIPTS_PREFIX = "scripts/"
@@ -61,6 +63,11 @@ class Env(StrEnum):
     INPUTS_SHA256 = "RIOS_BATCH_INPUTS_SHA256"
     QUEUE_URL = "RIOS_BATCH_QUEUE_URL"
     LEASE_SECONDS = "RIOS_BATCH_LEASE_SECONDS"
+
+    # Of workers that outlive a run. A worker beside main has the number of main's turn.
+    POOL_ID = "RIOS_BATCH_POOL_ID"
+    IDLE_SECONDS = "RIOS_BATCH_IDLE_SECONDS"
+    TURN = "RIOS_BATCH_TURN"
 
     BATCH_JOB_ID = "AWS_BATCH_JOB_ID"
     BATCH_ARRAY_INDEX = "AWS_BATCH_JOB_ARRAY_INDEX"

@@ -19,7 +19,7 @@ import secrets
 import shlex
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -33,15 +33,25 @@ from rios_batch.awsbatch.imagepackages import compare_packages
 from rios_batch.awsbatch.memory import check_memory
 from rios_batch.awsbatch.narrating import say_finished
 from rios_batch.awsbatch.receipt import receipt
+from rios_batch.awsbatch.runpage import failed_tiles
 from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
+from rios_batch.awsbatch.workerpool import current
 from rios_batch.awsbatch.workforce import batch_workforce
-from rios_batch.errors import JobMgrError, ParameterError, RiosBatchError, VersionMismatchError
+from rios_batch.errors import (
+    DamagedObjectError,
+    JobMgrError,
+    ParameterError,
+    RiosBatchError,
+    RunTakenOverError,
+    VersionMismatchError,
+)
 from rios_batch.jobmanagers.base import GeneratorRun, JobManager
 from rios_batch.jobmanagers.environment import warn_of_variables_left_behind
 from rios_batch.jobmanagers.modules import packages_of
 from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
 from rios_batch.jobmanagers.shownlines import lines_shown
+from rios_batch.model.runreport import RunFacts
 from rios_batch.model.s3names import SCHEME
 from rios_batch.model.tiles import TilePlan
 from rios_batch.read.network import cloud_options
@@ -67,6 +77,8 @@ class AWSBatch(JobManager):
 
     @functools.cached_property
     def _cloud(self) -> Cloud:
+        if (pool := current()) is not None:
+            return pool.cloud
         cloud = Cloud.connect()
         check_python(cloud.stack_outputs.stack_name, cloud.stack_outputs.python)
         return cloud
@@ -80,6 +92,8 @@ class AWSBatch(JobManager):
         JobMgrError : the stack cannot be used, or so many workers are more than it may have.
         """
         stack = self._cloud.stack_outputs
+        if (pool := current()) is not None:
+            return (pool.count + (not self.options.coordinate_only)) * stack.worker_vcpus
         most = min(LARGEST_ARRAY, stack.max_vcpus // stack.worker_vcpus) + 1
         if self.numThreads > most:
             raise JobMgrError(
@@ -185,9 +199,17 @@ def _as_begun(spec: RunSpec, store: RunStore, found: dict[str, str]) -> RunSpec:
             f"run {store.run_id} cannot be resumed, it was begun with other versions: {problem}"
         )
     check_same(description["fingerprints"], found, store.run_id)
+    plan = TilePlan.from_description(description["plan"])
+    chosen = store.compressions()
+    if plan.blocks != spec.plan.blocks or len(chosen) not in (0, len(spec.outputs)):
+        raise JobMgrError(
+            f"run.json or compressions.json of run {store.run_id} is another run's, so somebody has changed it; begin "
+            "anew without setResume"
+        )
     store.forget_failures()
+    store.forget_merges()
     log.info("resuming run %s", store.run_id)
-    return spec.with_plan(TilePlan.from_description(description["plan"])).compressed(store.compressions())
+    return spec.with_plan(plan).compressed(chosen)
 
 
 class _BatchRun(GeneratorRun):
@@ -209,9 +231,12 @@ class _BatchRun(GeneratorRun):
         self._records: list[TileRecord] = []
         self._shown, self._began = contextlib.ExitStack(), time.monotonic()
         self._committed = False
+        self._facts = RunFacts(store.run_id)
 
     def __enter__(self) -> Self:
         self._shown.enter_context(lines_shown())
+        if (pool := current()) is not None:
+            self._controller.pool = pool.lend()
         return super().__enter__()
 
     def _tiles(self) -> Generator[TileResult, None, None]:
@@ -231,18 +256,34 @@ class _BatchRun(GeneratorRun):
         seconds = time.monotonic() - self._began
         say_finished(self._store.run_id, self._records, len(self._store.failures()), seconds)
 
+    def facts(self) -> RunFacts:
+        return self._facts
+
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)  # before workers are ended, lest something on its way keeps them
         with self._shown, contextlib.closing(self._cloud):
             try:
+                self._set_aside_what_is_damaged(error[1])
                 self._controller.stop()
                 self._say_what_it_cost()
+                self._note_failures()
             finally:
-                self._heartbeat.stop()
-                if self._committed:
-                    self._forget()
+                if self._controller.pool is not None:
+                    self._controller.pool.give_back()
+                if isinstance(error[1], RunTakenOverError):
+                    self._heartbeat.stop(forget=False)
                 else:
-                    self._keep_or_forget()
+                    self._heartbeat.stop()
+                    self._forget() if self._committed else self._keep_or_forget()
+
+    def _set_aside_what_is_damaged(self, error: object) -> None:
+        """Remove a tile whose pixels were found damaged when outputs were written; a resumed run has it done again."""
+        while isinstance(error, BaseException):
+            index = self._store.tile_of_key(error.key) if isinstance(error, DamagedObjectError) else None
+            if index is not None:
+                log.warning("tile %d is set aside; a resumed run computes it again", index)
+                self._store.set_aside(index)
+            error = error.__cause__
 
     def _say_what_it_cost(self) -> None:
         jobs = self._controller.jobs
@@ -250,11 +291,20 @@ class _BatchRun(GeneratorRun):
             return
         vcpus = self._cloud.stack_outputs.worker_vcpus
         try:
-            found = receipt(self.spec, jobs, vcpus, self._records, len(self._store.failures()))
+            pool = self._controller.pool
+            since_s = None if pool is None else pool.since_s
+            found = receipt(self.spec, jobs, vcpus, self._records, len(self._store.failures()), since_s)
         except RiosBatchError as error:
             log.warning("what run %s cost is not known: %s", self._store.run_id, error)
         else:
             log.info("run %s cost %s", self._store.run_id, found)
+            self._facts = replace(self._facts, receipt=str(found))
+
+    def _note_failures(self) -> None:
+        try:
+            self._facts = replace(self._facts, failures=failed_tiles(self._store))
+        except RiosBatchError as error:
+            log.warning("what failed in run %s is not known: %s", self._store.run_id, error)
 
     def _forget(self) -> None:
         try:

@@ -12,7 +12,7 @@ from rios_batch.awsbatch.failurerecord import Failure, failure_of
 from rios_batch.awsbatch.imagepackages import noted_image
 from rios_batch.awsbatch.runinfo import existing_run
 from rios_batch.awsbatch.stagedinputs import paths_on_worker
-from rios_batch.awsbatch.starting import check_own_job
+from rios_batch.awsbatch.starting import last_main
 from rios_batch.awsbatch.versions import differing_versions, versions
 from rios_batch.contract import Env
 from rios_batch.errors import (
@@ -166,11 +166,8 @@ def _told_to_workers(cloud: Cloud, store: RunStore) -> Mapping[str, str]:
 
     What lies in the bucket may have been written by others; what a job was submitted with cannot be changed.
     """
-    last = store.last_main()
-    jobs = None
-    if last is not None:
-        check_own_job(cloud, store, *last)
-        jobs = WorkerJobs.find(cloud.batch, cloud.stack_outputs, last[1])
+    last = last_main(cloud, store)
+    jobs = WorkerJobs.find(cloud.batch, cloud.stack_outputs, last[1]) if last else None
     if jobs is None:
         raise JobMgrError(
             f"run {store.run_id} has no workers that AWS Batch knows (it forgets them a week after their end): only "

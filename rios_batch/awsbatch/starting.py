@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from rios_batch.awsbatch.stagedinputs import copy_local_inputs
 from rios_batch.errors import JobMgrError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rios_batch.aws.cloud import Cloud
     from rios_batch.awsbatch.polling import Poll
@@ -38,28 +39,37 @@ def end_last_main(cloud: Cloud, store: RunStore) -> None:
     AWSError, S3Error : AWS refuses.
     JobMgrError : what main.json names is another run's.
     """
-    last = store.last_main()
+    last = last_main(cloud, store)
     if last is not None:
         url, job = last
-        check_own_job(cloud, store, url, job)
+        store.end_main(url)
         WorkerJobs(cloud.batch, cloud.stack_outputs, job).terminate("its run is resumed")
         WorkQueue(cloud.sqs, url, LEASE_SECONDS).delete()
 
 
-def check_own_job(cloud: Cloud, store: RunStore, url: str, job: str) -> None:
-    """See that a queue and a job have the names that a main of this run gives.
+def last_main(cloud: Cloud, store: RunStore) -> tuple[str, str] | None:
+    """Return queue URL and job name of the last main, if there was one, and they are this run's.
 
     Raises
     ------
-    JobMgrError : they are another run's.
+    S3Error : S3 refuses.
+    JobMgrError, RecordError : what main.json names is another run's, or main.json is something else.
     """
-    queue_name = url.rpartition("/")[2]
-    own_queues = f"{cloud.stack_outputs.run_queue_prefix}{store.run_id}-"
-    if not (queue_name.startswith(own_queues) and job.startswith(job_name(f"{store.run_id}-"))):
-        raise JobMgrError(
-            f"main.json of run {store.run_id} names queue {queue_name!r} and job {job!r}, which are not of "
-            "this run, so somebody has changed it; begin anew without setResume"
-        )
+    last = store.last_main()
+    if last is not None:
+        url, job = last
+        queue_name = url.rpartition("/")[2]
+        own_queues = f"{cloud.stack_outputs.run_queue_prefix}{store.run_id}-"
+        if not (_is_a_main_s(queue_name, own_queues) and _is_a_main_s(job, job_name(f"{store.run_id}-"))):
+            raise JobMgrError(
+                f"main.json of run {store.run_id} names queue {queue_name!r} and job {job!r}, which are not of "
+                "this run, so somebody has changed it; begin anew without setResume"
+            )
+    return last
+
+
+def _is_a_main_s(name: str, beginning: str) -> bool:
+    return re.fullmatch(rf"{re.escape(beginning)}[0-9a-f]{{4}}", name) is not None
 
 
 def make_queue(cloud: Cloud, name: str) -> WorkQueue:
@@ -72,7 +82,7 @@ def make_queue(cloud: Cloud, name: str) -> WorkQueue:
     return WorkQueue.create(cloud.sqs, f"{cloud.stack_outputs.run_queue_prefix}{name}", LEASE_SECONDS)
 
 
-def worker_config(cloud: Cloud, run_id: str, job_sha256: str, queue: WorkQueue) -> WorkerConfig:
+def worker_config(cloud: Cloud, run_id: str, job_sha256: str, queue_url: str) -> WorkerConfig:
     """Return what a worker beside main is told. The stack tells workers on Batch some of the same."""
     return WorkerConfig(
         bucket=cloud.stack_outputs.bucket,
@@ -80,7 +90,7 @@ def worker_config(cloud: Cloud, run_id: str, job_sha256: str, queue: WorkQueue) 
         processes=min(cloud.stack_outputs.worker_vcpus, os.cpu_count() or 1),
         run_id=run_id,
         job_sha256=job_sha256,
-        queue_url=queue.url,
+        queue_url=queue_url,
         lease_seconds=LEASE_SECONDS,
     )
 
@@ -119,7 +129,7 @@ class Sending:
         ------
         AWSError : SQS refuses a message.
         """
-        if self._sending.done():
+        if self._sending.done() and not self._stopped.is_set():
             self._sending.result()
 
     def close(self) -> None:
@@ -128,10 +138,11 @@ class Sending:
         self._executor.shutdown()
 
 
-def copy_inputs(spec: RunSpec, store: RunStore, poll: Poll) -> str:
+def copy_inputs(spec: RunSpec, store: RunStore, poll: Poll, nobody_needs_them: Callable[[], bool]) -> str:
     """Copy local inputs to S3 while the worker beside main computes, say where the copies are, and return its SHA-256.
 
-    When the poll is over, the worker beside main was quicker than the copying, and the copying is broken off.
+    When nobody needs them any more, the worker beside main was quicker than the copying, and the copying is broken off.
+    Nothing is returned then.
 
     Raises
     ------
@@ -141,8 +152,8 @@ def copy_inputs(spec: RunSpec, store: RunStore, poll: Poll) -> str:
     with ThreadPoolExecutor(1, "rios_batch copy") as executor:
         copying = executor.submit(copy_local_inputs, spec, store.bucket, store.inputs_prefix, stopped.is_set)
         try:
-            while not (copying.done() or poll.over):
+            while not (copying.done() or nobody_needs_them()):
                 poll.wait()
         finally:
             stopped.set()
-    return "" if poll.over else store.put_staged_inputs(copying.result())
+    return "" if nobody_needs_them() else store.put_staged_inputs(copying.result())

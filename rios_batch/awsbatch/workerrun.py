@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import pickle
 import signal
@@ -20,14 +21,25 @@ from rios_batch.aws.clients import make_client
 from rios_batch.aws.faults import explained
 from rios_batch.aws.objects import Bucket
 from rios_batch.aws.queue import WorkQueue
-from rios_batch.awsbatch.configuration import WorkerConfig
+from rios_batch.awsbatch.configuration import PoolWorkerConfig, WorkerConfig
+from rios_batch.awsbatch.decoding import RecordError
 from rios_batch.awsbatch.failurerecord import failure_of
 from rios_batch.awsbatch.imagepackages import note_packages
 from rios_batch.awsbatch.runstore import RunStore
 from rios_batch.awsbatch.stagedinputs import paths_on_worker
 from rios_batch.awsbatch.supervisor import Patience, Supervisor, Terminated
+from rios_batch.awsbatch.turns import SharedQueue, Turn, TurnMarks, TurnQueue
 from rios_batch.awsbatch.versions import mismatch, versions
-from rios_batch.errors import DeniedError, RiosBatchError, S3DeniedError, VersionMismatchError
+from rios_batch.contract import Env
+from rios_batch.errors import (
+    AWSUnavailableError,
+    DamagedObjectError,
+    DeniedError,
+    MissingObjectError,
+    RiosBatchError,
+    S3DeniedError,
+    VersionMismatchError,
+)
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.jobmanagers.children import WorkOrder
 
@@ -57,11 +69,15 @@ def run_worker(environment: Mapping[str, str], parsed: argparse.Namespace) -> in
     signal.signal(signal.SIGTERM, _terminate)
     logging.basicConfig(format="%(levelname)s %(message)s")
     try:
+        if parsed.with_main is None and Env.POOL_ID in environment:
+            with gdal_exceptions():
+                _work_for_pool(PoolWorkerConfig.from_env(environment))
+            return 0
         config = WorkerConfig.from_env(environment).with_arguments(parsed)
         if parsed.with_main is not None:
             _end_with(parsed.with_main)
         with gdal_exceptions():
-            _work(config, beside_main=parsed.with_main is not None)
+            _work(config, _queue_of(config), beside_main=parsed.with_main is not None)
     except Terminated:
         return TERMINATED
     except RiosBatchError as error:
@@ -70,21 +86,60 @@ def run_worker(environment: Mapping[str, str], parsed: argparse.Namespace) -> in
     return 0
 
 
-def _work(config: WorkerConfig, *, beside_main: bool) -> None:
+def _work_for_pool(config: PoolWorkerConfig) -> None:
+    """Work for one run after the other, until none comes for too long or the pool is closed."""
+    queue = WorkQueue.attach(config.queue_url, region=config.region, lease_seconds=config.lease_seconds)
+    bucket = Bucket(config.bucket, make_client("s3", region=config.region))
+    shared = SharedQueue(queue, TurnMarks(bucket, config.pool_id), config.idle_seconds)
+    with explained(f"pool {config.pool_id}"):
+        while (turn_queue := shared.next_turn()) is not None:
+            try:
+                _work(config.for_turn(turn_queue.turn), turn_queue, beside_main=False)
+            except AWSUnavailableError:
+                raise
+            except RiosBatchError as error:
+                # Of this run only, whose main has been told. The next run may fare better.
+                log.warning("%s, of run %s", error, turn_queue.turn.run_id)
+                turn_queue.put_aside()
+
+
+def _queue_of(config: WorkerConfig) -> WorkQueue:
+    """Return the queue of a run, which may be its turn of a pool's queue."""
+    queue = WorkQueue.attach(config.queue_url, region=config.region, lease_seconds=config.lease_seconds)
+    if not config.turn:
+        return queue
+    bucket = Bucket(config.bucket, make_client("s3", region=config.region))
+    shared = SharedQueue(queue, TurnMarks(bucket, config.pool_id), math.inf)
+    return TurnQueue(shared, Turn(config.turn, config.run_id, config.job_sha256, config.inputs_sha256))
+
+
+def _work(config: WorkerConfig, queue: WorkQueue, *, beside_main: bool) -> None:
     store = RunStore(Bucket(config.bucket, make_client("s3", region=config.region)), config.run_id)
     name = "main" if beside_main else f"worker {config.array_index + 1} (job {config.batch_job_id or 'none'})"
     # For inputs. The worker beside main reads main's inputs where they are.
     fetched = contextlib.nullcontext("") if beside_main else tempfile.TemporaryDirectory(prefix="rios_batch-")
     try:
         with explained(f"run {config.run_id}"), fetched as folder:
-            _work_on(store, config, name, Path(folder), beside_main=beside_main)
+            _work_on(store, config, queue, name, Path(folder), beside_main=beside_main)
     except (DeniedError, S3DeniedError, VersionMismatchError) as error:
         # Other workers would fare no better, so main is to raise it.
         store.put_failure(failure_of(error, None, name, stops_run=True))
         raise
+    except (DamagedObjectError, MissingObjectError, RecordError) as error:
+        if store.exists():  # else the run has just ended, and nothing is wrong
+            store.put_failure(failure_of(error, None, name, stops_run=True))
+        raise
 
 
-def _work_on(store: RunStore, config: WorkerConfig, name: str, folder: Path, *, beside_main: bool) -> None:
+def _work_on(
+    store: RunStore,
+    config: WorkerConfig,
+    queue: WorkQueue,
+    name: str,
+    folder: Path,
+    *,
+    beside_main: bool,
+) -> None:
     description = store.description_for_worker()
     problem = mismatch(description["versions"], versions())
     if problem:
@@ -104,10 +159,9 @@ def _work_on(store: RunStore, config: WorkerConfig, name: str, folder: Path, *, 
         packages=pickled["packages"],
         environment=pickled["environment"],
     )
-    work_queue = WorkQueue.attach(config.queue_url, region=config.region, lease_seconds=config.lease_seconds)
     Supervisor(
         store,
-        work_queue,
+        queue,
         pickled["plan"],
         order,
         name=name,
@@ -115,11 +169,12 @@ def _work_on(store: RunStore, config: WorkerConfig, name: str, folder: Path, *, 
         lease_seconds=config.lease_seconds,
         patience=_patience(config, beside_main=beside_main),
         on_tile=(lambda *_: None) if beside_main else _log_tile,
+        is_over=queue.is_over if isinstance(queue, TurnQueue) else (lambda: False),
     ).work()
 
 
 def _patience(config: WorkerConfig, *, beside_main: bool) -> Patience:
-    if beside_main:
+    if beside_main or config.turn:
         return Patience.ENDLESS
     return Patience.LAST if config.array_index == 0 else Patience.BRIEF
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,6 +20,7 @@ from rios_batch.cli.campaigns import (
     show_campaign_log,
 )
 from rios_batch.cli.output import as_json_option, say, show
+from rios_batch.errors import JobMgrError
 
 _run_id = click.argument("run_id", metavar="RUN")
 
@@ -63,20 +65,32 @@ def watch(*, run_id: str, as_json: bool) -> int:
 
     if is_campaign(run_id):
         return follow_campaign(Cloud.connect(), run_id, as_json=as_json)
+    drawing = watching()
+    cloud = Cloud.connect()
+    if not as_json:
+        drawing.watch(cloud, run_id)
+        return 0
+    for view in drawing.views(cloud, run_id):
+        show(asdict(view), [], as_json=True)
+    return 0
+
+
+def watching() -> Any:
+    """Return the module that draws a run in the terminal.
+
+    Raises
+    ------
+    JobMgrError : the package that draws is not installed.
+    """
     try:
         from rios_batch.awsbatch import watching  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise
-        say("rios-batch watch needs the package rich: pip install 'rios_batch[operations]'")
-        return 1
-    cloud = Cloud.connect()
-    if not as_json:
-        watching.watch(cloud, run_id)
-        return 0
-    for view in watching.views(cloud, run_id):
-        show(asdict(view), [], as_json=True)
-    return 0
+        raise JobMgrError(
+            "watching a run needs the package rich: pip install 'rios_batch[operations]'"
+        ) from error
+    return watching
 
 
 @click.command(short_help="Print what workers have printed, or what is known of a tile.")
@@ -161,17 +175,19 @@ def resume(*, run_id: str, yes: bool, script: tuple[str, ...]) -> int:
 @click.option("--yes", is_flag=True, help="Remove them; without it they are only listed.")
 @as_json_option
 def clean(*, hours: float, yes: bool, as_json: bool) -> None:
-    """Remove queues and objects of runs whose main is gone. Their finished tiles are lost."""
+    """Remove queues and objects of runs, and of pools of workers, whose main is gone. Finished tiles are lost."""
     from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
-    from rios_batch.awsbatch.runinfo import dead_runs, remove_run  # noqa: PLC0415
+    from rios_batch.awsbatch.runinfo import dead_pools, dead_runs, remove_run  # noqa: PLC0415
     from rios_batch.awsbatch.runtext import run_table  # noqa: PLC0415
 
     cloud = Cloud.connect()
     found = dead_runs(cloud, hours * 3600)
-    for info in found if yes else ():
-        remove_run(cloud, info.run_id)
-    show({"runs": [asdict(info) for info in found], "removed": yes}, run_table(found), as_json=as_json)
-    if found and not yes:
+    pools = dead_pools(cloud, hours * 3600)
+    for name in [*(info.run_id for info in found), *pools] if yes else ():
+        remove_run(cloud, name)
+    data = {"runs": [asdict(info) for info in found], "pools": pools, "removed": yes}
+    show(data, [*run_table(found), *(f"{name}  (a pool of workers)" for name in pools)], as_json=as_json)
+    if (found or pools) and not yes:
         say("These would be removed; `rios-batch clean --yes` removes them.")
 
 

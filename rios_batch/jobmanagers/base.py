@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from rios_batch.errors import JobMgrError
 from rios_batch.model.forecast import Workforce
+from rios_batch.model.runreport import RunFacts
 from rios_batch.model.spec import RunOptions
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ class Run(ABC):
 
     def outputs_committed(self) -> None:  # noqa: B027 - most managers keep nothing
         """Take note that all outputs are in their places: what they were made from is no longer needed."""
+
+    def facts(self) -> RunFacts:
+        """Return what a report tells of the run besides its tiles; asked for after the run's end."""
+        return RunFacts()
 
 
 class GeneratorRun(Run):
