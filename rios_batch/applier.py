@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -59,9 +60,11 @@ from rios_batch.model.concurrency import (
     CW_THREADS,
     ConcurrencyStyle,
 )
+from rios_batch.model.forecast import ENV_DRY_RUN
 from rios_batch.model.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
 from rios_batch.model.spec import RunOptions
 from rios_batch.pixelgrid import PixelGridDefn, findCommonRegion, pixelGridFromFile
+from rios_batch.plan.dryrun import dry_run
 from rios_batch.plan.outputs import DEFAULT_CREATION_OPTIONS
 from rios_batch.plan.outputs import DEFAULT_DRIVER as DEFAULTDRIVERNAME
 from rios_batch.plan.prepare import prepare
@@ -147,7 +150,8 @@ def apply(
 
     Returns
     -------
-    Timings, working grid, one record per tile, and otherArgs.
+    Timings, working grid, one record per tile, and otherArgs. After a dry run (``controls.setDryRun``) there are no
+    tiles and no outputs, and ``forecast`` has what the run would take.
 
     Raises
     ------
@@ -159,6 +163,8 @@ def apply(
     started = time.perf_counter()
     controls = _checked(controls, otherArgs)
     manager = _manager(controls)
+    if controls.dryRun or os.environ.get(ENV_DRY_RUN):
+        return _plan_only(userFunction, infiles, outfiles, otherArgs, controls, manager)
     with contextlib.ExitStack() as stack, _messages_to(controls.loggingstream), gdal_exceptions():
         spec = prepare(
             userFunction,
@@ -196,6 +202,30 @@ def apply(
         otherArgsList=copies,
         jobManagerType=manager.jobMgrType,
         skippedInputs=_skipped(run.spec, tiles),
+    )
+
+
+def _plan_only(
+    function: UserFunction,
+    infiles: FilenameAssociations,
+    outfiles: FilenameAssociations,
+    other_args: Any,
+    controls: ApplierControls,
+    manager: JobManager,
+) -> ApplierReturn:
+    started = time.perf_counter()
+    with _messages_to(controls.loggingstream), gdal_exceptions():
+        spec, forecast = dry_run(function, infiles, outfiles, other_args, controls, manager)
+    return ApplierReturn(
+        timings=_timings(time.perf_counter() - started, []),
+        workinggrid=spec.grid,
+        outputs=(),
+        tiles=(),
+        otherArgs=other_args,
+        otherArgsList=[other_args],
+        jobManagerType=manager.jobMgrType,
+        skippedInputs=_skipped(spec, []),
+        forecast=forecast,
     )
 
 

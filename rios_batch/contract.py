@@ -15,6 +15,8 @@ DEFAULT_STACK_NAME = "RiosBatch"
 
 # What a person sets to choose a stack; the names are those of RIOS 1.4.
 ENV_STACK = "RIOS_AWSBATCH_STACK"
+ENV_NUM_THREADS = "RIOS_DFLT_NUMTHREADS"
+"""Workers on this machine where a script does not say how many; set for the mains of a campaign."""
 ENV_STACK_REGION = "RIOS_AWSBATCH_REGION"
 
 WORKER_MODULE = "rios_batch.worker"
@@ -25,12 +27,19 @@ entrypoint, so images of this project have no entrypoint and every job definitio
 SCRIPT_COMMAND = ("python3", "-m", "rios_batch.awsbatch.scriptjob")
 """Begins the command of a main job that `rios-batch submit` makes; the script's place, name and arguments follow."""
 
+SCENE_COMMAND = ("python3", "-m", "rios_batch.awsbatch.scenejob")
+"""Begins the command of the main jobs of `rios-batch submit --each`; the place of what they do follows."""
+
 JOB_TAG = "rios-batch:stack"
 """Tag on every submitted job; terminating a job is allowed by this tag, because a job has no name
 that a policy could match. Its value is the stack's name."""
 
 RUNS_PREFIX = "runs/"
 """First part of the key of everything that belongs to one run."""
+CAMPAIGN_MARK = "each-"
+"""Begins the id of a campaign, which lies beside runs."""
+POOL_MARK = "pool-"
+"""Begins the id of workers that outlive a run; their notes lie beside runs."""
 RESULT_FOLDERS = ("tiles/", "merged/", "failures/")
 """Folders of a run that workers write into. The rest is main's."""
 SCRIPTS_PREFIX = "scripts/"
@@ -54,6 +63,11 @@ class Env(StrEnum):
     INPUTS_SHA256 = "RIOS_BATCH_INPUTS_SHA256"
     QUEUE_URL = "RIOS_BATCH_QUEUE_URL"
     LEASE_SECONDS = "RIOS_BATCH_LEASE_SECONDS"
+
+    # Of workers that outlive a run. A worker beside main has the number of main's turn.
+    POOL_ID = "RIOS_BATCH_POOL_ID"
+    IDLE_SECONDS = "RIOS_BATCH_IDLE_SECONDS"
+    TURN = "RIOS_BATCH_TURN"
 
     BATCH_JOB_ID = "AWS_BATCH_JOB_ID"
     BATCH_ARRAY_INDEX = "AWS_BATCH_JOB_ARRAY_INDEX"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rios_batch.contract import ENV_NUM_THREADS
 from rios_batch.errors import ColorTableGenerationError, ParameterError
 from rios_batch.model.colourtables import KINDS, named_colours
 from rios_batch.model.concurrency import ConcurrencyStyle
@@ -71,7 +72,8 @@ class ApplierControls:
     - ``RIOS_DFLT_BLOCKXSIZE``, ``RIOS_DFLT_BLOCKYSIZE``, ``RIOS_DFLT_OVERLAP``, ``RIOS_DFLT_FOOTPRINT``
     - ``RIOS_DFLT_DRIVER``, ``RIOS_DFLT_CREOPT_<driver>`` and its forerunner ``RIOS_DFLT_DRIVEROPTIONS``
     - ``RIOS_DFLT_OVERVIEWLEVELS``, ``RIOS_DFLT_MINOVERLEVELDIM``, ``RIOS_DFLT_OVERVIEWAGGTYPE``
-    - ``RIOS_DFLT_AUTOCOLORTABLETYPE``, ``RIOS_DFLT_JOBMGRTYPE``, ``RIOS_AWSBATCH_RESUME`` (``setResume``)
+    - ``RIOS_DFLT_AUTOCOLORTABLETYPE``, ``RIOS_DFLT_JOBMGRTYPE``, ``RIOS_DFLT_NUMTHREADS``
+    - ``RIOS_AWSBATCH_RESUME`` (``setResume``)
 
     Raises
     ------
@@ -120,7 +122,7 @@ class ApplierControls:
         """Layer of a vector file, by name or by number from 0; default 0."""
         self.progress: Progress | None = None
         """Progress object that is told percents of the tiles; default None, nothing is shown."""
-        self.numThreads = 1
+        self.numThreads = whole_number_from(env, ENV_NUM_THREADS, 1, at_least=1)
         """Workers that run at the same time; default 1."""
         self.jobManagerType: str | None = text_from(env, "RIOS_DFLT_JOBMGRTYPE")
         """Job manager that runs the tiles; default None, one process or several as ``numThreads`` says."""
@@ -140,6 +142,8 @@ class ApplierControls:
         """Environment variables that every worker has, by name, or with their values; default none."""
         self.maxCost: float | None = None
         """What a run's workers on AWS Batch may cost, in US dollars; default None, any sum."""
+        self.dryRun = False
+        """Whether ``apply`` only says what the run would take; default False."""
         self.tileSize: tuple[int, int] | None = None
         """Width and height of a tile in pixels; default None, several tiles for each worker."""
         self.drivername: str | None = text_from(env, "RIOS_DFLT_DRIVER")
@@ -998,6 +1002,22 @@ class ApplierControls:
                 f"a run may cost a number of US dollars above 0, or None for any sum, not {usd!r}"
             )
         self._keep("maxCost", None, usd)
+
+    def setDryRun(self, dryRun: bool) -> None:
+        """Have ``apply`` say what the run would take, and run nothing but one tile; default False.
+
+        The tile is computed in a process of its own on this machine, to measure time and memory; nothing is written.
+        ``apply`` returns as from a run of no tiles, with what it has said in the result's ``forecast``; otherArgs stay
+        as they are. The outputs do not exist afterwards. A worker on AWS Batch that would take more memory than it may
+        have is refused with `MemoryLimitError`.
+
+        ``rios-batch plan script.py`` does the same for a script as it is.
+
+        Raises
+        ------
+        Nothing : every value counts as true or false.
+        """
+        self._keep("dryRun", None, bool(dryRun))
 
     def setOtherArgsMerge(
         self, name: str, rule: str | MergeRule, key: Callable[[Any], Any] | None = None

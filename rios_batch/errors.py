@@ -34,6 +34,8 @@ clauses of ported scripts keep working. In parentheses stand the other bases of 
     │   │   └── UnloadableJobError
     │   ├── VersionMismatchError
     │   ├── CostLimitError
+    │   ├── MemoryLimitError
+    │   ├── RunTakenOverError
     │   ├── WorkerLostError (WorkerExceptionError)
     │   ├── WaitLimitError (TimeoutError)
     │   ├── StackExportsError
@@ -44,6 +46,7 @@ clauses of ported scripts keep working. In parentheses stand the other bases of 
     ├── S3Error (OSError)
     │   ├── S3UnavailableError
     │   ├── S3DeniedError (PermissionError)
+    │   ├── DamagedObjectError
     │   └── MissingObjectError (FileNotFoundError)
     └── UnlistedCallError
 
@@ -199,6 +202,10 @@ class VersionMismatchError(JobMgrError):
 
 class CostLimitError(JobMgrError):
     """A run on AWS Batch would cost more than the script allows. Finished tiles are kept."""
+
+
+class MemoryLimitError(JobMgrError):
+    """A worker on AWS Batch would take more memory than it may have."""
 
 
 class RunTakenOverError(JobMgrError):

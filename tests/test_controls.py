@@ -383,6 +383,7 @@ ENVIRONMENT = [
     ("RIOS_DFLT_OVERLAP", "3", "overlap", 3),
     ("RIOS_DFLT_FOOTPRINT", "1", "footprint", applier.UNION),
     ("RIOS_DFLT_JOBMGRTYPE", "threads", "jobManagerType", "threads"),
+    ("RIOS_DFLT_NUMTHREADS", "8", "numThreads", 8),
     ("RIOS_DFLT_DRIVER", "HFA", "drivername", "HFA"),
     ("RIOS_DFLT_OVERVIEWLEVELS", "8,2", "overviewLevels", [2, 8]),
     ("RIOS_DFLT_OVERVIEWAGGTYPE", "average", "overviewAggType", "AVERAGE"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mypy_boto3_batch import BatchClient
-    from mypy_boto3_batch.type_defs import JobDetailTypeDef, SubmitJobRequestTypeDef
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef, JobSummaryTypeDef, SubmitJobRequestTypeDef
 
     from rios_batch.aws.stackoutputs import StackOutputs
 
@@ -65,27 +65,35 @@ class JobReport:
 class WorkerJobs:
     """The workers on Batch of one main: an array job, a plain job for one worker, no job for none.
 
+    The mains of a campaign are submitted as workers are, but to the mains' queue, and with a command.
+
     Parameters
     ----------
     client : boto3's client of Batch.
     stack_outputs : names of the job's queue, definition and log.
     name : the job's name, which no other job has.
+    command : of mains; empty for workers, whose definition says their command.
     """
 
-    def __init__(self, client: BatchClient, stack_outputs: StackOutputs, name: str) -> None:
+    def __init__(
+        self, client: BatchClient, stack_outputs: StackOutputs, name: str, command: Sequence[str] = ()
+    ) -> None:
         self._client, self._stack_outputs, self.name = client, stack_outputs, name
+        self._command = list(command)
         self._job_id = ""
         self._count = 0
 
     @classmethod
-    def find(cls, client: BatchClient, stack_outputs: StackOutputs, name: str) -> WorkerJobs | None:
+    def find(
+        cls, client: BatchClient, stack_outputs: StackOutputs, name: str, command: Sequence[str] = ()
+    ) -> WorkerJobs | None:
         """Return the workers that a main has submitted; None if there are none, or Batch has forgotten them.
 
         Raises
         ------
         AWSError : Batch refuses.
         """
-        jobs = cls(client, stack_outputs, name)
+        jobs = cls(client, stack_outputs, name, command)
         if (job_id := next(jobs._named(), None)) is None:
             return None
         jobs._job_id = job_id
@@ -106,6 +114,10 @@ class WorkerJobs:
     def submitted(self) -> bool:
         return bool(self._job_id)
 
+    @property
+    def _queue(self) -> str:
+        return self._stack_outputs.main_queue if self._command else self._stack_outputs.worker_queue
+
     def submit(self, count: int, environment: Mapping[str, str]) -> None:
         """Submit ``count`` workers with one request.
 
@@ -113,15 +125,18 @@ class WorkerJobs:
         ------
         AWSError : Batch refuses.
         """
+        outputs = self._stack_outputs
         request: SubmitJobRequestTypeDef = {
             "jobName": self.name,
-            "jobQueue": self._stack_outputs.worker_queue,
-            "jobDefinition": self._stack_outputs.worker_definition,
+            "jobQueue": self._queue,
+            "jobDefinition": outputs.script_definition if self._command else outputs.worker_definition,
             "containerOverrides": {
                 "environment": [{"name": key, "value": value} for key, value in environment.items()]
             },
-            "tags": {JOB_TAG: self._stack_outputs.stack_name},
+            "tags": {JOB_TAG: outputs.stack_name},
         }
+        if self._command:
+            request["containerOverrides"]["command"] = self._command
         if count > 1:
             request["arrayProperties"] = {"size": count}
         self._count = count
@@ -173,13 +188,27 @@ class WorkerJobs:
         job = self._first_child("FAILED") if self._count > 1 else self._describe(self._job_id)
         if job is None or job["status"] != "FAILED":
             return ""
-        container = job.get("container", {})
-        said = [container.get("reason", ""), job.get("statusReason", "")]
-        if "exitCode" in container:
-            said.append(f"exit code {container['exitCode']}")
-        if stream := container.get("logStreamName"):
+        said = [_end_of(job)]
+        if stream := job.get("container", {}).get("logStreamName"):
             said.append(self._last_words(stream))
         return f"Batch job {job['jobId']}: {'; '.join(filter(None, said)) or 'no reason given'}"
+
+    def in_state(self, status: Literal["RUNNING", "FAILED"]) -> dict[int, str]:
+        """Return the jobs of an array that are in a state, by their place in it, with Batch's words on their end.
+
+        Raises
+        ------
+        AWSError : Batch refuses.
+        """
+        if self._count == 1:
+            job = self._describe(self._job_id)
+            return {0: _end_of(job)} if job["status"] == status else {}
+        with explained("the jobs of an array"):
+            pages = self._client.get_paginator("list_jobs").paginate(
+                arrayJobId=self._job_id, jobStatus=status
+            )
+            found = [job for page in pages for job in page["jobSummaryList"]]
+        return {job["arrayProperties"]["index"]: _end_of(job) for job in found}
 
     def children(self, indices: Sequence[int]) -> Iterator[JobDetailTypeDef]:
         """Yield what Batch says of single workers.
@@ -208,7 +237,7 @@ class WorkerJobs:
         """Yield the ids of jobs of this name; those that have ended only if asked for."""
         with explained("the workers' job"):
             pages = self._client.get_paginator("list_jobs").paginate(
-                jobQueue=self._stack_outputs.worker_queue,
+                jobQueue=self._queue,
                 filters=[{"name": "JOB_NAME", "values": [self.name]}],
             )
             for page in pages:
@@ -243,6 +272,15 @@ class WorkerJobs:
         if job is None:
             raise AWSError(f"AWS Batch does not know job {job_id}")
         return job
+
+
+def _end_of(job: JobDetailTypeDef | JobSummaryTypeDef) -> str:
+    """Return Batch's words on how a job ended."""
+    container = job.get("container", {})
+    said = [container.get("reason", ""), job.get("statusReason", "")]
+    if "exitCode" in container:
+        said.append(f"exit code {container['exitCode']}")
+    return "; ".join(filter(None, said))
 
 
 def describe_job(client: BatchClient, job_id: str) -> JobDetailTypeDef | None:

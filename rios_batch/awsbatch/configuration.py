@@ -16,6 +16,8 @@ from rios_batch.errors import WorkerConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rios_batch.awsbatch.turns import Turn
+
 MIN_LEASE_SECONDS, MAX_LEASE_SECONDS = 10, 43_200  # twelve hours is the longest that SQS allows
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -39,6 +41,7 @@ class WorkerConfig:
     lease_seconds : how long a received tile is invisible to others unless renewed.
     array_index : position in the array job, from 0; 0 in a plain job too.
     batch_job_id : AWS Batch's id of the job; empty outside of Batch.
+    pool_id, turn : whose queue it is and the number of the run in the pool; empty and 0 for a run of its own.
     """
 
     bucket: str
@@ -51,6 +54,8 @@ class WorkerConfig:
     inputs_sha256: str = ""
     array_index: int = 0
     batch_job_id: str = ""
+    pool_id: str = ""
+    turn: int = 0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> WorkerConfig:
@@ -74,9 +79,10 @@ class WorkerConfig:
             ),
             array_index=read.number(Env.BATCH_ARRAY_INDEX, minimum=0, default=0),
             batch_job_id=env.get(Env.BATCH_JOB_ID, ""),
+            pool_id=env.get(Env.POOL_ID, ""),
+            turn=read.number(Env.TURN, minimum=0, default=0),
         )
-        if read.problems:
-            raise WorkerConfigError("a worker cannot start: " + "; ".join(read.problems))
+        read.check()
         return config
 
     def run_env(self) -> dict[str, str]:
@@ -98,11 +104,77 @@ class WorkerConfig:
             **self.run_env(),
             Env.BATCH_ARRAY_INDEX.value: str(self.array_index),
             Env.BATCH_JOB_ID.value: self.batch_job_id,
+            **({Env.POOL_ID.value: self.pool_id, Env.TURN.value: str(self.turn)} if self.turn else {}),
         }
 
     def with_arguments(self, arguments: argparse.Namespace) -> WorkerConfig:
         """Let the command line have the last word."""
         return self if arguments.processes is None else replace(self, processes=arguments.processes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolWorkerConfig:
+    """What a worker knows that outlives a run; which run it works for comes with the messages.
+
+    Attributes
+    ----------
+    pool_id : the pool.
+    idle_seconds : for how long a worker waits for the next run.
+
+    The others are `WorkerConfig`'s.
+    """
+
+    bucket: str
+    region: str
+    processes: int
+    pool_id: str
+    queue_url: str
+    lease_seconds: int
+    idle_seconds: int
+    array_index: int = 0
+    batch_job_id: str = ""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> PoolWorkerConfig:
+        """Read a container's environment.
+
+        Raises
+        ------
+        WorkerConfigError : says every missing or wrong variable at once.
+        """
+        read = _EnvReader(env)
+        config = cls(
+            bucket=read.text(Env.BUCKET),
+            region=read.text(Env.REGION),
+            processes=read.number(Env.PROCESSES, minimum=1),
+            pool_id=read.matching(Env.POOL_ID, _RUN_ID, "letters, digits, - and _, at most 60"),
+            queue_url=read.text(Env.QUEUE_URL),
+            lease_seconds=read.number(
+                Env.LEASE_SECONDS, minimum=MIN_LEASE_SECONDS, maximum=MAX_LEASE_SECONDS
+            ),
+            idle_seconds=read.number(Env.IDLE_SECONDS, minimum=1),
+            array_index=read.number(Env.BATCH_ARRAY_INDEX, minimum=0, default=0),
+            batch_job_id=env.get(Env.BATCH_JOB_ID, ""),
+        )
+        read.check()
+        return config
+
+    def for_turn(self, turn: Turn) -> WorkerConfig:
+        """Return what a worker of one run knows."""
+        return WorkerConfig(
+            bucket=self.bucket,
+            region=self.region,
+            processes=self.processes,
+            run_id=turn.run_id,
+            job_sha256=turn.job_sha256,
+            inputs_sha256=turn.inputs_sha256,
+            queue_url=self.queue_url,
+            lease_seconds=self.lease_seconds,
+            array_index=self.array_index,
+            batch_job_id=self.batch_job_id,
+            pool_id=self.pool_id,
+            turn=turn.number,
+        )
 
 
 class _EnvReader:
@@ -111,6 +183,16 @@ class _EnvReader:
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
         self.problems: list[str] = []
+
+    def check(self) -> None:
+        """See that nothing is wrong.
+
+        Raises
+        ------
+        WorkerConfigError : says everything at once.
+        """
+        if self.problems:
+            raise WorkerConfigError("a worker cannot start: " + "; ".join(self.problems))
 
     def text(self, key: Env) -> str:
         value = self._env.get(key, "")

@@ -35,12 +35,13 @@ from rios_batch.jobmanagers.watchdog import Watchdog
 from rios_batch.model.costs import Prices
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
     from rios_batch.aws.cloud import Cloud
     from rios_batch.aws.queue import WorkQueue
     from rios_batch.awsbatch.configuration import WorkerConfig
     from rios_batch.awsbatch.runstore import RunStore
+    from rios_batch.awsbatch.workerpool import RunInPool
     from rios_batch.model.spec import RunOptions, RunSpec
     from rios_batch.model.tileresult import TileResult
 
@@ -72,6 +73,7 @@ class RunController:
 
     Attributes
     ----------
+    pool : workers that are there already; None for workers of the run's own. Set before `start`.
     jobs : the workers on Batch; None before `start`.
     """
 
@@ -79,6 +81,7 @@ class RunController:
         self, cloud: Cloud, store: RunStore, spec: RunSpec, num_workers: int, options: RunOptions
     ) -> None:
         self._cloud, self._store, self._spec = cloud, store, spec
+        self.pool: RunInPool | None = None
         self._num_workers, self._options = num_workers, options
         self._watchdog = Watchdog(options.wait_limit_s)
         self._undo = UndoStack(store.run_id)
@@ -100,7 +103,9 @@ class RunController:
         end_last_main(self._cloud, self._store)
         parts = self._make_parts()
         missing = parts.tiles.missing()
-        config = worker_config(self._cloud, self._store.run_id, job_sha256, parts.queue)
+        config = worker_config(self._cloud, self._store.run_id, job_sha256, parts.queue.url)
+        if self.pool is not None:
+            config = replace(config, pool_id=self.pool.pool.pool_id, turn=self.pool.number)
         on_batch = self._workers_on_batch(len(missing), config.processes)
         # Somebody must merge blobs, also where all tiles were finished before.
         main_has_worker = not self._options.coordinate_only or not on_batch
@@ -109,11 +114,12 @@ class RunController:
         renewal.config = config
         self._results = self._results_of(parts, renewal)
         say_begun(self._store.run_id, len(missing), on_batch, main_has_worker=main_has_worker)
+        messages = [encode_message(ComputeTile(index)) for index in missing]
+        if self.pool is not None:
+            self._begin_in_pool(self.pool, parts, messages, config)
+            return
         # Beside the copying of inputs and the submission: of 100,000 tiles the messages take a minute.
-        sending = Sending(parts.queue, [encode_message(ComputeTile(index)) for index in missing])
-        self._undo.add("its messages", sending.close)
-        parts.poll.add_for_main(sending.check)
-        parts.poll.queue_gone = functools.partial(_go_on, sending, renewal)
+        parts.poll.queue_gone = functools.partial(_go_on, self._send(parts, messages), renewal)
         if on_batch:
             self._start_workers_on_batch(parts, on_batch, renewal)
 
@@ -133,21 +139,51 @@ class RunController:
         """
         self._undo.run()
 
-    def _make_parts(self) -> _Parts:
-        """See which tiles are finished, make the queue, and leave word of what this main starts."""
-        tiles = FinishedTiles(self._store, len(self._spec.plan))
-        tiles.look_everywhere()
+    def _send(self, parts: _Parts, messages: Sequence[str]) -> Sending:
+        sending = Sending(parts.queue, messages)
+        self._undo.add("its messages", sending.close)
+        parts.poll.add_for_main(sending.check)
+        return sending
+
+    def _begin_in_pool(
+        self, pool: RunInPool, parts: _Parts, messages: Sequence[str], config: WorkerConfig
+    ) -> None:
+        """Copy inputs before any message is sent: who takes a message begins at once."""
+        pool.pool.replace_ended()
+        if self._meter is not None:
+            self._meter.check_before(pool.pool.count)
+        pool.queue.begin(self._store.run_id, config.job_sha256, inputs_sha256="")
+        inputs_sha256 = copy_inputs(
+            self._spec, self._store, parts.poll, lambda: self._needs_no_workers(parts.tiles)
+        )
+        if inputs_sha256:  # otherwise all tiles were finished before
+            pool.queue.begin(self._store.run_id, config.job_sha256, inputs_sha256)
+            self._send(parts, messages)
+
+    def _make_queue(self) -> tuple[WorkQueue, WorkerJobs]:
+        """Make the run's queue, and leave word of what this main starts."""
+        if self.pool is not None:
+            self._undo.add("its turn", self.pool.queue.delete)
+            return self.pool.queue, self.pool.pool.jobs
         name = f"{self._store.run_id}-{secrets.token_hex(2)}"
         jobs = WorkerJobs(self._cloud.batch, self._cloud.stack_outputs, job_name(name))
         queue = make_queue(self._cloud, name)
         self._undo.add("its queue", queue.delete)
         queue.wait_until_usable()
         self._store.put_main(queue.url, jobs.name)
+        return queue, jobs
+
+    def _make_parts(self) -> _Parts:
+        """See which tiles are finished, and make the queue."""
+        tiles = FinishedTiles(self._store, len(self._spec.plan))
+        tiles.look_everywhere()
+        queue, jobs = self._make_queue()
         poll = Poll(self._watchdog)
         self.jobs = jobs
         if self._options.max_cost_usd is not None:
             vcpus, prices = self._cloud.stack_outputs.worker_vcpus, Prices.read(os.environ)
-            self._meter = Meter(jobs, vcpus, prices, self._options.max_cost_usd)
+            alone = self.pool is None
+            self._meter = Meter(jobs, vcpus, prices, self._options.max_cost_usd, with_tails=alone)
         blob_store = S3BlobStore(self._store, queue, poll.wait)
         self._undo.add("its requests for merges", blob_store.close)
         self._undo.add("its looking", poll.close)
@@ -161,6 +197,8 @@ class RunController:
         missing : tiles to compute.
         processes : worker processes of a worker beside main.
         """
+        if self.pool is not None:
+            return self.pool.pool.count
         own_share = 0 if self._options.coordinate_only else processes
         useful = useful_workers(missing, own_share, self._cloud.stack_outputs.worker_vcpus)
         return min(self._num_workers - 1, useful)
@@ -183,6 +221,8 @@ class RunController:
         )
         renewal.local_worker, renewal.counts_costs = local_worker, self._meter is not None
         poll.add_for_main(renewal.check_local_worker)
+        if self.pool is not None:
+            poll.add(self.pool.look)
         poll.add(Explainer(jobs, tiles, main_has_worker=local_worker is not None).look)
         if self._meter is not None:
             poll.add(self._meter.look)

@@ -12,6 +12,8 @@ from rios_batch.aws.faults import QueueGoneError
 from rios_batch.errors import RiosBatchError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rios_batch.aws.queue import Lease, WorkQueue
 
 log = logging.getLogger("rios_batch")
@@ -28,10 +30,13 @@ class Leases:
     ----------
     queue : the run's queue.
     lease_seconds : how long a lease holds unless renewed.
+    when_over : called in the thread that finds the run over.
     """
 
-    def __init__(self, queue: WorkQueue, lease_seconds: int) -> None:
-        self._queue, self._lease_seconds = queue, lease_seconds
+    def __init__(
+        self, queue: WorkQueue, lease_seconds: int, when_over: Callable[[], None] = lambda: None
+    ) -> None:
+        self._queue, self._lease_seconds, self._when_over = queue, lease_seconds, when_over
         self._held: dict[Lease, float] = {}  # when each was taken or renewed
         # Held while renewals are sent: a renewal that arrives after a lease was given back would take the lease again.
         self._lock = threading.Lock()
@@ -97,6 +102,9 @@ class Leases:
                     self._queue.renew(list(self._held))
                     self._held = dict.fromkeys(self._held, now)
                 except QueueGoneError:
-                    return
+                    break
                 except RiosBatchError as error:  # the next round tries again; a lapsed lease only costs work
                     log.warning("leases could not be renewed: %s", error)
+        else:
+            return
+        self._when_over()

@@ -30,10 +30,13 @@ from rios_batch.awsbatch.controller import RunController
 from rios_batch.awsbatch.fingerprint import check_same, fingerprints
 from rios_batch.awsbatch.heartbeat import Heartbeat
 from rios_batch.awsbatch.imagepackages import compare_packages
-from rios_batch.awsbatch.narrating import lines_shown, say_finished
+from rios_batch.awsbatch.memory import check_memory
+from rios_batch.awsbatch.narrating import say_finished
 from rios_batch.awsbatch.receipt import receipt
 from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
+from rios_batch.awsbatch.workerpool import current
+from rios_batch.awsbatch.workforce import batch_workforce
 from rios_batch.errors import (
     DamagedObjectError,
     JobMgrError,
@@ -46,6 +49,7 @@ from rios_batch.jobmanagers.base import GeneratorRun, JobManager
 from rios_batch.jobmanagers.environment import warn_of_variables_left_behind
 from rios_batch.jobmanagers.modules import packages_of
 from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
+from rios_batch.jobmanagers.shownlines import lines_shown
 from rios_batch.model.s3names import SCHEME
 from rios_batch.model.tiles import TilePlan
 from rios_batch.read.network import cloud_options
@@ -53,7 +57,9 @@ from rios_batch.read.network import cloud_options
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from rios_batch.aws.stackoutputs import StackOutputs
     from rios_batch.model.creationoptions import Compression
+    from rios_batch.model.forecast import Workforce
     from rios_batch.model.spec import RunSpec
     from rios_batch.model.tileresult import TileRecord, TileResult
 
@@ -69,6 +75,8 @@ class AWSBatch(JobManager):
 
     @functools.cached_property
     def _cloud(self) -> Cloud:
+        if (pool := current()) is not None:
+            return pool.cloud
         cloud = Cloud.connect()
         check_python(cloud.stack_outputs.stack_name, cloud.stack_outputs.python)
         return cloud
@@ -82,6 +90,8 @@ class AWSBatch(JobManager):
         JobMgrError : the stack cannot be used, or so many workers are more than it may have.
         """
         stack = self._cloud.stack_outputs
+        if (pool := current()) is not None:
+            return (pool.count + (not self.options.coordinate_only)) * stack.worker_vcpus
         most = min(LARGEST_ARRAY, stack.max_vcpus // stack.worker_vcpus) + 1
         if self.numThreads > most:
             raise JobMgrError(
@@ -91,6 +101,21 @@ class AWSBatch(JobManager):
             )
         return (self.numThreads - self.options.coordinate_only) * stack.worker_vcpus
 
+    def workforce(self) -> Workforce:
+        """Return who would compute the tiles; a stack that cannot be asked is taken for an ordinary one.
+
+        Raises
+        ------
+        JobMgrError : so many workers are more than the stack may have.
+        """
+        try:
+            stack: StackOutputs | JobMgrError = self._cloud.stack_outputs
+        except JobMgrError as error:
+            stack = error
+        else:
+            _ = self.num_processes
+        return batch_workforce(stack, self.numThreads, coordinate_only=self.options.coordinate_only)
+
     def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
         """Return a new run, or the run that is resumed, with the tile plan of the run that was begun.
 
@@ -98,6 +123,7 @@ class AWSBatch(JobManager):
         ------
         ParameterError : an output is named into the exchange bucket.
         JobMgrError : the run to resume does not exist, or something has changed since.
+        MemoryLimitError : a worker cannot hold the inputs of its blocks.
         VersionMismatchError : the run to resume was begun with other versions.
         PicklingFailedError : function or otherArgs cannot be sent to workers.
         """
@@ -114,6 +140,8 @@ class AWSBatch(JobManager):
         pickled_spec = dump_spec(spec, modules=modules)
         pickled_args = dump_other_args(other_args, modules=modules)
         packages, stack = packages_of(modules), self._cloud.stack_outputs
+        if self.numThreads > 1:
+            check_memory(spec, len(pickled_spec) + len(pickled_args), stack)
         if differences := compare_packages(self._cloud.bucket, stack.worker_image, packages):
             log.warning("the function or otherArgs may not load, or differ, in workers: %s", differences)
         # Whatever workers obey, so that its SHA-256 covers all of it.
@@ -204,6 +232,8 @@ class _BatchRun(GeneratorRun):
 
     def __enter__(self) -> Self:
         self._shown.enter_context(lines_shown())
+        if (pool := current()) is not None:
+            self._controller.pool = pool.lend()
         return super().__enter__()
 
     def _tiles(self) -> Generator[TileResult, None, None]:
@@ -231,6 +261,8 @@ class _BatchRun(GeneratorRun):
                 self._controller.stop()
                 self._say_what_it_cost()
             finally:
+                if self._controller.pool is not None:
+                    self._controller.pool.give_back()
                 if isinstance(error[1], RunTakenOverError):
                     self._heartbeat.stop(forget=False)
                 else:
@@ -252,7 +284,9 @@ class _BatchRun(GeneratorRun):
             return
         vcpus = self._cloud.stack_outputs.worker_vcpus
         try:
-            found = receipt(self.spec, jobs, vcpus, self._records, len(self._store.failures()))
+            pool = self._controller.pool
+            since_s = None if pool is None else pool.since_s
+            found = receipt(self.spec, jobs, vcpus, self._records, len(self._store.failures()), since_s)
         except RiosBatchError as error:
             log.warning("what run %s cost is not known: %s", self._store.run_id, error)
         else:

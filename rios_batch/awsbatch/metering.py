@@ -24,10 +24,14 @@ class Meter:
     worker_vcpus : vCPUs of each.
     prices : what things cost.
     max_usd : what the run may cost.
+    with_tails : what machines cost after the run's end counts; not where they go on to work for the next run.
     """
 
-    def __init__(self, jobs: WorkerJobs, worker_vcpus: int, prices: Prices, max_usd: float) -> None:
+    def __init__(
+        self, jobs: WorkerJobs, worker_vcpus: int, prices: Prices, max_usd: float, *, with_tails: bool = True
+    ) -> None:
         self._jobs, self._vcpus, self._prices, self._max_usd = jobs, worker_vcpus, prices, max_usd
+        self._with_tails = with_tails
         self._looked_at = time.monotonic()
         self._worker_hours, self._running, self._most = 0.0, 0, 0
 
@@ -69,4 +73,5 @@ class Meter:
             )
 
     def _usd(self, worker_hours: float, tails: int) -> float:
-        return cost_usd(Usage(worker_hours * self._vcpus, worker_hours, tails), self._prices)
+        usage = Usage(worker_hours * self._vcpus, worker_hours, tails if self._with_tails else 0)
+        return cost_usd(usage, self._prices)

@@ -56,7 +56,12 @@ class Receipt:
 
 
 def receipt(
-    spec: RunSpec, jobs: WorkerJobs, worker_vcpus: int, records: Sequence[TileRecord], failures: int
+    spec: RunSpec,
+    jobs: WorkerJobs,
+    worker_vcpus: int,
+    records: Sequence[TileRecord],
+    failures: int,
+    since_s: float | None = None,
 ) -> Receipt:
     """Reckon up a run, by the times that Batch gives for its workers.
 
@@ -66,16 +71,18 @@ def receipt(
     ----------
     records : those of the tiles that main has taken in.
     failures : tiles that failed and were done again.
+    since_s : when the run began, in seconds since 1970, for workers that outlive the run: only their time since then
+        counts, and not what machines cost when their jobs have ended. None for workers of the run's own.
 
     Raises
     ------
     ParameterError : the file of prices is wrong.
     AWSError : Batch refuses, or does not know the workers any more.
     """
-    prices, work = Prices.read(os.environ), _work_of(jobs)
+    prices, work = Prices.read(os.environ), _work_of(jobs, since_s or 0.0)
     travels = not all(output.stays_in_s3 for output in spec.outputs) and not os.environ.get(Env.BATCH_JOB_ID)
     usage = replace(
-        _usage(work, worker_vcpus),
+        _usage(work, worker_vcpus, tails=since_s is None),
         puts=len(records),
         gets=len(records),
         queue_requests=_QUEUE_REQUESTS * len(records),
@@ -91,7 +98,7 @@ def usage_of_workers(jobs: WorkerJobs, worker_vcpus: int) -> Usage:
     ------
     AWSError : Batch refuses, or does not know the workers any more.
     """
-    return _usage(_work_of(jobs), worker_vcpus)
+    return _usage(_work_of(jobs, 0.0), worker_vcpus, tails=True)
 
 
 @dataclass(frozen=True)
@@ -103,19 +110,23 @@ class _Work:
     lost: int = 0
 
 
-def _usage(work: _Work, worker_vcpus: int) -> Usage:
+def _usage(work: _Work, worker_vcpus: int, *, tails: bool) -> Usage:
     hours = work.seconds / 3600
-    return Usage(vcpu_hours=hours * worker_vcpus, worker_hours=hours, tails=work.began)
+    return Usage(vcpu_hours=hours * worker_vcpus, worker_hours=hours, tails=work.began if tails else 0)
 
 
-def _work_of(jobs: WorkerJobs) -> _Work:
+def _work_of(jobs: WorkerJobs, since_s: float) -> _Work:
     now_ms, seconds, began, lost = time.time() * 1000, 0.0, 0, 0
     for child in jobs.children(range(jobs.count)) if jobs.submitted else ():
         attempts = child.get("attempts", [])
         times = [(one.get("startedAt", 0), one.get("stoppedAt", now_ms)) for one in attempts]
         if child["status"] == "RUNNING":
             times.append((child.get("startedAt", now_ms), now_ms))
-        seconds += sum(max(0.0, stopped - started) for started, stopped in times if started) / 1000
-        began += any(started for started, _ in times)
-        lost += sum(one.get("statusReason", "").startswith(_LOST) for one in attempts)
+        worked = [stopped - max(started, since_s * 1000) for started, stopped in times if started]
+        seconds += sum(max(0.0, milliseconds) for milliseconds in worked) / 1000
+        began += any(milliseconds > 0 or not since_s for milliseconds in worked)
+        lost += sum(
+            one.get("statusReason", "").startswith(_LOST) and one.get("stoppedAt", now_ms) >= since_s * 1000
+            for one in attempts
+        )
     return _Work(seconds, began, lost)

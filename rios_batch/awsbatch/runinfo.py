@@ -17,6 +17,8 @@ from rios_batch.awsbatch.decoding import RecordError
 from rios_batch.awsbatch.failurerecord import Failure
 from rios_batch.awsbatch.runstore import RunStore, run_ids
 from rios_batch.awsbatch.starting import LEASE_SECONDS, end_last_main, last_main
+from rios_batch.awsbatch.turns import is_pool
+from rios_batch.contract import RUNS_PREFIX
 from rios_batch.errors import JobMgrError, MissingObjectError
 from rios_batch.model.tiles import TilePlan
 
@@ -149,8 +151,14 @@ def dead_runs(cloud: Cloud, older_than_s: float) -> list[RunInfo]:
     ]
 
 
+def dead_pools(cloud: Cloud, older_than_s: float) -> list[str]:
+    """Return the pools of workers whose main has given no sign of life since ``older_than_s`` seconds ago."""
+    pools = (name for name in cloud.bucket.list_folders(RUNS_PREFIX) if is_pool(name))
+    return [name for name in pools if _last_change(cloud, name) < time.time() - older_than_s]
+
+
 def remove_run(cloud: Cloud, run_id: str) -> None:
-    """End what a dead run's main has left, and delete all objects of the run. The run cannot be resumed any more.
+    """End what the main of a dead run or pool has left, and delete all its objects. A run cannot be resumed any more.
 
     Raises
     ------

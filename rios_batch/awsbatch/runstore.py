@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from rios_batch.awsbatch.decoding import decoding, json_object, text, whole
 from rios_batch.awsbatch.failurerecord import MOST_BYTES, Failure
 from rios_batch.awsbatch.versions import RUN_FORMAT
-from rios_batch.contract import RUNS_PREFIX
+from rios_batch.contract import CAMPAIGN_MARK, POOL_MARK, RUNS_PREFIX
 from rios_batch.errors import DamagedObjectError, JobMgrError, MissingObjectError, VersionMismatchError
 from rios_batch.model.blobs import Blob
 from rios_batch.model.tiles import TilePlan
@@ -358,7 +358,9 @@ class RunStore:
 
 def run_ids(bucket: Bucket) -> Iterator[str]:
     """Yield the ids of the runs that have left something in the exchange bucket."""
-    return bucket.list_folders(RUNS_PREFIX)
+    return (
+        name for name in bucket.list_folders(RUNS_PREFIX) if not name.startswith((CAMPAIGN_MARK, POOL_MARK))
+    )
 
 
 def newest_run(bucket: Bucket, beginning: str) -> str | None:

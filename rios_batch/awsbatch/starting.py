@@ -82,7 +82,7 @@ def make_queue(cloud: Cloud, name: str) -> WorkQueue:
     return WorkQueue.create(cloud.sqs, f"{cloud.stack_outputs.run_queue_prefix}{name}", LEASE_SECONDS)
 
 
-def worker_config(cloud: Cloud, run_id: str, job_sha256: str, queue: WorkQueue) -> WorkerConfig:
+def worker_config(cloud: Cloud, run_id: str, job_sha256: str, queue_url: str) -> WorkerConfig:
     """Return what a worker beside main is told. The stack tells workers on Batch some of the same."""
     return WorkerConfig(
         bucket=cloud.stack_outputs.bucket,
@@ -90,7 +90,7 @@ def worker_config(cloud: Cloud, run_id: str, job_sha256: str, queue: WorkQueue) 
         processes=min(cloud.stack_outputs.worker_vcpus, os.cpu_count() or 1),
         run_id=run_id,
         job_sha256=job_sha256,
-        queue_url=queue.url,
+        queue_url=queue_url,
         lease_seconds=LEASE_SECONDS,
     )
 

@@ -96,6 +96,7 @@ class Supervisor:
     lease_seconds : how long a lease holds unless renewed.
     patience : when the worker leaves.
     name : for messages and records, such as ``worker 3``.
+    is_over : asked before a tile is stored, whether its run is over although the queue is still there.
     on_tile : told of every tile that this worker was the first to finish, with the seconds from lease to record.
     """
 
@@ -111,12 +112,15 @@ class Supervisor:
         lease_seconds: int,
         patience: Patience,
         on_tile: Callable[[TileRecord, float], None],
+        is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store, self._queue, self._plan = store, work_queue, plan
         self._compressions = ChosenCompressions(store, to_choose)
         self._name, self._patience, self._on_tile = name, patience, on_tile
-        self._leases = Leases(work_queue, lease_seconds)
+        self._is_over = is_over
         self._pool = ProcessPool(order)
+        # A pool's job is not ended with a run, so what its workers compute for the run is.
+        self._leases = Leases(work_queue, lease_seconds, self._pool.dismiss)
         self._slots = _SLOTS_PER_PROCESS * order.num_workers
         self._free = threading.Semaphore(self._slots)
         self._denied: Exception | None = None
@@ -237,7 +241,7 @@ class Supervisor:
         except ChildDiedError as error:
             reply = WorkerLostError(f"its process ended by {error.death.explained(_ADVICE)}")
         # A worker that was paused while its run ended and was deleted would leave a tile behind.
-        if self._leases.may_have_lapsed(lease) and not self._store.exists():
+        if self._is_over() or (self._leases.may_have_lapsed(lease) and not self._store.exists()):
             log.warning("%s was away while its run ended; tile %d is not wanted any more", self._name, index)
         elif isinstance(reply, WorkerLostError):
             self._tile_failed(lease, index, reply)

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 import rios_batch
-from rios_batch.cli.runs import RUN_COMMANDS, as_json_option, say, show
+from rios_batch.cli.campaigns import INTERRUPTED as _INTERRUPTED
+from rios_batch.cli.campaigns import cancel_campaign, follow_campaign, is_campaign, submit_each
+from rios_batch.cli.output import as_json_option, say, show
+from rios_batch.cli.planning import plan
+from rios_batch.cli.rehearse import rehearse
+from rios_batch.cli.runs import RUN_COMMANDS
 from rios_batch.errors import ParameterError, RiosBatchError
 
 if TYPE_CHECKING:
@@ -19,7 +24,6 @@ if TYPE_CHECKING:
 
 EXIT_CODES = """Exit status: 0 done; 1 it could not be done, and a sentence on standard error says why; 2 the command
 line is wrong; 130 interrupted (Ctrl-C). submit, follow and resume end with the script's own status."""
-_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,11 +70,23 @@ def commands() -> None:
     help="A module or data file that the script finds beside itself; may be repeated.",
 )  # fmt: skip
 @click.option("--detach", is_flag=True, help="Print the job's id and leave.")
+@click.option(
+    "--each", "list_file", type=click.Path(path_type=Path), metavar="LIST",
+    help="Run the script once for each line of this text file; {} in ARGUMENTS is the line, {1}, {2} its columns.",
+)  # fmt: skip
+@click.option("--resume", is_flag=True, help="With --each: only the lines that are not done yet.")
 @as_json_option
 @click.argument("script", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def submit(
-    *, beside: tuple[Path, ...], detach: bool, as_json: bool, script: Path, arguments: tuple[str, ...]
+    *,
+    beside: tuple[Path, ...],
+    detach: bool,
+    list_file: Path | None,
+    resume: bool,
+    as_json: bool,
+    script: Path,
+    arguments: tuple[str, ...],
 ) -> int:
     """Run a script as main in the stack's image, near the data, and print what the script prints.
 
@@ -80,11 +96,18 @@ def submit(
     from rios_batch.aws.faults import explained  # noqa: PLC0415
     from rios_batch.aws.scripts import ScriptJob, send_script, submit_script  # noqa: PLC0415
 
+    if resume and list_file is None:
+        raise click.UsageError("--resume goes with --each; `rios-batch resume RUN` goes on with a run")
     files = [script, *beside]
     _check_files(files)
+    if list_file is not None:
+        _check_files([list_file])
     cloud = Cloud.connect()
     with explained("the script job"):
         cloud.check_queue(cloud.stack_outputs.main_queue)
+    if list_file is not None:
+        return submit_each(cloud, list_file, files, arguments, resume=resume, detach=detach, as_json=as_json)
+    with explained("the script job"):
         sent = send_script(cloud.bucket, files)
         job = ScriptJob(cloud, submit_script(cloud, sent, script.name, arguments))
     if detach:
@@ -101,6 +124,8 @@ def follow(*, job: str, as_json: bool) -> int:
     from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
     from rios_batch.aws.scripts import ScriptJob  # noqa: PLC0415
 
+    if is_campaign(job):
+        return follow_campaign(Cloud.connect(), job, as_json=as_json)
     return _print_until_the_end(ScriptJob(Cloud.connect(), job), as_json=as_json)
 
 
@@ -113,6 +138,9 @@ def terminate(*, job: str, as_json: bool) -> None:
     from rios_batch.aws.faults import explained  # noqa: PLC0415
     from rios_batch.aws.scripts import ScriptJob  # noqa: PLC0415
 
+    if is_campaign(job):
+        cancel_campaign(Cloud.connect(), job, as_json=as_json)
+        return
     script_job = ScriptJob(Cloud.connect(), job)
     with explained(f"job {job}"):
         script_job.describe()
@@ -184,5 +212,5 @@ def _print_until_the_end(job: ScriptJob, *, as_json: bool) -> int:
     return job.exit_status
 
 
-for _command in RUN_COMMANDS:
+for _command in (plan, rehearse, *RUN_COMMANDS):
     commands.add_command(_command)

@@ -1,35 +1,26 @@
-"""Commands of ``rios-batch`` about runs on AWS Batch, whoever is their main, and what all commands print with.
+"""Commands of ``rios-batch`` about runs on AWS Batch, whoever is their main, and about campaigns.
 
-Results go to standard output, everything else to standard error. The commands import what they need: boto3 is not for
-those who ask for help.
+The commands import what they need: boto3 is not for those who ask for help.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from rios_batch.cli.campaigns import (
+    cancel_campaign,
+    follow_campaign,
+    is_campaign,
+    show_campaign,
+    show_campaign_log,
+)
+from rios_batch.cli.output import as_json_option, say, show
 
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 _run_id = click.argument("run_id", metavar="RUN")
-
-
-def show(data: Any, lines: Iterable[str], *, as_json: bool) -> None:
-    """Print a result: one line of JSON, or lines for a person."""
-    for line in [json.dumps(data, default=str)] if as_json else lines:
-        click.echo(line)
-
-
-def say(text: str) -> None:
-    """Print what is for a person and no result."""
-    click.echo(text, err=True)
 
 
 @click.command()
@@ -53,6 +44,9 @@ def status(*, run_id: str, as_json: bool) -> None:
     from rios_batch.awsbatch.runinfo import describe_run  # noqa: PLC0415
     from rios_batch.awsbatch.runtext import status_lines  # noqa: PLC0415
 
+    if is_campaign(run_id):
+        show_campaign(Cloud.connect(), run_id, as_json=as_json)
+        return
     found = describe_run(Cloud.connect(), run_id)
     show(asdict(found), status_lines(found), as_json=as_json)
 
@@ -67,6 +61,8 @@ def watch(*, run_id: str, as_json: bool) -> int:
     """
     from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
 
+    if is_campaign(run_id):
+        return follow_campaign(Cloud.connect(), run_id, as_json=as_json)
     try:
         from rios_batch.awsbatch import watching  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -88,24 +84,32 @@ def watch(*, run_id: str, as_json: bool) -> int:
     "--tile", type=int, metavar="N", help="What is known of this tile, with its traceback if it failed."
 )
 @click.option("--worker", type=int, metavar="N", help="Only this worker's log; the first is 1.")
+@click.option("--line", type=int, metavar="N", help="Of a campaign: only the log of this line of its list.")
 @as_json_option
 @_run_id
-def logs(*, run_id: str, tile: int | None, worker: int | None, as_json: bool) -> None:
+def logs(*, run_id: str, tile: int | None, worker: int | None, line: int | None, as_json: bool) -> None:
     """Print what the workers of a run on AWS Batch have printed so far."""
     from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
     from rios_batch.awsbatch.runinfo import existing_run  # noqa: PLC0415
     from rios_batch.awsbatch.workerlogs import tile_story, worker_lines  # noqa: PLC0415
 
+    if is_campaign(run_id):
+        if tile is not None or worker is not None:
+            raise click.UsageError("a campaign has lines, not tiles and workers: use --line")
+        show_campaign_log(Cloud.connect(), run_id, line, as_json=as_json)
+        return
+    if line is not None:
+        raise click.UsageError("--line is for campaigns; a run has --tile and --worker")
     if tile is not None and worker is not None:
         raise click.UsageError("--tile and --worker exclude each other")
     cloud = Cloud.connect()
     existing_run(cloud, run_id)
     if tile is not None:
-        for line in tile_story(cloud, run_id, tile):
-            show({"tile": tile, "line": line}, [line], as_json=as_json)
+        for text in tile_story(cloud, run_id, tile):
+            show({"tile": tile, "line": text}, [text], as_json=as_json)
         return
-    for number, line in worker_lines(cloud, run_id, worker):
-        show({"worker": number, "line": line}, [f"worker {number} | {line}"], as_json=as_json)
+    for number, text in worker_lines(cloud, run_id, worker):
+        show({"worker": number, "line": text}, [f"worker {number} | {text}"], as_json=as_json)
 
 
 @click.command()
@@ -116,6 +120,9 @@ def cancel(*, run_id: str, as_json: bool) -> None:
     from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
     from rios_batch.awsbatch.runinfo import cancel_run  # noqa: PLC0415
 
+    if is_campaign(run_id):
+        cancel_campaign(Cloud.connect(), run_id, as_json=as_json)
+        return
     before = cancel_run(Cloud.connect(), run_id)
     kept = f"{before.tiles_done} of {before.tiles} tiles are finished and kept: rios-batch resume {run_id}"
     show({"run": run_id, "state": before.state, "tiles_done": before.tiles_done}, [kept], as_json=as_json)
@@ -154,17 +161,19 @@ def resume(*, run_id: str, yes: bool, script: tuple[str, ...]) -> int:
 @click.option("--yes", is_flag=True, help="Remove them; without it they are only listed.")
 @as_json_option
 def clean(*, hours: float, yes: bool, as_json: bool) -> None:
-    """Remove queues and objects of runs whose main is gone. Their finished tiles are lost."""
+    """Remove queues and objects of runs, and of pools of workers, whose main is gone. Finished tiles are lost."""
     from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
-    from rios_batch.awsbatch.runinfo import dead_runs, remove_run  # noqa: PLC0415
+    from rios_batch.awsbatch.runinfo import dead_pools, dead_runs, remove_run  # noqa: PLC0415
     from rios_batch.awsbatch.runtext import run_table  # noqa: PLC0415
 
     cloud = Cloud.connect()
     found = dead_runs(cloud, hours * 3600)
-    for info in found if yes else ():
-        remove_run(cloud, info.run_id)
-    show({"runs": [asdict(info) for info in found], "removed": yes}, run_table(found), as_json=as_json)
-    if found and not yes:
+    pools = dead_pools(cloud, hours * 3600)
+    for name in [*(info.run_id for info in found), *pools] if yes else ():
+        remove_run(cloud, name)
+    data = {"runs": [asdict(info) for info in found], "pools": pools, "removed": yes}
+    show(data, [*run_table(found), *(f"{name}  (a pool of workers)" for name in pools)], as_json=as_json)
+    if (found or pools) and not yes:
         say("These would be removed; `rios-batch clean --yes` removes them.")
 
 

@@ -1,8 +1,8 @@
 """All that other parts need of GDAL beside datasets and bands: import it from here."""
 
-from rios_batch.gdalapi.memoryfiles import MemoryFolder, memory_file
+from rios_batch.gdalapi.memoryfiles import MemoryFolder, has_memory_files, memory_file
 from rios_batch.gdalapi.messages import output_errors_named, reason
-from rios_batch.gdalapi.settings import GdalSettings
+from rios_batch.gdalapi.settings import GdalSettings, forget_settings
 from rios_batch.gdalapi.state import (
     closing,
     ensure_exceptions,
@@ -38,9 +38,11 @@ __all__ = [
     "ensure_exceptions",
     "exceptions_switched",
     "file_stamp",
+    "forget_settings",
     "gdal_exceptions",
     "gdal_type",
     "gdal_version",
+    "has_memory_files",
     "limit_gdal_resources",
     "memory_file",
     "nodata_or_none",

@@ -41,3 +41,8 @@ def memory_file(path: str) -> memoryview:
     """
     view: memoryview = gdal.VSIGetMemFileBuffer_unsafe(path)
     return view
+
+
+def has_memory_files() -> bool:
+    """Say whether there is any file in GDAL's memory."""
+    return bool(gdal.ReadDir("/vsimem/"))

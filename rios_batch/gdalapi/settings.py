@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -10,6 +11,8 @@ from osgeo import _gdal, gdal, ogr, osr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_MOST_ERROR_HANDLERS = 32  # the stack cannot be looked at; to take one away from an empty stack does nothing
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,19 @@ class GdalSettings:
             osr.UseExceptions()
         osr.SetPROJSearchPaths(list(self.proj_folders))
         osr.SetPROJEnableNetwork(self.proj_network)
+
+
+def forget_settings() -> None:
+    """Take back what a script may have set in GDAL, in a copy of the script's process."""
+    for module in (ogr, osr, gdal):
+        with contextlib.suppress(RuntimeError):  # before GDAL 3.7 the modules' exceptions are one stack
+            module.DontUseExceptions()
+    for _ in range(_MOST_ERROR_HANDLERS):
+        gdal.PopErrorHandler()
+    gdal.SetErrorHandler("CPLDefaultErrorHandler")
+    for name in dict(_options()):
+        gdal.SetConfigOption(name, None)
+    gdal.ClearPathSpecificOptions()
 
 
 def _options() -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from rios_batch.errors import JobMgrError
+from rios_batch.model.forecast import Workforce
 from rios_batch.model.spec import RunOptions
 
 if TYPE_CHECKING:
@@ -114,6 +115,10 @@ class JobManager(ABC):
         """Return how many tiles are computed at a time; the tile plan follows it. Checked before anything is read."""
         return self.numThreads
 
+    def workforce(self) -> Workforce:
+        """Return who would compute the tiles; a dry run asks, and starts nothing."""
+        return Workforce(self.numThreads)
+
     @abstractmethod
     def start(self, spec: RunSpec, other_args: Any) -> Run:
         """Return a run that is ready to begin.
@@ -134,8 +139,9 @@ class JobManager(ABC):
         return found
 
 
-# Imported when it is asked for: boto3 takes a quarter of a second, which a script on one machine need not spend.
-_LAZY = {"AWSBatch": "rios_batch.awsbatch.manager"}
+# Imported when asked for: boto3 takes a quarter of a second, dask a whole one, which a script on one machine need not
+# spend.
+_LAZY = {"AWSBatch": "rios_batch.awsbatch.manager", "dask": "rios_batch.jobmanagers.daskcluster"}
 
 
 def getAvailableJobManagerTypes() -> list[str]:
@@ -146,9 +152,9 @@ def getAvailableJobManagerTypes() -> list[str]:
 # RIOS's managers that have no counterpart, and what to use in their place.
 _ELSEWHERE = {
     "subproc": "use 'multiprocessing'",
-    "mpi": "use 'multiprocessing' on one machine, or 'AWSBatch'",
-    "pbs": "use 'multiprocessing' in one job of the cluster, or 'AWSBatch'",
-    "slurm": "use 'multiprocessing' in one job of the cluster, or 'AWSBatch'",
+    "mpi": "use 'multiprocessing' on one machine, or 'dask' on several",
+    "pbs": "use 'dask' with dask-jobqueue's PBSCluster, or 'multiprocessing' in one job of the cluster",
+    "slurm": "use 'dask' with dask-jobqueue's SLURMCluster, or 'multiprocessing' in one job of the cluster",
 }
 
 
@@ -157,7 +163,7 @@ def getJobManagerClassByType(jobMgrType: str) -> type[JobManager]:
 
     Raises
     ------
-    JobMgrError : no such manager is imported; says which are.
+    JobMgrError : no such manager is imported; says which are. Or a package that it needs is not installed.
     """
     if jobMgrType in _LAZY:
         importlib.import_module(_LAZY[jobMgrType])

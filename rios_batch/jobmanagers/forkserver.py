@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 
 _WORKER = "rios_batch.jobmanagers.workerprogram"
 STATUS = struct.Struct("q")
+STANDARD_STREAMS = (0, 1, 2)
 WORKER_FILES = 5  # connection, status pipe, standard output, standard error, working directory
 _LOOK_SECONDS = 1.0  # where the kernel does not tell of main's end
 
@@ -37,6 +38,7 @@ def main(control_fd: int, main_pid: int, *, preload: bool) -> NoReturn:
     preload : forked workers run here; without it each is a new interpreter, for systems whose libraries do not survive
         a fork.
     """
+    open_standard_streams()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; main stops the workers
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     if preload:
@@ -47,6 +49,15 @@ def main(control_fd: int, main_pid: int, *, preload: bool) -> NoReturn:
     warnings.simplefilter("ignore")
     _ForkServer(socket.socket(fileno=control_fd), main_pid, preload=preload).run()
     os._exit(0)
+
+
+def open_standard_streams() -> None:
+    """Open what main was started without: a worker puts its own in these places, and another file may not be there."""
+    for fd in STANDARD_STREAMS:
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this
 
 
 class _ForkServer:

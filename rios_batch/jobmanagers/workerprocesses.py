@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from multiprocessing.connection import Connection
 
+    from rios_batch.jobmanagers.children import Death
     from rios_batch.model.spec import RunOptions, RunSpec
     from rios_batch.model.tileresult import TileResult
     from rios_batch.model.tiles import Tile
@@ -81,7 +82,7 @@ class Processes(JobManager):
                     if reply is None:
                         losses[tile.index] += 1
                         if losses[tile.index] == MAX_LOSSES_PER_TILE:
-                            raise _lost(tile, worker)
+                            raise lost(tile, worker.death)
                         pool.replace(worker)
                         queue.give_back(tile)
                         continue
@@ -94,10 +95,16 @@ class Processes(JobManager):
             pool.stop()
 
 
-def _lost(tile: Tile, worker: Child) -> WorkerLostError:
+def lost(tile: Tile, death: Death) -> WorkerLostError:
+    """Return the error for a tile that has ended its worker process too often.
+
+    Parameters
+    ----------
+    death : the last one.
+    """
     return WorkerLostError(
         f"tile {tile.index} ({tile.window}) ended its worker process {MAX_LOSSES_PER_TILE} times, "
-        f"the last time by {worker.death.explained('if memory ran out, use fewer threads or a smaller window')}"
+        f"the last time by {death.explained('if memory ran out, use fewer threads or a smaller window')}"
     )
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import rios_batch
 from rios_batch.jobmanagers.forkserver import STATUS
+from rios_batch.jobmanagers.servercopy import start_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,21 +89,11 @@ class _Server:
             socket.AF_UNIX, socket.SOCK_STREAM, fileno=_above_standard(ours.detach())
         )
         fd = _above_standard(its.detach())
-        path = _import_path()
-        code = (
-            f"import sys; sys.path[:] = {path!r}; from {_PROGRAM} import main; "
-            f"main({fd}, {os.getpid()}, preload={PRELOAD})"
-        )
-        flags = [flag for flag in subprocess._args_from_interpreter_flags() if not flag.startswith("-W")]  # type: ignore[attr-defined] # noqa: SLF001
         try:
             with _without_interrupts():
-                self._process = subprocess.Popen(  # noqa: S603 - our own program
-                    # -P: what lies in the working directory is not the standard library's, and may be anybody's.
-                    [get_executable(), *flags, "-P", "-c", code],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    pass_fds=[fd],
-                )
+                self._process: _Copy | subprocess.Popen[bytes] = _copy(
+                    fd, self.control.fileno()
+                ) or _new_interpreter(fd)
         except BaseException:
             self.control.close()
             raise
@@ -118,6 +109,37 @@ class _Server:
         """Let go of a server that is another process's: this one was forked from that."""
         self.control.close()
         self._process.returncode = 0  # or Popen would complain
+
+
+class _Copy:
+    """A copy of this process; has what is used of Popen."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self.returncode = pid, 0
+
+    def wait(self) -> None:
+        with contextlib.suppress(ChildProcessError):  # the script has children reaped by the system
+            os.waitpid(self.pid, 0)
+
+
+def _copy(fd: int, main_fd: int) -> _Copy | None:
+    pid = start_copy(fd, main_fd)
+    return None if pid is None else _Copy(pid)
+
+
+def _new_interpreter(fd: int) -> subprocess.Popen[bytes]:
+    code = (
+        f"import sys; sys.path[:] = {_import_path()!r}; from {_PROGRAM} import main; "
+        f"main({fd}, {os.getpid()}, preload={PRELOAD})"
+    )
+    flags = [flag for flag in subprocess._args_from_interpreter_flags() if not flag.startswith("-W")]  # type: ignore[attr-defined] # noqa: SLF001
+    return subprocess.Popen(  # noqa: S603 - our own program
+        # -P: what lies in the working directory is not the standard library's, and may be anybody's.
+        [get_executable(), *flags, "-P", "-c", code],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[fd],
+    )
 
 
 class _Servers:

@@ -29,8 +29,8 @@ _MANAGERS = {
 _KINDS = ", ".join(f"applier.{kind}" for kind in _MANAGERS)
 # RIOS's kinds that have no counterpart, and what to use in their place.
 _ELSEWHERE = {
-    CW_PBS: "use CW_SUBPROC in one job of the cluster, or CW_AWSBATCH",
-    CW_SLURM: "use CW_SUBPROC in one job of the cluster, or CW_AWSBATCH",
+    CW_PBS: "use job manager 'dask' with dask-jobqueue's PBSCluster, or CW_SUBPROC in one job of the cluster",
+    CW_SLURM: "use job manager 'dask' with dask-jobqueue's SLURMCluster, or CW_SUBPROC in one job of the cluster",
     CW_ECS: "use CW_AWSBATCH, whose stack can run its workers on Fargate",
 }
 

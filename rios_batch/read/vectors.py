@@ -7,6 +7,7 @@ chunks of a lattice that starts at the grid's corner and does not know of window
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import product
@@ -36,8 +37,12 @@ CHUNK_PX = 256
 
 # GDAL 3.11 has one driver for rasters and vectors in memory.
 _VECTORS_IN_MEMORY = "MEM" if int(gdal.VersionInfo()) >= 3_110_000 else "Memory"  # noqa: PLR2004
-# Burning needs one on both sides, or GDAL warns that it takes them for equal.
-_PIXELS = osr.SpatialReference('LOCAL_CS["pixels of the working grid"]')
+
+
+@functools.cache
+def _pixels() -> osr.SpatialReference:
+    """Return a projection for both sides of burning, or GDAL would warn that it takes them for equal."""
+    return osr.SpatialReference('LOCAL_CS["pixels of the working grid"]')
 
 
 def check_vectors(file: InputFile, burn: Burn, dataset: gdal.Dataset, grid: PixelGridDefn) -> None:
@@ -125,10 +130,10 @@ class Rasterizer:
             "", window.width, window.height, 1, GDAL_TYPES[self._file.dtype]
         )
         raster.SetGeoTransform((window.col, 1, 0, -window.row, 0, -1))
-        raster.SetSpatialRef(_PIXELS)
+        raster.SetSpatialRef(_pixels())
         raster.WriteArray(pixels)
         vectors = gdal.GetDriverByName(_VECTORS_IN_MEMORY).Create("", 0, 0, 0, gdal.GDT_Unknown)
-        layer = vectors.CreateLayer("shapes", _PIXELS)
+        layer = vectors.CreateLayer("shapes", _pixels())
         layer.CreateField(ogr.FieldDefn("value", ogr.OFTReal))
         for number, geometry, value in shapes:
             self._check(number, value)

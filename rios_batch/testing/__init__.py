@@ -1,46 +1,38 @@
-# ruff: noqa: E402 - pytest is told of the modules before they are imported
-"""Tests for a job manager of one's own; needs pytest, and Linux's ``/proc``.
+"""Tests for a job manager of one's own, which need pytest and Linux's ``/proc``; and AWS without AWS.
 
 from rios_batch.testing import JobManagerTests
 
 class TestOneByOne(JobManagerTests):
     manager_type = "one by one"
+
+`rios_batch.testing.emulation` is an emulated AWS, and `rios_batch.testing.rehearsal` runs a script on it. Neither needs
+pytest.
 """
 
 from __future__ import annotations
 
-import pytest
+import sys
+from typing import TYPE_CHECKING, Any
 
-# So that a failed assertion shows its values, as in a test module.
-pytest.register_assert_rewrite(
-    *(
-        f"{__name__}.{module}"
-        for module in ("errors", "otherargs", "pixels", "progress", "running", "scripts", "workers")
-    )
-)
-
-from rios_batch.testing.errors import ErrorTests
-from rios_batch.testing.otherargs import OtherArgsTests
-from rios_batch.testing.pixels import PixelTests
-from rios_batch.testing.progress import ProgressTests
-from rios_batch.testing.scripts import ScriptTests
-from rios_batch.testing.workers import WorkerTests
+if TYPE_CHECKING:
+    from rios_batch.testing.suite import JobManagerTests
 
 __all__ = ["JobManagerTests"]
 
+if "pytest" in sys.modules:
+    # So that a failed assertion shows its values, as in a test module.
+    sys.modules["pytest"].register_assert_rewrite(
+        *(
+            f"{__name__}.{module}"
+            for module in ("errors", "otherargs", "pixels", "progress", "running", "scripts", "workers")
+        )
+    )
 
-class JobManagerTests(PixelTests, ErrorTests, OtherArgsTests, WorkerTests, ProgressTests, ScriptTests):
-    """What is asked of every job manager.
 
-    A subclass whose name begins with ``Test`` says which manager is tested and what that manager can do. Importing the
-    module of the tests has to import the manager. What a manager does not claim to do is skipped.
+def __getattr__(name: str) -> Any:
+    """Load the tests, and with them pytest, when they are asked for."""
+    if name != "JobManagerTests":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from rios_batch.testing.suite import JobManagerTests  # noqa: PLC0415
 
-    Attributes
-    ----------
-    manager_type : the manager's ``jobMgrType``.
-    num_threads : for ``setNumThreads``, at least 2 (``apply`` needs no manager for one); default 2.
-    pickles : function and otherArgs go to worker processes; default False: they stay in this process.
-    survives_sigkill : a tile whose worker process is killed is done again, twice at most; default False.
-    same_machine : workers see this machine's files, and a function's exception is the error's cause; default True.
-    script_imports : lines with which a script imports the manager; default none. A script finds the tests' modules.
-    """
+    return JobManagerTests

@@ -157,6 +157,7 @@ class ManagerTestBase:
     pickles: ClassVar[bool] = False
     survives_sigkill: ClassVar[bool] = False
     same_machine: ClassVar[bool] = True
+    same_surroundings: ClassVar[bool] = True
     script_imports: ClassVar[str] = ""
 
     @pytest.fixture

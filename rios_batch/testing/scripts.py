@@ -44,7 +44,7 @@ class ScriptTests(ManagerTestBase):
         np.testing.assert_array_equal(read_raster(run.target), SCENE.astype(np.uint16) * 3)
 
     def test_a_helper_module_that_cannot_travel_by_value_is_found_by_name(self, run: SceneRun) -> None:
-        self._skip_unless_workers_see_this_machine()
+        self._skip_unless_workers_have_the_scripts_surroundings()
         (run.folder / "my_locked_helper.py").write_text(
             "import threading\nLOCK = threading.Lock()\ndef triple(a):\n    return a.astype('u2') * 3\n"
         )
@@ -68,7 +68,7 @@ class ScriptTests(ManagerTestBase):
         np.testing.assert_array_equal(read_raster(run.target), SCENE.astype(np.uint16) * 3)
 
     def test_what_the_function_prints_arrives_in_a_file_too(self, run: SceneRun) -> None:
-        self._skip_unless_workers_see_this_machine()
+        self._skip_unless_workers_have_the_scripts_surroundings()
         with (run.folder / "printed").open("w") as printed:
             run.run_script(
                 """
@@ -136,8 +136,8 @@ class ScriptTests(ManagerTestBase):
 
         np.testing.assert_array_equal(read_raster(run.target), SCENE)
 
-    def _skip_unless_workers_see_this_machine(self) -> None:
-        if not self.same_machine:
+    def _skip_unless_workers_have_the_scripts_surroundings(self) -> None:
+        if not (self.same_machine and self.same_surroundings):
             pytest.skip(
                 f"workers of {self.manager_type} have neither this machine's modules nor its terminal"
             )

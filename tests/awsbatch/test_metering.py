@@ -72,6 +72,14 @@ def test_machines_that_go_on_after_the_end_count(clock: SimpleNamespace) -> None
     assert stopped <= 600 - 120
 
 
+def test_machines_that_go_on_for_the_next_run_do_not_count_after_the_end(clock: SimpleNamespace) -> None:
+    tailed = replace(PRICES, tail_minutes=2)
+
+    stopped = seconds_until_stopped(clock, Meter(Jobs({"RUNNING": 1}), 2, tailed, 600.0, with_tails=False))  # type: ignore[arg-type]
+
+    assert 600 - 3 * METER_SECONDS <= stopped <= 600
+
+
 def test_workers_that_wait_cost_nothing(clock: SimpleNamespace) -> None:
     jobs = Jobs({"RUNNABLE": 50})
 
@@ -126,6 +134,11 @@ def test_the_receipt_has_all_attempts_of_all_workers(clock: SimpleNamespace) -> 
         "about 0.11 USD: 0.50 vCPU-hours, workers: 2, 12 requests, 1.000 GB out of AWS; "
     )
     assert "machines lost: 1, tiles done again: 3 (prices of 20" in str(found)
+
+    of_later_run = receipt.receipt(spec, jobs, 2, records, failures=0, since_s=850.0)
+
+    assert of_later_run.usage.vcpu_hours * 3600 == pytest.approx(2 * (50 + 150))
+    assert (of_later_run.workers, of_later_run.machines_lost, of_later_run.usage.tails) == (2, 0, 0)
 
 
 @pytest.mark.parametrize("where", ["S3", "a main in AWS"])

@@ -18,6 +18,7 @@ from cfnlint.config import ManualArgs
 from cdk_app.app import build
 from cdk_app.settings import DeploySettings
 from rios_batch.contract import StackOutput
+from rios_batch.testing.emulation.template import IMAGE_HASH, PYTHON, SHIPPED, VERSION
 from tests.cdk_app.synthesized import REGION
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from tests.cdk_app.synthesized import Stack
 
 ROOT = Path(__file__).parents[2]
-SNAPSHOT = Path(__file__).with_name("snapshots") / "default.template.json"
 STACKS = ["RiosBatch", "Everything", "Fargate"]
 # One with two zones (us-west-1), some that lack what others have, and the usual ones.
 REGIONS = [
@@ -186,19 +186,19 @@ def test_cdk_nag_is_awake(tmp_path: Path) -> None:
 def steady(template: dict[str, Any]) -> str:
     """Text of a template without what changes with every edit of the runtime: paths, the image's hash, the version."""
     plain = json.loads(json.dumps(template))
-    plain["Outputs"][StackOutput.VERSION]["Value"] = "<version>"
-    plain["Outputs"][StackOutput.PYTHON]["Value"] = "<that of the tests>"
+    plain["Outputs"][StackOutput.VERSION]["Value"] = VERSION
+    plain["Outputs"][StackOutput.PYTHON]["Value"] = PYTHON
     for resource in plain["Resources"].values():
         resource.pop("Metadata", None)
     text = json.dumps(plain, indent=1, sort_keys=True)
-    return re.sub(r"\b[0-9a-f]{64}\b", "<image hash>", text) + "\n"
+    return re.sub(r"\b[0-9a-f]{64}\b", IMAGE_HASH, text) + "\n"
 
 
 def test_default_template_is_the_one_that_was_reviewed(default: Stack) -> None:
     now = steady(default.template)
     if os.environ.get("UPDATE_SNAPSHOT"):
-        SNAPSHOT.write_text(now, "utf-8")
-    assert now == SNAPSHOT.read_text("utf-8"), "look at the difference, then: make snapshot"
+        SHIPPED.write_text(now, "utf-8")
+    assert now == SHIPPED.read_text("utf-8"), "look at the difference, then: make snapshot"
 
 
 @pytest.mark.slow

@@ -22,8 +22,8 @@ from rios_batch.errors import (
     WaitLimitError,
 )
 from rios_batch.jobmanagers import GeneratorRun, children
+from rios_batch.testing.emulation.leavings import wait_for_jobs
 from rios_batch.testing.running import as_in_a_script, double
-from tests.emulation.fixtures import wait_for_jobs
 from tests.emulation.rough_network import RoughNetwork
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from tests.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.cloud import Emulator
 
 LOCAL = ("in-process", "threads", "multiprocessing")
 ALL = (*LOCAL, "AWSBatch")

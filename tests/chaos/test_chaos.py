@@ -18,7 +18,7 @@ from tests.chaos.faults import FAULTS, LOCAL, Bench, Fault
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.cloud import Emulator
 
 pytestmark = pytest.mark.chaos
 

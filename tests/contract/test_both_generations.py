@@ -21,7 +21,7 @@ from tests.support import make_raster, read_raster
 
 if TYPE_CHECKING:
     from rios_batch.applier import ApplierReturn
-    from tests.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.cloud import Emulator
 
 SCENE = np.random.default_rng(11).integers(1, 200, (2, 90, 150), np.uint8)
 

@@ -40,6 +40,11 @@ BREAKS = {
         "import tqdm",
         "rios_batch.applier -> tqdm",
     ),
+    "dask stays in its job manager": (
+        "rios_batch/applier.py",
+        "import distributed",
+        "rios_batch.applier -> distributed",
+    ),
     "the terminal's library stays in watching": (
         "rios_batch/worker.py",
         "import rich",
@@ -49,6 +54,11 @@ BREAKS = {
         "rios_batch/worker.py",
         "import click",
         "rios_batch.worker -> click",
+    ),
+    "the emulation's library stays in the emulation": (
+        "rios_batch/testing/rehearsal.py",
+        "import moto",
+        "rios_batch.testing.rehearsal -> moto",
     ),
     "pickles are made where they are sent": (
         "rios_batch/awsbatch/manager.py",

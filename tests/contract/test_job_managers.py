@@ -149,5 +149,5 @@ def test_one_thread_needs_no_manager_whatever_the_type(run: SceneRun) -> None:
 def test_unknown_managers_are_refused_with_what_to_use() -> None:
     with pytest.raises(JobMgrError, match="'zzz' is not known; there are .*'multiprocessing'"):
         getJobManagerClassByType("zzz")
-    with pytest.raises(JobMgrError, match="'slurm' is not known.*use 'multiprocessing' in one job"):
+    with pytest.raises(JobMgrError, match="'slurm' is not known.*use 'dask' .*'multiprocessing' in one job"):
         getJobManagerClassByType("slurm")

@@ -19,7 +19,7 @@ from rios_batch.testing.running import SceneRun, as_in_a_script
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.cloud import Emulator
 
 
 @as_in_a_script

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.emulation.cloud import Emulator
+from rios_batch.testing.emulation.cloud import Emulator
 from tests.support import ROOT
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from rios_batch.testing.emulation.cloud import Emulator
     from tests.e2e.conftest import Commands
-    from tests.emulation.cloud import Emulator
     from tests.support import Array
 
 pytestmark = pytest.mark.e2e

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rios_batch.testing.emulation.cloud import Emulator
+from rios_batch.testing.emulation.environment import ACCOUNT
 from tests.emulation import docker_of_code
-from tests.emulation.cloud import Emulator
-from tests.emulation.environment import ACCOUNT
 from tests.smoke.recording import SERVICES
 from tests.smoke.steps import STEPS
 from tests.support import ROOT

@@ -12,15 +12,15 @@ import boto3
 from cdk_app.settings import DeploySettings
 from rios_batch.aws.calls import On, Role
 from rios_batch.contract import ENV_STACK, StackOutput
+from rios_batch.testing.emulation.template import pushed_tags
 from tests.cdk_app.variants import synthesize
-from tests.emulation.fixtures import pushed_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pytest
 
-    from tests.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.cloud import Emulator
 
 STACK = "Guarded"
 SCENES, MAPS = "somebodys-scenes", "somebodys-maps"

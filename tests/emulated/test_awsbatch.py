@@ -25,7 +25,7 @@ from rios_batch.awsbatch import polling, starting
 from rios_batch.awsbatch.runstore import RunStore
 from rios_batch.contract import ENV_STACK, StackOutput
 from rios_batch.errors import JobMgrError, ProcessCancelledError, RiosBatchError, StackExportsError
-from tests.emulation.fixtures import clean_up, wait_for_jobs
+from rios_batch.testing.emulation.leavings import clean_up, wait_for_jobs
 from tests.support import ROOT, make_raster, read_raster, run_python, run_script, wait_until
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rios_batch.applier import ApplierReturn
-    from tests.emulation.cloud import Emulator
-    from tests.emulation.records import Job
+    from rios_batch.testing.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.records import Job
 
 SCENE = np.random.default_rng(3).integers(1, 200, (2, 96, 160), np.uint8)
 EXPECTED = SCENE.astype(np.uint16) * 2

@@ -37,14 +37,14 @@ from rios_batch.errors import (
     S3DeniedError,
     S3Error,
 )
+from rios_batch.testing.emulation.leavings import clean_up, leftovers, wait_for_jobs
 from tests.emulated.guarded import MAPS, SCENES, STACK, Guarded
-from tests.emulation.fixtures import clean_up, leftovers, wait_for_jobs
 from tests.support import make_raster, read_raster, run_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.cloud import Emulator
 
 MAINS = (Role.MAIN, Role.SUBMITTER)
 SMALL = np.random.default_rng(5).integers(1, 200, (1, 96, 160), np.uint8)

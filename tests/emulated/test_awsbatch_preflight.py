@@ -27,8 +27,9 @@ from rios_batch.errors import (
     VersionMismatchError,
 )
 from rios_batch.jobmanagers import pickling
-from tests.emulation.cloud import Emulator
-from tests.emulation.fixtures import leftovers, pushed_tags, wait_for_jobs
+from rios_batch.testing.emulation.cloud import Emulator
+from rios_batch.testing.emulation.leavings import leftovers, wait_for_jobs
+from rios_batch.testing.emulation.template import pushed_tags
 from tests.support import make_raster, read_raster
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.emulation.cloud import Emulator
-    from tests.emulation.records import Call
+    from rios_batch.testing.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.records import Call
 
 TILE_PX = 384
 COLUMNS = 20

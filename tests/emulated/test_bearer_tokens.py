@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rios_batch.aws.stackoutputs import StackOutputs
-    from tests.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.cloud import Emulator
 
 PIXELS = ramp(1, 512, 256)
 MAINS_TOKEN, WORKERS_TOKEN = "token-of-main", "token-of-workers"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.cloud import Emulator
 
 Patch = pytest.MonkeyPatch
 SSO = """

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.emulation.processes import is_alive
-from tests.emulation.runners import OUT_OF_MEMORY
+from rios_batch.testing.emulation.processes import is_alive
+from rios_batch.testing.emulation.runners import OUT_OF_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.emulation import Emulator
+    from rios_batch.testing.emulation import Emulator
 
 
 class Batch:

@@ -14,7 +14,7 @@ from rios_batch.contract import JOB_TAG
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.emulation import Emulator
+    from rios_batch.testing.emulation import Emulator
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.emulation.processes import is_alive
+from rios_batch.testing.emulation.processes import is_alive
 
 # A server of its own with one job, as bare as can be; it prints the job's process id and waits.
 SCRIPT = """
 import sys, time
-from tests.emulation import Emulator
+from rios_batch.testing.emulation import Emulator
 
 with Emulator.start() as cloud:
     iam, ec2, batch = cloud.client("iam"), cloud.client("ec2"), cloud.client("batch")

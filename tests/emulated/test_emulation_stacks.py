@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.emulation import EmulationError
-from tests.emulation.refusals import IDENTITY_CENTER_PATH
+from rios_batch.testing.emulation import EmulationError
+from rios_batch.testing.emulation.refusals import IDENTITY_CENTER_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.emulation import Emulator
+    from rios_batch.testing.emulation import Emulator
 
 
 @pytest.fixture

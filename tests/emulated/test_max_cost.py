@@ -15,11 +15,11 @@ from rios_batch import applier, cli
 from rios_batch.awsbatch import metering
 from rios_batch.errors import CostLimitError
 from rios_batch.model import costs
-from tests.emulation.fixtures import wait_for_jobs
+from rios_batch.testing.emulation.leavings import wait_for_jobs
 from tests.support import make_raster, ramp
 
 if TYPE_CHECKING:
-    from tests.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.cloud import Emulator
 
 PIXELS = ramp(1, 512, 768)  # six tiles
 

@@ -19,7 +19,7 @@ from tests.support import make_raster, ramp
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.cloud import Emulator
 
 SENTINELS = {
     "AWS_SECRET_ACCESS_KEY": "SentinelSecretKey",

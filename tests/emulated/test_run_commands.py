@@ -18,14 +18,14 @@ import pytest
 from rios_batch import cli
 from rios_batch.awsbatch import runinfo
 from rios_batch.contract import StackOutput
-from tests.emulation.fixtures import clean_up, wait_for_jobs
+from rios_batch.testing.emulation.leavings import clean_up, wait_for_jobs
 from tests.support import ROOT, make_raster, ramp, read_raster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.cloud import Emulator
 
 pytestmark = pytest.mark.usefixtures("quick_cloud")
 PIXELS = ramp(1, 512, 768)  # six tiles

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from rios_batch import cli
 from rios_batch.aws import scripts
+from rios_batch.awsbatch import campaign
 from rios_batch.contract import SCRIPTS_PREFIX, StackOutput
-from tests.emulation.fixtures import wait_for_jobs
+from rios_batch.testing.emulation.leavings import clean_up, wait_for_jobs
 from tests.support import make_raster, read_raster
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.emulation.cloud import Emulator
+    from rios_batch.testing.emulation.cloud import Emulator
 
 pytestmark = pytest.mark.usefixtures("quick_cloud")
 
@@ -148,3 +149,76 @@ def test_a_job_that_is_unknown_just_after_its_submission_is_waited_for(
     printed = capsys.readouterr().out
     assert status == 0, printed
     assert "done at last" in printed
+
+
+EACH = """
+    import os, pathlib, sys
+    from rios_batch import applier
+
+    scene, folder = sys.argv[1:]
+    print("scene", scene, "with", applier.ApplierControls().numThreads, "threads")
+    if scene == "a scene with blanks" and not pathlib.Path(folder, "mended").exists():
+        raise LookupError("no such band")
+    if scene == "s6" and not pathlib.Path(folder, "mended").exists():
+        os._exit(3)
+    pathlib.Path(folder, scene).touch(exist_ok=False)  # each is done once
+"""
+
+
+def test_each_line_of_a_list_is_a_job_and_those_that_failed_are_done_again(
+    tmp_path: Path, quick_cloud: Emulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "LOOK_SECONDS", 0.3)
+    out = tmp_path / "out"
+    out.mkdir()
+    listed = write(tmp_path, "scenes.txt", "# mine\ns2\n\ns4\na scene with blanks\ns6\n")
+    command = [write(tmp_path, "work.py", EACH), "{}", str(out)]
+
+    assert cli.main(["submit", "--each", listed, *command]) == 1
+
+    printed = capsys.readouterr().out
+    campaign_id = printed.partition("\n")[0].removeprefix("[campaign ").removesuffix("]")
+    assert f"failed    line 5 ('a scene with blanks' {out}): LookupError: no such band" in printed
+    assert f"failed    line 6 (s6 {out}): " in printed
+    assert "exit code 3" in printed
+    assert "2 of 4 done, 2 failed, 0 running, 0 not run" in printed
+    assert cli.main(["logs", campaign_id, "--line", "4"]) == 0
+    assert "line 4 | scene s4 with 2 threads" in capsys.readouterr().out
+    assert cli.main(["logs", campaign_id]) == 0
+    assert "line 5 | LookupError: no such band" in capsys.readouterr().out
+    assert cli.main(["runs"]) == 0
+    assert "each-" not in capsys.readouterr().out
+
+    (out / "mended").touch()
+    quick_cloud.forget_calls()
+    assert cli.main(["submit", "--each", listed, "--resume", *command]) == 0
+
+    assert {path.name for path in out.iterdir()} == {"mended", "s2", "s4", "a scene with blanks", "s6"}
+    (submitted,) = (call for call in quick_cloud.calls() if call.operation == "submit_job")
+    assert submitted.status == 200
+    assert f"rios-batch-{campaign_id}-0002" in {job["jobName"] for job in jobs_of(quick_cloud)}
+    clean_up(quick_cloud)  # what is done stays until it expires
+
+
+def test_a_campaign_is_cancelled_while_its_lines_run(
+    tmp_path: Path, quick_cloud: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = write(tmp_path, "scenes.txt", "a\nb\n")
+    script = write(tmp_path, "work.py", "import time\ntime.sleep(100)\n")
+    assert cli.main(["submit", "--detach", "--each", listed, script, "{}"]) == 0
+    campaign_id = capsys.readouterr().out.strip()
+
+    assert cli.main(["cancel", campaign_id]) == 0
+    wait_for_jobs(quick_cloud)
+
+    assert cli.main(["follow", campaign_id]) == 1
+    assert "0 of 2 done, 0 failed, 0 running, 2 not run" in capsys.readouterr().out
+    clean_up(quick_cloud)
+
+
+def jobs_of(cloud: Emulator) -> list[Any]:
+    queue = cloud.outputs()[StackOutput.MAIN_QUEUE]
+    found: list[Any] = []
+    for state in ("SUCCEEDED", "FAILED"):
+        found += cloud.client("batch").list_jobs(jobQueue=queue, jobStatus=state)["jobSummaryList"]
+    return found

@@ -30,6 +30,9 @@ PIXELS = ramp(1, 40, 40)
 BEGINNING = """
 import os, sys
 from rios_batch import applier
+if os.path.exists("of_the_script.py"):
+    import types  # with a module of the script's, the server is a new interpreter
+    sys.modules["of_the_script"] = types.ModuleType("of_the_script")
 
 def run(function, other_args=None, kind="multiprocessing", target="out.tif", threads=3):
     infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
@@ -55,9 +58,12 @@ def meet(wanted):
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(params=["copy", "new interpreter"])
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Return the folder of a script whose server is a copy of the script's process, and of one whose server is not."""
     make_raster(tmp_path / "scene.tif", PIXELS)
+    if request.param == "new interpreter":
+        (tmp_path / "of_the_script.py").touch()
     return tmp_path
 
 
@@ -314,6 +320,7 @@ def test_a_run_goes_on_though_the_server_is_killed_and_the_next_has_a_new_one(fo
 
 
 def test_a_server_that_cannot_start_is_said(folder: Path) -> None:
+    (folder / "of_the_script.py").touch()
     done = run_script(
         folder,
         BEGINNING + "import multiprocessing\nmultiprocessing.set_executable('/bin/false')\n"
@@ -396,3 +403,112 @@ def test_what_was_set_for_a_path_in_s3_reaches_workers_with_its_keys() -> None:
         gdal.ClearPathSpecificOptions()
         gdal.Unlink("/vsimem/x.tif")
         take_over(before)
+
+
+COMMAND_OF_THE_SERVER = """
+def look(info, inputs, outputs, other_args):
+    with open(f"/proc/{os.getppid()}/cmdline") as command:
+        other_args.seen.append("forkserver" if "forkserver" in command.read() else "copy")
+    outputs.result = inputs.image
+
+def server():
+    other_args = applier.OtherInputs(seen=[])
+    run(look, other_args)
+    return set(other_args.seen).pop()
+"""
+
+
+@pytest.fixture
+def script_folder(tmp_path: Path) -> Path:
+    make_raster(tmp_path / "scene.tif", PIXELS)
+    return tmp_path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a copy of a process with macOS's libraries does not run")
+def test_the_server_of_a_plain_script_is_a_copy_of_its_process(script_folder: Path) -> None:
+    run_to_its_end(
+        script_folder,
+        COMMAND_OF_THE_SERVER
+        + """
+import argparse, json, logging
+import numpy as np
+from osgeo import gdal, osr
+osr.SpatialReference().ImportFromEPSG(4326)  # PROJ opens its database
+assert server() == "copy"
+""",
+    )
+
+
+WHAT_A_COPY_MUST_NOT_HAVE = {
+    "a module of the script": "import helper",
+    "a module with the name of one of Python's": "import turtle; assert turtle.mine",
+    "an installed module": "import rich",
+    "a thread": "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()",
+    "a thread of a library": "import ctypes; body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None); "
+    "ctypes.CDLL('libgomp.so.1').GOMP_parallel(body, None, 3, 0)",
+    "an open file": "log = open('log', 'w')",
+    "an open dataset": "from osgeo import gdal; dataset = gdal.Open('scene.tif')",
+    "a socket": "import socket; pair = socket.socketpair()",
+    "a file in GDAL's memory": "from osgeo import gdal; gdal.FileFromMemBuffer('/vsimem/a', b'b')",
+    "much memory": "import numpy as np; array = np.ones(2**25)",
+    "a profiler": "sys.setprofile(lambda *_: None)",
+}
+
+
+@pytest.mark.parametrize("lines", WHAT_A_COPY_MUST_NOT_HAVE.values(), ids=WHAT_A_COPY_MUST_NOT_HAVE)
+def test_the_server_is_no_copy_of_a_process_with(script_folder: Path, lines: str) -> None:
+    for name in ("helper", "turtle"):
+        (script_folder / f"{name}.py").write_text("mine = True\n")
+
+    run_to_its_end(script_folder, COMMAND_OF_THE_SERVER + lines + "\nassert server() == 'forkserver'\n")
+
+
+def test_a_copy_has_forgotten_what_the_script_set(script_folder: Path) -> None:
+    out = run_to_its_end(
+        script_folder,
+        COMMAND_OF_THE_SERVER
+        + """
+import locale, logging, signal
+from osgeo import gdal
+
+class Garbage:
+    def __del__(self):
+        os.write(2, b"finalised in a copy" * (os.getpid() != main))
+
+def surroundings(info, inputs, outputs, other_args):
+    import __main__, gc
+    gc.collect()
+    other_args.seen.append([
+        logging.root.handlers, logging.getLogger("mine").level, logging.root.manager.disable,
+        signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, locale.setlocale(locale.LC_NUMERIC),
+        gdal.GetConfigOption("SET_EARLY"), hasattr(__main__, "run"), gdal.GetPathSpecificOption("/vsis3/b", "A"),
+        os.environ.get("SET_EARLY"),
+    ])
+    outputs.result = inputs.image
+
+main = os.getpid()
+cycle = [Garbage()]
+cycle.append(cycle)
+del cycle
+own_stdout = sys.stdout
+sys.stdout = open(1, "w", closefd=False)
+sys.stdout.write("once")
+logging.basicConfig()
+logging.getLogger("mine").setLevel(7)
+logging.disable(logging.INFO)
+signal.signal(signal.SIGTERM, lambda *_: None)
+locale.setlocale(locale.LC_NUMERIC, "C.UTF-8")
+gdal.PushErrorHandler("CPLQuietErrorHandler")
+gdal.SetPathSpecificOption("/vsis3/b", "A", "early")
+gdal.SetConfigOption("SET_EARLY", "yes")
+os.environ["SET_EARLY"] = "yes"
+assert server() == "copy"
+gdal.SetConfigOption("SET_EARLY", None)
+del os.environ["SET_EARLY"]
+other_args = applier.OtherInputs(seen=[])
+run(surroundings, other_args)
+assert other_args.seen[0] == [[], 0, 0, True, "C", None, False, None, None], other_args.seen[0]
+""",
+    )
+
+    assert out == "once"

@@ -105,8 +105,8 @@ def test_nonsense_is_refused_with_what_to_change(given: dict[str, Any], says: st
 @pytest.mark.parametrize(
     ("kind", "instead"),
     [
-        (applier.CW_PBS, "CW_SUBPROC in one job of the cluster"),
-        (applier.CW_SLURM, "CW_SUBPROC in one job of the cluster"),
+        (applier.CW_PBS, "job manager 'dask' with dask-jobqueue.*CW_SUBPROC in one job of the cluster"),
+        (applier.CW_SLURM, "job manager 'dask' with dask-jobqueue.*CW_SUBPROC in one job of the cluster"),
         (applier.CW_ECS, "CW_AWSBATCH"),
     ],
 )

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.contract import StackOutput
-from tests.emulation.inventory import inventory
+from rios_batch.testing.emulation.inventory import inventory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

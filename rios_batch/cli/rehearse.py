@@ -1,0 +1,48 @@
+"""``rios-batch rehearse``: a script on AWS Batch and in one process, compared."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from rios_batch.cli.output import as_json_option, say, show
+
+
+@click.command(
+    context_settings={"allow_interspersed_args": False},
+    short_help="Try a script on an emulated AWS, without an account.",
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=2, show_default=True, metavar="N",
+    help="Workers on AWS Batch; main computes nothing.",
+)  # fmt: skip
+@click.option("--watch", is_flag=True, help="Draw each run in the terminal while it goes on.")
+@click.option(
+    "--real",
+    is_flag=True,
+    help="Use the stack of your account: one tile of each apply, as one job; costs cents.",
+)
+@as_json_option
+@click.argument("script", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def rehearse(
+    *, workers: int, watch: bool, real: bool, as_json: bool, script: Path, arguments: tuple[str, ...]
+) -> int:
+    """Run a script on an emulated AWS and in one process, and compare what the two write, bit for bit.
+
+    The stack is deployed into an AWS that is made for it on this machine, and workers are processes. Whatever the
+    script says of job managers, workers on AWS Batch compute all tiles, and then one process here. Files that the
+    script writes are put back as they were. ARGUMENTS are the script's own. The exit status is 1 if an output differs.
+    """
+    from rios_batch.testing.rehearsal import Rehearsal  # noqa: PLC0415
+
+    if watch and real:
+        raise click.UsageError("--watch draws runs on the emulated AWS; leave out --watch or --real")
+    rehearsal = Rehearsal(script, arguments, 1 if real else workers, say, None)
+    compared = rehearsal.on_real_aws() if real else rehearsal.on_emulated_aws()
+    same = not any(output.difference for output in compared)
+    lines = [*map(str, compared), *([] if compared else ["the script has no outputs to compare"])]
+    show({"same": same, "outputs": [asdict(output) for output in compared]}, lines, as_json=as_json)
+    return int(not same)

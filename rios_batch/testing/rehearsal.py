@@ -1,0 +1,186 @@
+"""A person's script, run on AWS Batch and in one process, and what the two have written compared bit for bit.
+
+AWS is emulated unless the real one is asked for. The person's files are as they were afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rios_batch.errors import JobMgrError, ParameterError
+from rios_batch.testing.guarding import put_back
+from rios_batch.testing.rehearsed import FOUND, Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rios_batch.testing.emulation import Emulator
+
+_ON_AWS = "on AWS Batch"
+_STANDARD_ERROR = 2
+_HERE = "in one process of this machine"
+
+
+@dataclass(frozen=True)
+class ComparedOutput:
+    """An output of both runs.
+
+    Attributes
+    ----------
+    call : number of the ``apply`` that wrote it, counted from 1.
+    name : symbolic name.
+    path : name of the file or object, as the script gave it.
+    difference : what differs first, in words; empty if nothing does.
+    """
+
+    call: int
+    name: str
+    path: str
+    difference: str
+
+    def __str__(self) -> str:
+        whose = f"{self.path} (output {self.name!r} of apply number {self.call})"
+        return (
+            f"{whose} differs: {self.difference}" if self.difference else f"{whose} is the same, bit for bit"
+        )
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What to rehearse.
+
+    Parameters
+    ----------
+    script, arguments : a script of Python, and what its command line has.
+    workers : workers on AWS Batch; main computes nothing.
+    say : told what happens, in lines for a person.
+    beside : called with the emulated AWS and the process that runs the script there, while it runs.
+    """
+
+    script: Path
+    arguments: tuple[str, ...]
+    workers: int
+    say: Callable[[str], None]
+    beside: Callable[[Emulator, subprocess.Popen[bytes]], None] | None = None
+
+    def on_emulated_aws(self) -> list[ComparedOutput]:
+        """Rehearse on an AWS that is made for it on this machine, with workers as processes.
+
+        Raises
+        ------
+        JobMgrError : the emulation's packages are missing, the script fails, or does not write the same outputs twice.
+        RiosBatchError : the emulation fails, or something is left on it.
+        """
+        missing = [name for name in ("moto", "flask") if importlib.util.find_spec(name) is None]
+        if missing:
+            raise JobMgrError(
+                "the emulated AWS needs packages that are not installed: pip install 'rios_batch[emulation]'"
+            )
+        from rios_batch.testing.emulation.deployed import deployed  # noqa: PLC0415
+
+        self.say("Starting an emulated AWS on this machine; workers will be processes of this machine.")
+        with self._scratch() as scratch, deployed() as cloud:
+            environment = cloud.environment()
+            there = self._run(scratch, environment, there=True, cloud=cloud)
+            return self._compared(there, self._run(scratch, environment, there=False))
+
+    def on_real_aws(self) -> list[ComparedOutput]:
+        """Rehearse one tile of each ``apply``, as one job of the stack that the environment names.
+
+        Raises
+        ------
+        JobMgrError : the script fails, or does not write the same outputs twice.
+        """
+        with self._scratch() as scratch:
+            return self._compared(self._run(scratch, {}, there=True), self._run(scratch, {}, there=False))
+
+    @contextlib.contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        if not self.script.is_file():
+            raise ParameterError(f"{str(self.script)!r} is not a file; name the script to rehearse")
+        scratch = Path(tempfile.mkdtemp(prefix="rios-batch-rehearsal-"))
+        try:
+            yield scratch
+        finally:
+            for found in scratch.glob(f"*/{FOUND}"):
+                for folder in json.loads(found.read_text())["folders"]:
+                    shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _run(
+        self, scratch: Path, environment: dict[str, str], *, there: bool, cloud: Emulator | None = None
+    ) -> list[list[dict[str, Any]]]:
+        """Run the script, and return the outputs of each ``apply``."""
+        where = _ON_AWS if there else _HERE
+        self.say(f"Running {self.script} {where}.")
+        folder = scratch / ("there" if there else "here")
+        folder.mkdir()
+        setting = Setting(
+            there=there,
+            scratch=str(folder),
+            workers=self.workers,
+            emulated=bool(environment),
+        )
+        command = [sys.executable, "-m", "rios_batch.testing.rehearsed", setting.encode(), str(self.script)]
+        try:
+            with _started([*command, *self.arguments], environment) as process:
+                if cloud is not None and self.beside is not None:
+                    self.beside(cloud, process)
+        finally:
+            put_back(folder)  # if the script's process could not
+        if process.returncode:
+            raise JobMgrError(
+                f"{self.script} ended with status {process.returncode} {where}; what it said is above, and its outputs "
+                "are as they were"
+            )
+        found = json.loads((folder / FOUND).read_text())["calls"]
+        if not found:
+            raise JobMgrError(
+                f"{self.script} did not call applier.apply {where}, so there is nothing to rehearse; if it skips what "
+                "is there already, name other outputs"
+            )
+        calls: list[list[dict[str, Any]]] = found
+        return calls
+
+    def _compared(
+        self, there: list[list[dict[str, Any]]], here: list[list[dict[str, Any]]]
+    ) -> list[ComparedOutput]:
+        from rios_batch.testing.comparing import difference  # noqa: PLC0415
+
+        shapes = [[[output["name"] for output in call] for call in run] for run in (there, here)]
+        if shapes[0] != shapes[1]:
+            raise JobMgrError(
+                f"{self.script} called apply for other outputs {_ON_AWS} ({shapes[0]}) than {_HERE} ({shapes[1]}), so "
+                "they cannot be compared; what it does must not depend on chance, time or earlier runs"
+            )
+        return [
+            ComparedOutput(number, one["name"], one["path"], difference(one["kept"], other["kept"]))
+            for number, (call, other_call) in enumerate(zip(there, here, strict=True), start=1)
+            for one, other in zip(call, other_call, strict=True)
+        ]
+
+
+@contextlib.contextmanager
+def _started(command: Sequence[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Have a script run; what it prints goes to standard error, since its results are no results of a rehearsal."""
+    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=_STANDARD_ERROR)
+    try:
+        yield process
+        process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # Ctrl-C reached it too; it puts the person's files back
+        raise
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
