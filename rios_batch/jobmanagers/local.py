@@ -33,7 +33,7 @@ class InProcess(JobManager):
     shares_other_args = True
 
     def start(self, spec: RunSpec, other_args: Any) -> QueueRun:
-        queue = TileQueue(spec.plan, num_workers=1)
+        queue = TileQueue(spec.plan, num_workers=1, finished=self.finished)
         return QueueRun(spec, queue, self._results(spec, other_args, queue))
 
     def _results(self, spec: RunSpec, other_args: Any, queue: TileQueue) -> Generator[TileResult, None, None]:
@@ -50,7 +50,7 @@ class Threads(JobManager):
     jobMgrType = "threads"
 
     def start(self, spec: RunSpec, other_args: Any) -> QueueRun:
-        queue = TileQueue(spec.plan, self.numThreads)
+        queue = TileQueue(spec.plan, self.numThreads, self.finished)
         return QueueRun(spec, queue, self._results(spec, other_args, queue))
 
     def _results(self, spec: RunSpec, other_args: Any, queue: TileQueue) -> Generator[TileResult, None, None]:
