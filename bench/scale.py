@@ -298,7 +298,7 @@ def take_all(spec: RunSpec, store: RunStore, cloud: Cloud) -> None:
         poll.add(tiles.look, blob_store.look, lambda: list_failures(store))
         fetch = TileFetcher(store, spec, blob_store)
         records = []
-        for result in in_tile_order(in_order(tiles, fetch, poll), spec):
+        for result in in_tile_order(in_order(tiles, fetch, poll, lambda _: None), spec):
             outputs.write(result)
             records.append(result.record)
         outputs.finish()

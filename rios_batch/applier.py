@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ import rios_batch.model.requirements  # noqa: F401 - before all that needs what 
 from rios_batch.assemble.order import in_tile_order
 from rios_batch.assemble.outputs import Outputs
 from rios_batch.assemble.progress import ProgressReport
+from rios_batch.assemble.reporting import Reporter
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
 from rios_batch.awsbatch.kepttiles import KeptRun, KeptTiles
 from rios_batch.compute.otherargs import check_rules, merge
@@ -60,9 +62,11 @@ from rios_batch.model.concurrency import (
     CW_THREADS,
     ConcurrencyStyle,
 )
+from rios_batch.model.forecast import ENV_DRY_RUN
 from rios_batch.model.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
 from rios_batch.model.spec import RunOptions
 from rios_batch.pixelgrid import PixelGridDefn, findCommonRegion, pixelGridFromFile
+from rios_batch.plan.dryrun import dry_run
 from rios_batch.plan.outputs import DEFAULT_CREATION_OPTIONS
 from rios_batch.plan.outputs import DEFAULT_DRIVER as DEFAULTDRIVERNAME
 from rios_batch.plan.prepare import prepare
@@ -148,7 +152,8 @@ def apply(
 
     Returns
     -------
-    Timings, working grid, one record per tile, and otherArgs.
+    Timings, working grid, one record per tile, and otherArgs. After a dry run (``controls.setDryRun``) there are no
+    tiles and no outputs, and ``forecast`` has what the run would take.
 
     Raises
     ------
@@ -160,6 +165,8 @@ def apply(
     started = time.perf_counter()
     controls = _checked(controls, otherArgs)
     manager = _manager(controls)
+    if controls.dryRun or os.environ.get(ENV_DRY_RUN):
+        return _plan_only(userFunction, infiles, outfiles, otherArgs, controls, manager)
     with contextlib.ExitStack() as stack, _messages_to(controls.loggingstream), gdal_exceptions():
         spec = prepare(
             userFunction,
@@ -173,13 +180,17 @@ def apply(
         stack.enter_context(environment_with(spec.environment))
         run = _start(manager, spec, otherArgs, stack)
         before_close = functools.partial(controls.getOptionForImagename, "callBeforeClose")
+        reporter = stack.enter_context(Reporter(controls.report, run, manager.jobMgrType))
         report = ProgressReport(controls.progress, len(run.spec.plan))
         # Last in, first out: workers have stopped before their outputs are removed.
         watchdog = Watchdog(controls.waitLimit)
         with Outputs(run.spec, before_close, watchdog, run.compressions_chosen) as outputs, report, run:
             # RIOS 2's scripts merge the copies themselves.
             rules = controls.otherArgsMergeRules if controls.concurrency is None else None
-            tiles = [_take_in(result, outputs, report, rules) for result in in_tile_order(run, run.spec)]
+            tiles = [
+                _take_in(result, outputs, report, rules)
+                for result in reporter.noted(in_tile_order(run, run.spec))
+            ]
             outputs.finish()
             copies = [otherArgs]
             if not manager.shares_other_args:
@@ -216,6 +227,30 @@ def _start(manager: JobManager, spec: RunSpec, other_args: Any, stack: contextli
     manager.finished = kept.finished
     shared = other_args if manager.shares_other_args else None
     return KeptRun(manager.start(kept.spec, other_args), kept, shared)
+
+
+def _plan_only(
+    function: UserFunction,
+    infiles: FilenameAssociations,
+    outfiles: FilenameAssociations,
+    other_args: Any,
+    controls: ApplierControls,
+    manager: JobManager,
+) -> ApplierReturn:
+    started = time.perf_counter()
+    with _messages_to(controls.loggingstream), gdal_exceptions():
+        spec, forecast = dry_run(function, infiles, outfiles, other_args, controls, manager)
+    return ApplierReturn(
+        timings=_timings(time.perf_counter() - started, []),
+        workinggrid=spec.grid,
+        outputs=(),
+        tiles=(),
+        otherArgs=other_args,
+        otherArgsList=[other_args],
+        jobManagerType=manager.jobMgrType,
+        skippedInputs=_skipped(spec, []),
+        forecast=forecast,
+    )
 
 
 @dataclass(frozen=True)

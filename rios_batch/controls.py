@@ -142,6 +142,10 @@ class ApplierControls:
         """Environment variables that every worker has, by name, or with their values; default none."""
         self.maxCost: float | None = None
         """What a run's workers on AWS Batch may cost, in US dollars; default None, any sum."""
+        self.report: str | None = None
+        """Name of the HTML page that tells how the run went; default None, no page."""
+        self.dryRun = False
+        """Whether ``apply`` only says what the run would take; default False."""
         self.tileSize: tuple[int, int] | None = None
         """Width and height of a tile in pixels; default None, several tiles for each worker."""
         self.drivername: str | None = text_from(env, "RIOS_DFLT_DRIVER")
@@ -1002,6 +1006,45 @@ class ApplierControls:
                 f"a run may cost a number of US dollars above 0, or None for any sum, not {usd!r}"
             )
         self._keep("maxCost", None, usd)
+
+    def setReport(self, report: str | os.PathLike[str] | None) -> None:
+        """Have a page written that tells how the run went, for a browser; default None, no page.
+
+        The page is one HTML file that needs nothing else: a map of the tiles by time and by worker, a timeline of the
+        workers, what the time went to, tries that failed, a picture of the first output, and what the run cost. It is
+        written when the run has ended, well or not, with every job manager. A page that cannot be written then is a
+        warning.
+
+        Parameters
+        ----------
+        report : name of a file, which is replaced, or ``s3://bucket/folder/file``.
+
+        Raises
+        ------
+        ParameterError : the value is no name, nor None.
+        """
+        given: Any = report
+        if given is not None and not (isinstance(given, str | os.PathLike) and os.fspath(given)):
+            raise ParameterError(
+                f"a report is the name of a file or of an object in S3, or None for no report, not {report!r}"
+            )
+        self._keep("report", None, None if report is None else str(os.fspath(report)))
+
+    def setDryRun(self, dryRun: bool) -> None:
+        """Have ``apply`` say what the run would take, and run nothing but one tile; default False.
+
+        The tile is computed in a process of its own on this machine, to measure time and memory; nothing is written.
+        ``apply`` returns as from a run of no tiles, with what it has said in the result's ``forecast``; otherArgs stay
+        as they are. The outputs do not exist afterwards. A worker on AWS Batch that would take more memory than it may
+        have is refused with `MemoryLimitError`.
+
+        ``rios-batch plan script.py`` does the same for a script as it is.
+
+        Raises
+        ------
+        Nothing : every value counts as true or false.
+        """
+        self._keep("dryRun", None, bool(dryRun))
 
     def setOtherArgsMerge(
         self, name: str, rule: str | MergeRule, key: Callable[[Any], Any] | None = None

@@ -34,6 +34,8 @@ clauses of ported scripts keep working. In parentheses stand the other bases of 
     │   │   └── UnloadableJobError
     │   ├── VersionMismatchError
     │   ├── CostLimitError
+    │   ├── MemoryLimitError
+    │   ├── RunTakenOverError
     │   ├── WorkerLostError (WorkerExceptionError)
     │   ├── WaitLimitError (TimeoutError)
     │   ├── StackExportsError
@@ -44,6 +46,7 @@ clauses of ported scripts keep working. In parentheses stand the other bases of 
     ├── S3Error (OSError)
     │   ├── S3UnavailableError
     │   ├── S3DeniedError (PermissionError)
+    │   ├── DamagedObjectError
     │   └── MissingObjectError (FileNotFoundError)
     └── UnlistedCallError
 
@@ -201,6 +204,14 @@ class CostLimitError(JobMgrError):
     """A run on AWS Batch would cost more than the script allows. Finished tiles are kept."""
 
 
+class MemoryLimitError(JobMgrError):
+    """A worker on AWS Batch would take more memory than it may have."""
+
+
+class RunTakenOverError(JobMgrError):
+    """Another main has resumed a run on AWS Batch, or somebody has cancelled it, while this main was at it."""
+
+
 class WorkerLostError(JobMgrError, WorkerExceptionError):
     """A tile killed its worker process again and again."""
 
@@ -243,6 +254,23 @@ class S3DeniedError(S3Error, PermissionError):
 
 class MissingObjectError(S3Error, FileNotFoundError):
     """There is no such object in S3."""
+
+
+class ChangedObjectError(S3Error):
+    """An object in S3 is another version than the one that was found there."""
+
+
+class DamagedObjectError(S3Error):
+    """An object in S3 is not what was stored there: some bytes have changed.
+
+    Attributes
+    ----------
+    key : the object's, if known.
+    """
+
+    def __init__(self, message: str, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class UnlistedCallError(RiosBatchError):

@@ -15,6 +15,7 @@ from rios_batch.read.quicklook import quicklook_png
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rios_batch.model.forecast import Forecast
     from rios_batch.model.grid import PixelGridDefn
     from rios_batch.model.tileresult import TileRecord
 
@@ -129,6 +130,7 @@ class ApplierReturn:
         otherArgs was before the run. RIOS 2's scripts merge all copies, whoever computed them.
     jobManagerType : name of the job manager that ran the tiles.
     skippedInputs : why input files were taken for nodata, by the files' names (``controls.setInputErrors``).
+    forecast : what the run would take, after a dry run (``controls.setDryRun``); None after a run.
     """
 
     timings: Timers
@@ -139,11 +141,14 @@ class ApplierReturn:
     otherArgsList: list[Any]
     jobManagerType: str
     skippedInputs: Mapping[str, str] = field(default_factory=dict)
+    forecast: Forecast | None = None
 
     def __repr__(self) -> str:
         """Say in one line what was done. All details are in the attributes."""
         grid = f"{self.workinggrid.ncols} columns x {self.workinggrid.nrows} rows"
         seconds = sum(self.timings.seconds.get("walltime", ()))
+        if self.forecast is not None:
+            return f"{type(self).__name__}(dry run: {grid}, {self.forecast.tiles} tiles for {self.jobManagerType!r})"
         return (
             f"{type(self).__name__}({grid}, {len(self.tiles)} tiles by {self.jobManagerType!r} in {seconds:.1f} s, "
             f"{self._named_outputs()})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,8 @@ class BucketBlobStore:
         """Store an object, as a worker would, and return a blob inside it."""
         key = f"blobs/{next(self._numbers)}"
         etag = self._bucket.put(key, data)
-        return Blob(self._bucket.name, key, etag, start, len(data) - start if size is None else size)
+        blob = data[start:] if size is None else data[start : start + size]
+        return Blob(self._bucket.name, key, etag, start, len(blob), zlib.crc32(blob))
 
     def read(self, blob: Blob) -> bytes:
         self.read_bytes += blob.size

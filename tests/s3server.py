@@ -94,6 +94,9 @@ def _running_s3() -> Iterator[S3Server]:
     )
     from werkzeug.serving import make_server  # noqa: PLC0415
 
+    from rios_batch.testing.emulation import copies  # noqa: PLC0415
+
+    copies.patch()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     state = S3Server()
 

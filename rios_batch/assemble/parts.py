@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rios_batch.aws.multipart import MIB, MOST_PARTS, SMALLEST_PART_BYTES
 from rios_batch.errors import RiosBatchError
 from rios_batch.jobmanagers.watchdog import Watchdog
+from rios_batch.model.checksums import rest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,14 +42,24 @@ class _StoredPiece:
     def nbytes(self) -> int:
         return self.blob.size
 
-    def cut(self, start: int, size: int) -> _StoredPiece:
-        return replace(self, blob=replace(self.blob, start=self.blob.start + start, size=size))
+    def split(self, size: int) -> tuple[bytes, _StoredPiece]:
+        """Fetch the first bytes; return these and the rest, whose checksum is right only if these are undamaged."""
+        whole, rest_bytes = self.blob, self.blob.size - size
+        first = _read(self.blob_store, whole if not rest_bytes else whole.part(0, size))
+        rest = whole.part(size, rest_bytes)
+        if whole.crc32 is not None:
+            rest = replace(rest, crc32=rest_of(whole.crc32, zlib.crc32(first), rest_bytes))
+        return first, replace(self, blob=rest)
 
     def read(self) -> bytes:
-        data = self.blob_store.read(self.blob)
-        if len(data) != self.blob.size:
-            raise RiosBatchError(f"blob {self.blob.key!r} has {len(data):,} bytes, not {self.blob.size:,}")
-        return data
+        return _read(self.blob_store, self.blob)
+
+
+def _read(blob_store: BlobStore, blob: Blob) -> bytes:
+    data = blob_store.read(blob)
+    if len(data) != blob.size:
+        raise RiosBatchError(f"blob {blob.key!r} has {len(data):,} bytes, not {blob.size:,}")
+    return data
 
 
 _Piece = memoryview | _StoredPiece
@@ -116,8 +128,8 @@ class PartStream:
         self._expect(piece.nbytes, raw_bytes)
         missing = min(self._lead_bytes - len(self.lead), piece.nbytes)
         if missing > 0:
-            self.lead += _content(_cut(piece, 0, missing))
-            piece = _cut(piece, missing, piece.nbytes - missing)
+            first, piece = piece.split(missing) if isinstance(piece, _StoredPiece) else _cut(piece, missing)
+            self.lead += first
         if piece.nbytes == 0:
             return
         if self._is_part(piece) and self._pieces_bytes > self._smallest:
@@ -171,8 +183,8 @@ def _content(piece: _Piece) -> bytes | memoryview:
     return piece.read() if isinstance(piece, _StoredPiece) else piece
 
 
-def _cut(piece: _Piece, start: int, size: int) -> _Piece:
-    return piece.cut(start, size) if isinstance(piece, _StoredPiece) else piece[start : start + size]
+def _cut(piece: memoryview, size: int) -> tuple[memoryview, memoryview]:
+    return piece[:size], piece[size:]
 
 
 class _Requests:

@@ -27,6 +27,7 @@ from rios_batch.contract import ENV_STACK_REGION, Env
 from rios_batch.errors import (
     AWSError,
     AWSUnavailableError,
+    ChangedObjectError,
     DeniedError,
     JobMgrError,
     MissingObjectError,
@@ -161,7 +162,7 @@ _ROWS: tuple[tuple[tuple[str, ...], frozenset[str], type[RiosBatchError], str], 
          "must not forbid it{said}"),
     ),
     (
-        ("s3",), frozenset({"PreconditionFailed", "412"}), S3Error,
+        ("s3",), frozenset({"PreconditionFailed", "412"}), ChangedObjectError,
         "{what} is no longer what it was: another object is there by now",
     ),
     (
@@ -193,6 +194,7 @@ def explained(what: str | Subject, *, ignoring: Container[str] = ()) -> Iterator
     Raises
     ------
     DeniedError, S3DeniedError : AWS forbids what the body does.
+    ChangedObjectError : an object is another version than the one that is meant.
     QueueGoneError, MissingObjectError : there is no such queue or object.
     AWSUnavailableError, S3UnavailableError : trying later may help.
     AWSError, S3Error : whenever else the body raises an error of boto3.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from typing import TYPE_CHECKING
 
 from rios_batch.aws.faults import Subject, explained
-from rios_batch.errors import S3Error
+from rios_batch.errors import DamagedObjectError, S3Error
 from rios_batch.model.s3names import S3Name
 
 if TYPE_CHECKING:
     import contextlib
 
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
     from rios_batch.model.blobs import Blob
 
@@ -23,7 +26,8 @@ SMALLEST_PART_BYTES, MOST_PARTS = 5 * MIB, 10_000
 class MultipartUpload:
     """An object being put together from numbered parts. Nothing is visible before `complete`.
 
-    Parts may come in any order and from several threads. A part that is sent again replaces the earlier one.
+    Parts may come in any order and from several threads. A part that is sent again replaces the earlier one. S3 has a
+    CRC-32 of each part, and takes the object only if these are those of what was sent and copied.
 
     Raises
     ------
@@ -32,11 +36,12 @@ class MultipartUpload:
 
     def __init__(self, client: S3Client, bucket: str, key: str) -> None:
         self._client, self._bucket, self._key = client, bucket, key
-        self._etags: dict[int, str] = {}
+        self._sent: dict[int, CompletedPartTypeDef] = {}
         self._sizes: dict[int, int] = {}
         self._over = False
         with self._explained():
-            self._id = client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+            reply = client.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32")
+            self._id = reply["UploadId"]
 
     def put_part(self, number: int, data: bytes | memoryview) -> None:
         """Send bytes as part ``number``, from 1 to 10,000.
@@ -45,6 +50,7 @@ class MultipartUpload:
         ------
         S3Error : S3 refuses.
         """
+        checksum = _as_text(zlib.crc32(data))
         with self._explained():
             reply = self._client.upload_part(
                 Bucket=self._bucket,
@@ -52,8 +58,9 @@ class MultipartUpload:
                 UploadId=self._id,
                 PartNumber=number,
                 Body=bytes(data),
+                ChecksumCRC32=checksum,
             )
-        self._note(number, reply["ETag"], len(data))
+        self._note(number, reply["ETag"], len(data), checksum)
 
     def copy_part(self, number: int, blob: Blob) -> None:
         """Have S3 copy a blob as part ``number``, if the object still is the version that the blob names.
@@ -63,6 +70,7 @@ class MultipartUpload:
         Raises
         ------
         S3Error : S3 refuses, or the object is another version.
+        DamagedObjectError : what S3 has copied has another checksum than the blob should have.
         """
         with self._explained(source=S3Name(blob.bucket, blob.key)):
             reply = self._client.upload_part_copy(
@@ -74,7 +82,15 @@ class MultipartUpload:
                 CopySourceIfMatch=blob.etag,
                 CopySourceRange=f"bytes={blob.start}-{blob.start + blob.size - 1}",
             )
-        self._note(number, reply["CopyPartResult"]["ETag"], blob.size)
+        copied = reply["CopyPartResult"]
+        checksum = copied.get("ChecksumCRC32")
+        if blob.crc32 is not None and checksum != _as_text(blob.crc32):
+            raise DamagedObjectError(
+                f"{S3Name(blob.bucket, blob.key)} is damaged: S3 says that the checksum of what becomes a part of "
+                f"{S3Name(self._bucket, self._key)} is {checksum}, and it was {_as_text(blob.crc32)}",
+                blob.key,
+            )
+        self._note(number, copied["ETag"], blob.size, checksum)
 
     def complete(self) -> None:
         """Make the object appear.
@@ -89,9 +105,7 @@ class MultipartUpload:
                 Bucket=self._bucket,
                 Key=self._key,
                 UploadId=self._id,
-                MultipartUpload={
-                    "Parts": [{"PartNumber": n, "ETag": self._etags[n]} for n in sorted(self._etags)]
-                },
+                MultipartUpload={"Parts": [self._sent[n] for n in sorted(self._sent)]},
             )
         self._over = True
 
@@ -108,8 +122,11 @@ class MultipartUpload:
         with self._explained():
             self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._id)
 
-    def _note(self, number: int, etag: str, size: int) -> None:
-        self._etags[number], self._sizes[number] = etag, size
+    def _note(self, number: int, etag: str, size: int, checksum: str | None) -> None:
+        self._sent[number] = {"PartNumber": number, "ETag": etag}
+        if checksum is not None:
+            self._sent[number]["ChecksumCRC32"] = checksum
+        self._sizes[number] = size
 
     def _check_sizes(self) -> None:
         # A copied range that reaches past its source's end may be cut without a word, and all bytes after it
@@ -128,3 +145,8 @@ class MultipartUpload:
 
     def _explained(self, source: S3Name | None = None) -> contextlib.AbstractContextManager[None]:
         return explained(Subject.of_s3(self._bucket, self._key, source=source))
+
+
+def _as_text(crc32: int) -> str:
+    """Return a CRC-32 as S3 writes it."""
+    return base64.b64encode(crc32.to_bytes(4, "big")).decode()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
+import zlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ from botocore.exceptions import (
 from rios_batch.aws.clients import TIMES_OF_CONTENTS, make_client
 from rios_batch.aws.faults import Subject, error_code, explained
 from rios_batch.aws.multipart import MIB, MultipartUpload
-from rios_batch.errors import MissingObjectError, RiosBatchError, S3Error
+from rios_batch.errors import DamagedObjectError, MissingObjectError, RiosBatchError, S3Error
 from rios_batch.model.s3names import S3Name
 
 if TYPE_CHECKING:
@@ -89,11 +91,20 @@ class Bucket:
                         raise
         raise AssertionError  # the loop has no end of its own
 
-    def get(self, key: str, *, start: int = 0, size: int | None = None, etag: str | None = None) -> bytes:
+    def get(
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        size: int | None = None,
+        etag: str | None = None,
+        most_bytes: int | None = None,
+    ) -> bytes:
         """Fetch an object, or ``size`` bytes from ``start``.
 
         Parameters
         ----------
+        most_bytes : no more are fetched, if the object is larger; None for no limit.
         etag : the version that is meant; None takes any.
 
         Raises
@@ -111,7 +122,10 @@ class Bucket:
         with explained(Subject.of_s3(self.name, key)):
             for tries in itertools.count(1):
                 try:
-                    data = self.client.get_object(Bucket=self.name, Key=key, **more)["Body"].read()
+                    with contextlib.closing(
+                        self.client.get_object(Bucket=self.name, Key=key, **more)["Body"]
+                    ) as body:
+                        data = body.read(most_bytes)
                     break
                 # boto3 tries again until the answer begins, not when the answer breaks off.
                 except (ResponseStreamingError, IncompleteReadError, ReadTimeoutError):
@@ -128,8 +142,13 @@ class Bucket:
         Raises
         ------
         MissingObjectError, S3Error : as `get` does.
+        DamagedObjectError : the blob has another checksum than it should have.
         """
-        return self.get(blob.key, start=blob.start, size=blob.size, etag=blob.etag)
+        data = self.get(blob.key, start=blob.start, size=blob.size, etag=blob.etag)
+        if blob.crc32 not in (None, zlib.crc32(data)):
+            said = f"{S3Name(self.name, blob.key)} is damaged: its checksum is wrong"
+            raise DamagedObjectError(said, blob.key)
+        return data
 
     def head(self, key: str) -> ObjectInfo | None:
         """Return what S3 knows of an object, or None if there is none."""

@@ -97,6 +97,10 @@ class WorkQueue:
         """Use a queue that main has made."""
         return cls(make_client("sqs", region=region), url, lease_seconds)
 
+    def lead_to(self, other: WorkQueue) -> None:
+        """Use another queue from now on, for all who share this object."""
+        self.url, self._subject = other.url, other._subject
+
     def send(self, bodies: Sequence[str]) -> None:
         """Put messages into the queue, many requests at a time.
 

@@ -41,6 +41,7 @@ class StackOutputs:
     script_definition : runs a command given at submission in the worker's image, with main's rights.
     worker_vcpus : vCPUs of one worker.
     main_vcpus : vCPUs of one main.
+    worker_memory_mib : what one worker may take, in MiB.
     max_vcpus : most vCPUs that all workers together can have.
     bucket : exchange bucket.
     run_queue_prefix : names of per-run SQS queues begin with it.
@@ -57,6 +58,7 @@ class StackOutputs:
     script_definition: str
     worker_vcpus: int
     main_vcpus: int
+    worker_memory_mib: int
     max_vcpus: int
     bucket: str
     run_queue_prefix: str
@@ -94,6 +96,7 @@ class StackOutputs:
             script_definition=outputs[StackOutput.SCRIPT_DEFINITION],
             worker_vcpus=read.number(StackOutput.WORKER_VCPUS),
             main_vcpus=read.number(StackOutput.MAIN_VCPUS),
+            worker_memory_mib=read.number(StackOutput.WORKER_MEMORY_MIB),
             max_vcpus=read.number(StackOutput.MAX_VCPUS),
             bucket=outputs[StackOutput.BUCKET],
             run_queue_prefix=outputs[StackOutput.RUN_QUEUE_PREFIX],

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rios_batch.awsbatch.messages import MergeBlobs, encode_message
+from rios_batch.model.blobs import Blob
+from rios_batch.model.checksums import joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 
     from rios_batch.aws.queue import WorkQueue
     from rios_batch.awsbatch.runstore import RunStore
-    from rios_batch.model.blobs import Blob
 
 _ASKS = 8  # merges that are asked for at a time
 
@@ -35,6 +36,7 @@ class S3BlobStore:
         self._asking: set[Future[None]] = set()
         self._asked = 0
         self._pending: dict[int, MergeBlobs] = {}
+        self._checksums: dict[int, int | None] = {}
         self._merged: dict[int, Blob] = {}
 
     @property
@@ -53,19 +55,21 @@ class S3BlobStore:
         Raises
         ------
         S3Error : the blob cannot be read.
+        DamagedObjectError : the blob has another checksum than it should have.
         """
         return self._store.bucket.read(blob)
 
     def merge(self, blobs: Sequence[Blob]) -> _PendingMerge:
         """Ask a worker to put blobs end to end. The asking goes on while main does; `look` raises what goes wrong."""
-        message = MergeBlobs(self._asked)
+        number = self._asked
         self._asked += 1
-        self._asking.add(self._executor.submit(self._ask, message, tuple(blobs)))
-        return _PendingMerge(self, message.number)
+        self._checksums[number] = _checksum_of(blobs)
+        self._asking.add(self._executor.submit(self._ask, number, tuple(blobs)))
+        return _PendingMerge(self, number)
 
-    def _ask(self, message: MergeBlobs, blobs: tuple[Blob, ...]) -> None:
-        self._store.put_merge(message.number, blobs)
-        self._pending[message.number] = message
+    def _ask(self, number: int, blobs: tuple[Blob, ...]) -> None:
+        message = MergeBlobs(number, self._store.put_merge(number, blobs))
+        self._pending[number] = message
         self._queue.send([encode_message(message)])
 
     def close(self) -> None:
@@ -84,9 +88,12 @@ class S3BlobStore:
             self._asking.remove(asked)
             asked.result()
         pending = list(self._pending)
-        for number, blob in self._store.merged(min(pending)) if pending else ():
+        for number, found in self._store.merged(min(pending)) if pending else ():
             if number in self._pending:
-                self._merged[number] = blob
+                checksum = self._checksums.pop(number)
+                self._merged[number] = Blob(
+                    self._store.bucket.name, found.key, found.etag, 0, found.size, checksum
+                )
                 del self._pending[number]
 
     def wait_for(self, number: int) -> Blob:
@@ -99,6 +106,12 @@ class S3BlobStore:
         while number not in self._merged:
             self._wait()
         return self._merged[number]
+
+
+def _checksum_of(blobs: Sequence[Blob]) -> int | None:
+    """Return the checksum that blobs have end to end; None if somebody has not said one of theirs."""
+    known = [(blob.crc32, blob.size) for blob in blobs if blob.crc32 is not None]
+    return joined(known) if len(known) == len(blobs) else None
 
 
 @dataclass(frozen=True)

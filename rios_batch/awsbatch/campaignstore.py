@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rios_batch.awsbatch.decoding import RecordError
 from rios_batch.awsbatch.scenelist import Scene
-from rios_batch.awsbatch.tileformat import RecordError
 from rios_batch.contract import CAMPAIGN_MARK, RUNS_PREFIX
 from rios_batch.errors import JobMgrError, MissingObjectError
 

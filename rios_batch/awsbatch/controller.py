@@ -19,6 +19,7 @@ from rios_batch.awsbatch.messages import ComputeTile, encode_message
 from rios_batch.awsbatch.metering import Meter
 from rios_batch.awsbatch.narrating import ProgressLines, say_begun, say_submitted
 from rios_batch.awsbatch.polling import Poll
+from rios_batch.awsbatch.renewing import QueueRenewal
 from rios_batch.awsbatch.results import TileFetcher
 from rios_batch.awsbatch.starting import (
     Sending,
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from rios_batch.awsbatch.workerpool import RunInPool
     from rios_batch.model.spec import RunOptions, RunSpec
     from rios_batch.model.tileresult import TileResult
+
+
+_JOB = "its Batch job"
 
 
 @dataclass(frozen=True)
@@ -106,17 +110,18 @@ class RunController:
         # Somebody must merge blobs, also where all tiles were finished before.
         main_has_worker = not self._options.coordinate_only or not on_batch
         local_worker = self._start_local_worker(config) if main_has_worker else None
-        self._watch(parts, local_worker)
-        self._results = self._results_of(parts)
+        renewal = self._watch(parts, local_worker)
+        renewal.config = config
+        self._results = self._results_of(parts, renewal)
         say_begun(self._store.run_id, len(missing), on_batch, main_has_worker=main_has_worker)
         messages = [encode_message(ComputeTile(index)) for index in missing]
         if self.pool is not None:
             self._begin_in_pool(self.pool, parts, messages, config)
             return
         # Beside the copying of inputs and the submission: of 100,000 tiles the messages take a minute.
-        self._send(parts, messages)
+        parts.poll.queue_gone = functools.partial(_go_on, self._send(parts, messages), renewal)
         if on_batch:
-            self._start_workers_on_batch(parts, on_batch, config)
+            self._start_workers_on_batch(parts, on_batch, renewal)
 
     def results(self) -> Generator[TileResult, None, None]:
         """Yield the results of all tiles in order; none before `start`.
@@ -134,10 +139,11 @@ class RunController:
         """
         self._undo.run()
 
-    def _send(self, parts: _Parts, messages: Sequence[str]) -> None:
+    def _send(self, parts: _Parts, messages: Sequence[str]) -> Sending:
         sending = Sending(parts.queue, messages)
         self._undo.add("its messages", sending.close)
         parts.poll.add_for_main(sending.check)
+        return sending
 
     def _begin_in_pool(
         self, pool: RunInPool, parts: _Parts, messages: Sequence[str], config: WorkerConfig
@@ -147,8 +153,10 @@ class RunController:
         if self._meter is not None:
             self._meter.check_before(pool.pool.count)
         pool.queue.begin(self._store.run_id, config.job_sha256, inputs_sha256="")
-        inputs_sha256 = copy_inputs(self._spec, self._store, parts.poll)
-        if not parts.poll.over:  # all tiles were finished before
+        inputs_sha256 = copy_inputs(
+            self._spec, self._store, parts.poll, lambda: self._needs_no_workers(parts.tiles)
+        )
+        if inputs_sha256:  # otherwise all tiles were finished before
             pool.queue.begin(self._store.run_id, config.job_sha256, inputs_sha256)
             self._send(parts, messages)
 
@@ -200,15 +208,19 @@ class RunController:
         self._undo.add("main's own worker", worker.stop)
         return worker
 
-    def _watch(self, parts: _Parts, local_worker: LocalWorker | None) -> None:
+    def _watch(self, parts: _Parts, local_worker: LocalWorker | None) -> QueueRenewal:
         """Have main look at everything that may end the run or take the run further."""
         tiles, jobs, poll = parts.tiles, parts.jobs, parts.poll
         news = News(tiles, parts.blob_store, self._watchdog)
         poll.awaited = news.awaited
         poll.add(tiles.look, parts.blob_store.look, news.look)
-        poll.add(Failures(self._store, self._spec.plan, tiles, jobs).look)
-        if local_worker is not None:
-            poll.add_for_main(local_worker.check)
+        failures = Failures(self._store, self._spec.plan, tiles, jobs)
+        poll.add(failures.look)
+        renewal = QueueRenewal(
+            self._cloud, self._store, parts.queue, jobs, tiles, parts.blob_store, failures.look
+        )
+        renewal.local_worker, renewal.counts_costs = local_worker, self._meter is not None
+        poll.add_for_main(renewal.check_local_worker)
         if self.pool is not None:
             poll.add(self.pool.look)
         poll.add(Explainer(jobs, tiles, main_has_worker=local_worker is not None).look)
@@ -216,26 +228,46 @@ class RunController:
             poll.add(self._meter.look)
         poll.add(ProgressLines(self._store.run_id, tiles).look)
         poll.add(LostMessages(parts.queue, tiles, parts.blob_store).look)
-        poll.add_for_main(functools.partial(self._dismiss_workers, tiles, poll))
+        poll.add_for_main(functools.partial(self._dismiss_workers, tiles))
+        return renewal
 
-    def _results_of(self, parts: _Parts) -> Iterator[TileResult]:
+    def _results_of(self, parts: _Parts, renewal: QueueRenewal) -> Iterator[TileResult]:
         fetch = TileFetcher(self._store, self._spec, parts.blob_store)
-        return in_order(parts.tiles, fetch, parts.poll)
 
-    def _start_workers_on_batch(self, parts: _Parts, count: int, config: WorkerConfig) -> None:
-        inputs_sha256 = copy_inputs(self._spec, self._store, parts.poll)
-        if parts.poll.over:  # main's own worker was quicker than the copying
-            return
-        self._undo.add(
-            "its Batch job", lambda: end_jobs(parts.jobs, parts.queue, all_finished=parts.tiles.complete)
+        def compute_again(index: int) -> None:
+            parts.queue.send([encode_message(ComputeTile(index, again=True))])
+            if renewal.local_worker is None:  # workers on Batch may have gone
+                assert renewal.config is not None
+                renewal.local_worker = self._start_local_worker(renewal.config)
+
+        return in_order(parts.tiles, fetch, parts.poll, compute_again)
+
+    def _start_workers_on_batch(self, parts: _Parts, count: int, renewal: QueueRenewal) -> None:
+        inputs_sha256 = copy_inputs(
+            self._spec, self._store, parts.poll, lambda: self._needs_no_workers(parts.tiles)
         )
+        if not inputs_sha256:  # main's own worker was quicker than the copying
+            return
+        self._undo.add(_JOB, lambda: end_jobs(parts.jobs, parts.queue, all_finished=parts.tiles.complete))
         if self._meter is not None:
             self._meter.check_before(count)
-        parts.jobs.submit(count, replace(config, inputs_sha256=inputs_sha256).run_env())
+        assert renewal.config is not None
+        renewal.config = replace(renewal.config, inputs_sha256=inputs_sha256)
+        parts.jobs.submit(count, renewal.config.run_env())
         say_submitted(self._store.run_id, parts.jobs, self._cloud.stack_outputs)
 
-    def _dismiss_workers(self, tiles: FinishedTiles, poll: Poll) -> None:
-        """Let everybody go as soon as nothing more can come: main may still be writing for long."""
-        if tiles.complete and not any(output.stays_in_s3 for output in self._spec.outputs):
-            poll.over = True
-            self.stop()
+    def _dismiss_workers(self, tiles: FinishedTiles) -> None:
+        """Let the workers that cost money go as soon as there is no more work: main may still be writing for long.
+
+        The worker beside main stays, for tiles that turn out to be damaged when main fetches them.
+        """
+        if self._needs_no_workers(tiles):
+            self._undo.end(_JOB)
+
+    def _needs_no_workers(self, tiles: FinishedTiles) -> bool:
+        return tiles.complete and not any(output.stays_in_s3 for output in self._spec.outputs)
+
+
+def _go_on(sending: Sending, renewal: QueueRenewal) -> None:
+    sending.close()  # into a queue that is gone
+    renewal.go_on()

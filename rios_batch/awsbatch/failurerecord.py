@@ -5,10 +5,15 @@ from __future__ import annotations
 import builtins
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from rios_batch import errors
-from rios_batch.awsbatch.tileformat import RecordError
+from rios_batch.awsbatch.decoding import decoding, json_object, text, whole
 from rios_batch.errors import RiosBatchError, UserFunctionError, text_of
+
+MOST_BYTES = 2**20
+"""Of a record; longer texts are cut when they are written."""
+_MOST_CHARS = MOST_BYTES // 16  # JSON may take six bytes for a character
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,13 @@ class Failure:
         ------
         RecordError : the data is something else.
         """
-        try:
-            return cls(**json.loads(data))
-        except (TypeError, ValueError) as error:
-            raise RecordError(f"a failure's record cannot be read: {error!r}") from error
+        with decoding("a failure's record"):
+            fields = json_object(data)
+            tile, stops_run = fields.pop("tile"), fields.pop("stops_run")
+            if not isinstance(stops_run, bool):
+                raise TypeError("a record that does not say whether the failure stops the run")
+            texts: dict[str, Any] = {name: text(value) for name, value in fields.items()}
+            return cls(tile=None if tile is None else whole(tile), stops_run=stops_run, **texts)
 
 
 def failure_of(error: BaseException, tile: int | None, worker: str, *, stops_run: bool) -> Failure:
@@ -64,16 +72,20 @@ def failure_of(error: BaseException, tile: int | None, worker: str, *, stops_run
     return Failure(
         tile=tile,
         kind=f"{type(error).__module__}.{type(error).__qualname__}",
-        message=text_of(error),
+        message=text_of(error)[:_MOST_CHARS],
         worker=worker,
         stops_run=stops_run,
         exception_type=user_error.exception_type if user_error else "",
-        traceback_text=user_error.traceback_text if user_error else "",
+        traceback_text=user_error.traceback_text[-_MOST_CHARS:] if user_error else "",
     )
 
 
 def error_of(failure: Failure) -> BaseException:
-    """Return the exception that a failure's record describes, as a local worker would have raised the exception."""
+    """Return the exception that a failure's record describes, as a local worker would have raised the exception.
+
+    A record is data, which others may have written: only errors of this package are made of it, and ``SystemExit`` with
+    a text, which ends main with status 1.
+    """
     module, _, name = failure.kind.rpartition(".")
     if name == UserFunctionError.__name__:
         error = UserFunctionError(
@@ -83,6 +95,6 @@ def error_of(failure: Failure) -> BaseException:
         return error
     home = {errors.__name__: errors, builtins.__name__: builtins}.get(module)
     kind = getattr(home, name, None)
-    if isinstance(kind, type) and issubclass(kind, RiosBatchError | SystemExit | KeyboardInterrupt):
+    if isinstance(kind, type) and issubclass(kind, RiosBatchError | SystemExit):
         return kind(failure.message)
     return RiosBatchError(f"{name}: {failure.message} (on {failure.worker})")

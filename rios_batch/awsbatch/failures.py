@@ -7,9 +7,11 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rios_batch.awsbatch.decoding import RecordError
 from rios_batch.awsbatch.explaining import how_workers_ended
 from rios_batch.awsbatch.failurerecord import error_of
 from rios_batch.awsbatch.supervisor import MAX_FAILURES
+from rios_batch.errors import DamagedObjectError
 
 if TYPE_CHECKING:
     from rios_batch.aws.jobs import WorkerJobs
@@ -43,12 +45,23 @@ class Failures:
         for key in self._store.failures():
             if key in self._seen:
                 continue
-            failure = self._store.failure(key)
             self._seen.add(key)
-            if failure.stops_run:
-                raise error_of(failure)
-            if failure.tile is not None and failure.tile not in self._tiles:
-                self._count(failure, failure.tile)
+            try:
+                failure = self._store.failure(key)
+            except RecordError as error:  # whatever it says, a worker has not said it
+                log.warning("%s is left out: %s", key, error)
+                continue
+            self._take(failure)
+
+    def _take(self, failure: Failure) -> None:
+        index = failure.tile
+        if failure.stops_run:
+            error = error_of(failure)
+            if isinstance(error, DamagedObjectError) and index is not None:
+                self._store.set_aside(index)  # so that a resumed run computes the tile again
+            raise error
+        if index is not None and index < self._tiles.total and index not in self._tiles:
+            self._count(failure, index)
 
     def _count(self, failure: Failure, index: int) -> None:
         self._counts[index] += 1

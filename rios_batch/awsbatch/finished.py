@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
+
+from rios_batch.awsbatch.decoding import RecordError
+from rios_batch.errors import ChangedObjectError, DamagedObjectError, MissingObjectError, RiosBatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -15,6 +19,10 @@ if TYPE_CHECKING:
     from rios_batch.awsbatch.runstore import RunStore
     from rios_batch.model.tileresult import TileResult
 
+log = logging.getLogger("rios_batch")
+
+_DAMAGED = (RecordError, ChangedObjectError, MissingObjectError)
+_MOST_DAMAGES = 3  # of one tile, before nobody believes in chance any more
 _FETCHES = 32  # at a time; S3 takes 30 ms or more for each
 _AHEAD_TILES, _AHEAD_BYTES = (
     128,
@@ -112,6 +120,23 @@ class FinishedTiles:
             nbytes += held_bytes(tiles[index])
         return tiles
 
+    def set_aside(self, index: int, *, remove: bool) -> None:
+        """Have a tile be missing again.
+
+        Parameters
+        ----------
+        remove : remove the tile's object, which is not what a worker has left.
+
+        Raises
+        ------
+        S3Error : the object cannot be removed.
+        """
+        if remove:
+            self._store.set_aside(index)
+        del self._waiting[index]
+        self._is_finished[index] = False
+        self._count -= 1
+
     def hand_over(self, index: int) -> None:
         """Forget where a tile is, because the tile's result is handed over."""
         del self._waiting[index]
@@ -131,33 +156,66 @@ def in_order(
     tiles: FinishedTiles,
     fetch: Fetch,
     poll: Poll,
+    compute_again: Callable[[int], None],
 ) -> Generator[TileResult, None, None]:
-    """Yield the results of all tiles in order, some fetched ahead.
+    """Yield the results of all tiles in order, some fetched ahead. A damaged tile is set aside and computed again.
 
     Parameters
     ----------
     tiles : where the results are.
     poll : waits, and sees what has happened; looks before each tile.
+    compute_again : has workers compute a tile once more.
 
     Raises
     ------
     RiosBatchError : what ends the run, or a result that cannot be fetched.
+    DamagedObjectError : a tile is damaged again and again.
     """
     executor = ThreadPoolExecutor(_FETCHES, "rios_batch fetch")
     try:
         coming: dict[int, Future[TileResult]] = {}
         for index in range(tiles.total):
-            while index not in tiles:
-                poll.wait()
-            poll.look()
-            # Not before each tile: the tiles ahead are nearly the same.
-            if len(coming) <= _FETCHES:
-                for number, found in tiles.ahead(index, fetch.held_bytes).items():
-                    if number not in coming:
-                        coming[number] = executor.submit(fetch, found)
-            result = poll.result_of(coming.pop(index))
+            for damages in itertools.count(1):
+                while index not in tiles:
+                    poll.wait()
+                poll.look()
+                # Not before each tile: the tiles ahead are nearly the same.
+                if len(coming) <= _FETCHES:
+                    _fetch_ahead(tiles, index, fetch, coming, executor)
+                try:
+                    result = poll.result_of(coming.pop(index))
+                    break
+                except _DAMAGED as error:
+                    _set_aside(tiles, index, error, damages)
+                    compute_again(index)
             tiles.hand_over(index)
             yield result
     finally:
         # Whatever is on its way is of no use any more, and must not keep workers running.
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _fetch_ahead(
+    tiles: FinishedTiles,
+    first: int,
+    fetch: Fetch,
+    coming: dict[int, Future[TileResult]],
+    executor: ThreadPoolExecutor,
+) -> None:
+    for number, found in tiles.ahead(first, fetch.held_bytes).items():
+        if number not in coming:
+            coming[number] = executor.submit(fetch, found)
+
+
+def _set_aside(tiles: FinishedTiles, index: int, error: RiosBatchError, damages: int) -> None:
+    """Have a damaged tile be missing again, if that is still worth a try.
+
+    Raises
+    ------
+    DamagedObjectError : the tile is damaged again and again.
+    """
+    # Where another object is by now, or none, a worker's new one may be there before long.
+    tiles.set_aside(index, remove=isinstance(error, RecordError))
+    if damages >= _MOST_DAMAGES:
+        raise DamagedObjectError(f"tile {index} is damaged again and again: {error}") from error
+    log.warning("tile %d is set aside and computed again: %s", index, error)

@@ -37,12 +37,13 @@ class Heartbeat:
         self._store.show_life()
         self._thread.start()
 
-    def stop(self) -> None:
-        """End, and take the sign away. Harmless before `start` and when called again."""
+    def stop(self, *, forget: bool = True) -> None:
+        """End, and take the sign away, unless it is another main's by now. Harmless before `start` and if repeated."""
         if self._thread.is_alive() and not self._stopped.is_set():
             self._stopped.set()
             self._thread.join(_JOIN_SECONDS)
-            self._say_quietly(self._store.forget_life)
+            if forget:
+                self._say_quietly(self._store.forget_life)
 
     def _beat(self) -> None:
         while not self._stopped.wait(BEAT_SECONDS):

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import distributions
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rios_batch.awsbatch.decoding import RecordError, decoding, json_object, text
 from rios_batch.awsbatch.versions import versions
 from rios_batch.contract import IMAGES_PREFIX
 from rios_batch.errors import MissingObjectError
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rios_batch.aws.objects import Bucket
+
+log = logging.getLogger("rios_batch")
+
+_MOST_BYTES = 2**22  # of a note; a package takes some 30
 
 
 @dataclass(frozen=True)
@@ -63,11 +69,19 @@ def noted_image(bucket: Bucket, image: str) -> NotedImage | None:
     Raises
     ------
     S3Error : S3 refuses.
+    RecordError : somebody has stored something else.
     """
     try:
-        return NotedImage(**json.loads(bucket.get(_key(image))))
+        data = bucket.get(_key(image), most_bytes=_MOST_BYTES)
     except MissingObjectError:
         return None
+    with decoding(f"the note of the packages in image {image}"):
+        found = json_object(data)
+        return NotedImage(_texts(found["packages"]), _texts(found["versions"]), text(found["machine"]))
+
+
+def _texts(found: Any) -> dict[str, str]:
+    return {name: text(value) for name, value in found.items()}
 
 
 def compare_packages(bucket: Bucket, image: str, mains: Mapping[str, str]) -> str:
@@ -83,7 +97,11 @@ def compare_packages(bucket: Bucket, image: str, mains: Mapping[str, str]) -> st
     ------
     S3Error : S3 refuses.
     """
-    noted = noted_image(bucket, image) if mains else None
+    try:
+        noted = noted_image(bucket, image) if mains else None
+    except RecordError as error:  # what is in the image is not known then, as in the first run
+        log.warning("%s", error)
+        noted = None
     return differing_packages(mains, noted.packages, "workers have") if noted else ""
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rios_batch.model.histogram import Histogram
+from rios_batch.awsbatch.decoding import finite, inflated, whole
+from rios_batch.model.histogram import MOST_INTEGER_BINS, SMALLEST_EXPONENT, Histogram
 from rios_batch.model.statistics import PartialStatistics
 
 if TYPE_CHECKING:
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
     from rios_batch.awsbatch.jsonvalues import ArrayPile
     from rios_batch.model.spec import Array
+
+_LARGEST_EXPONENT = 1024  # of float64
+_FRACTION_BITS = 2**13  # sums of squares of float64 have half as many
+_KEY_TYPES = ("int64", "uint64")
+_MOST_COUNT_BYTES = 8
 
 
 def encode_statistics(band: PartialStatistics, arrays: ArrayPile) -> dict[str, Any]:
@@ -56,32 +62,45 @@ def decode_statistics(content: dict[str, Any], arrays: Sequence[Array]) -> Parti
 
     Raises
     ------
-    KeyError, TypeError, ValueError, IndexError, zlib.error : the content is nothing that `encode_statistics` makes.
+    LookupError, OverflowError, TypeError, ValueError, zlib.error : the content is nothing that `encode_statistics`
+        makes.
     """
     histogram = content["histogram"]
+    lowest, highest = finite(content["lowest"]), finite(content["highest"])
+    if lowest > highest or type(lowest) is not type(highest):
+        raise ValueError("a lowest value above the highest, or of another type")
     return PartialStatistics(
-        content["count"],
-        content["lowest"],
-        content["highest"],
-        Fraction(*content["total"]),
-        Fraction(*content["squares"]),
+        whole(content["count"]),
+        lowest,
+        highest,
+        _fraction(*content["total"]),
+        _fraction(*content["squares"]),
         None if histogram is None else _decoded_histogram(histogram, arrays),
     )
 
 
+def _fraction(numerator: Any, denominator: Any) -> Fraction:
+    most = 1 << _FRACTION_BITS
+    return Fraction(whole(numerator, -most, most), whole(denominator, 1, most))
+
+
 def _decoded_histogram(content: dict[str, Any], arrays: Sequence[Array]) -> Histogram:
-    steps = _decompressed(content["steps"], arrays)
-    keys = np.empty(len(steps) + 1, content["keys"])
-    keys[0] = content["first"]
+    steps, counts = (_decompressed(content[part], arrays) for part in ("steps", "counts"))
+    if content["keys"] not in _KEY_TYPES or len(counts) != len(steps) + 1:
+        raise ValueError("a histogram with other keys than counts")
+    keys = np.empty(len(counts), content["keys"])
+    keys[0] = whole(content["first"], int(np.iinfo(keys.dtype).min), int(np.iinfo(keys.dtype).max))
     keys[1:] = steps.astype(keys.dtype)
     return Histogram(
-        content["exponent"],
+        whole(content["exponent"], SMALLEST_EXPONENT, _LARGEST_EXPONENT),
         np.cumsum(keys, dtype=keys.dtype),
-        _decompressed(content["counts"], arrays).astype(np.int64),
+        counts.astype(np.int64),
     )
 
 
 def _decompressed(content: dict[str, Any], arrays: Sequence[Array]) -> Array:
     dtype = np.dtype(content["dtype"])
-    planes = np.frombuffer(zlib.decompress(arrays[content["array"]]), np.uint8)
+    if dtype.kind != "u" or dtype.itemsize > _MOST_COUNT_BYTES:
+        raise ValueError(f"counts of type {dtype}")
+    planes = np.frombuffer(inflated(arrays[content["array"]], MOST_INTEGER_BINS * dtype.itemsize), np.uint8)
     return planes.reshape(dtype.itemsize, -1).T.copy().view(dtype).ravel()

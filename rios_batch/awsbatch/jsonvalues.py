@@ -7,11 +7,13 @@ with its own type, NaN and tuples included.
 from __future__ import annotations
 
 import base64
+import math
 from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rios_batch.awsbatch.decoding import text, whole
 from rios_batch.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _AS_THEY_ARE = (bool, int, str, type(None))
 _ARRAY_KINDS = "biufcMmSU"  # all but object and void
+_MOST_DIMENSIONS = 32  # numpy's own limit
 # For each type: its key, and the way there and back. repr keeps every bit of a float; JSON has no NaN.
 _SCALARS: dict[type, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
     float: ("$float", repr, float),
@@ -68,15 +71,19 @@ def read_arrays(index: Sequence[dict[str, Any]], data: bytes | memoryview) -> li
 
     Raises
     ------
-    ValueError : ``data`` is too short.
+    TypeError, ValueError : ``data`` is too short, or the index describes nothing that `ArrayPile.put` takes.
     """
     arrays: list[Array] = []
     start = 0
     for entry in index:
-        dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
-        count = int(np.prod(shape, dtype=np.int64))
-        arrays.append(np.frombuffer(data, dtype, count, start).reshape(shape).copy())
-        start += count * dtype.itemsize
+        dtype, shape = np.dtype(text(entry["dtype"])), tuple(map(whole, entry["shape"]))
+        if dtype.kind not in _ARRAY_KINDS or not dtype.itemsize or len(shape) > _MOST_DIMENSIONS:
+            raise ValueError(f"an array of type {dtype} with {len(shape)} dimensions")
+        end = start + math.prod(shape) * dtype.itemsize
+        if end > len(data):
+            raise ValueError(f"arrays of more than {len(data)} bytes")
+        arrays.append(np.frombuffer(data[start:end], dtype).reshape(shape).copy())
+        start = end
     return arrays
 
 
@@ -116,7 +123,8 @@ def decode_value(value: Any, arrays: Sequence[Array]) -> Any:
 
     Raises
     ------
-    ValueError : the value is nothing that `encode_value` makes.
+    ArithmeticError, LookupError, RecursionError, TypeError, ValueError : the value is nothing that `encode_value`
+        makes.
     """
     if not isinstance(value, dict):
         return value

@@ -12,13 +12,15 @@ import logging
 import os
 import shutil
 import tempfile
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from rios_batch.awsbatch.decoding import RecordError
 from rios_batch.awsbatch.fingerprint import check_same, fingerprints
 from rios_batch.awsbatch.jsonvalues import ArrayPile, encode_value
-from rios_batch.awsbatch.tileformat import PREAMBLE_BYTES, RecordError, decode_head, encode_tile, head_size
+from rios_batch.awsbatch.tileformat import decode_head, encode_tile
 from rios_batch.awsbatch.versions import mismatch, versions
 from rios_batch.compute.otherargs import pickle_or_none, unpickled
 from rios_batch.errors import JobMgrError, OutputError, ParameterError, VersionMismatchError
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from rios_batch.awsbatch.tileformat import TileHead
     from rios_batch.model.creationoptions import Compression
+    from rios_batch.model.runreport import RunFacts
     from rios_batch.model.spec import RunSpec
 
 log = logging.getLogger("rios_batch")
@@ -114,7 +117,7 @@ class KeptTiles:
             path = self._path(number)
             if path.exists():
                 try:
-                    self._head(number)
+                    self._checked(number)
                 except (RecordError, OSError):
                     path.unlink(missing_ok=True)
                 else:
@@ -123,36 +126,31 @@ class KeptTiles:
     def _path(self, number: int) -> Path:
         return self.folder / "tiles" / f"{number:0{_DIGITS}d}"
 
-    def _head(self, number: int) -> TileHead:
-        """Return a tile's head; no pixel is read.
-
-        Raises
-        ------
-        RecordError : the file is not the tile's, or is cut short.
-        """
-        path = self._path(number)
-        with path.open("rb") as file:
-            beginning = file.read(PREAMBLE_BYTES)
-            beginning += file.read(head_size(beginning) - PREAMBLE_BYTES)
-        head = decode_head(beginning)
-        end = max((part.start + part.size for part in head.parts), default=0)
-        if (head.run_id, head.record.tile) != (self.folder.name, number) or path.stat().st_size < end:
-            raise RecordError(f"{path} does not hold tile {number}, or is cut short")
-        return head
-
     def read(self, number: int) -> TileResult:
         """Return a tile's result.
 
         Raises
         ------
-        RecordError : the file is not the tile's, or is cut short.
+        RecordError : the file is not the tile's, or is damaged.
         """
-        head, data = self._head(number), memoryview(self._path(number).read_bytes())
+        head, data = self._checked(number)
         outputs = tuple(
             part.output(data[part.start : part.start + part.size], head.record.window) for part in head.parts
         )
         changes = {name: pickle_or_none(value) for name, value in head.other_args.items()}
         return TileResult(head.record, outputs, changes)
+
+    def _checked(self, number: int) -> tuple[TileHead, memoryview]:
+        """Return a tile's head and its whole file; pixels are compared with their checksum, and not unpacked."""
+        path = self._path(number)
+        content = path.read_bytes()
+        head, data = decode_head(content, self.spec.plan), memoryview(content)
+        whole = all(
+            zlib.crc32(data[part.start : part.start + part.size]) == part.crc32 for part in head.parts
+        )
+        if not whole or (head.run_id, head.record.tile) != (self.folder.name, number):
+            raise RecordError(f"{path} does not hold tile {number}, or is damaged")
+        return head, data
 
     def put(self, result: TileResult) -> None:
         """Keep a tile's result, unless it has changes of otherArgs that are not data.
@@ -260,6 +258,9 @@ class KeptRun(Run):
         self._run.compressions_chosen(compressions)
         if self._keeps:
             self._kept.put_compressions(compressions)
+
+    def facts(self) -> RunFacts:
+        return self._run.facts()
 
     def outputs_committed(self) -> None:
         self._kept.committed = True

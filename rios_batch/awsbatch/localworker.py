@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rios_batch
+from rios_batch.aws.faults import QueueGoneError
 from rios_batch.contract import WORKER_MODULE
 from rios_batch.errors import WorkerLostError
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from rios_batch.awsbatch.configuration import WorkerConfig
 
 _STARTS = 3
+_CURE = ". Most likely memory ran out: use setCoordinateOnly(True), or run main on a larger machine"
 _STOP_SECONDS = 6.0  # told to end, a worker takes less than five
 
 
@@ -52,16 +55,28 @@ class LocalWorker:
 
         Raises
         ------
+        QueueGoneError : the worker has left because its queue is gone.
         WorkerLostError : the worker has ended several times.
         """
         status = self._process.poll()
         if status is None:
             return
-        if self._starts >= _STARTS:
-            raise WorkerLostError(
-                f"main's own worker ended {_STARTS} times, the last time with status {status}; its messages are above. "
-                "If memory ran out, use setCoordinateOnly(True), or run main on a larger machine"
+        if status == 0:
+            raise QueueGoneError(
+                f"main's own worker has left, because queue {self._config.queue_url} is gone"
             )
+        if self._starts >= _STARTS:
+            cure = _CURE if status == -signal.SIGKILL else ""
+            raise WorkerLostError(
+                f"main's own worker ended {_STARTS} times, the last time with status {status}; its messages are above"
+                f"{cure}"
+            )
+        self._process = self._start()
+
+    def start_again(self, config: WorkerConfig) -> None:
+        """End the worker, if it has not ended, and start it with other settings."""
+        self.stop()
+        self._config, self._starts = config, 0
         self._process = self._start()
 
     def stop(self) -> None:

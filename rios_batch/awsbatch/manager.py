@@ -19,7 +19,7 @@ import secrets
 import shlex
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,16 +30,28 @@ from rios_batch.awsbatch.controller import RunController
 from rios_batch.awsbatch.fingerprint import check_same, fingerprints
 from rios_batch.awsbatch.heartbeat import Heartbeat
 from rios_batch.awsbatch.imagepackages import compare_packages
-from rios_batch.awsbatch.narrating import lines_shown, say_finished
+from rios_batch.awsbatch.memory import check_memory
+from rios_batch.awsbatch.narrating import say_finished
 from rios_batch.awsbatch.receipt import receipt
+from rios_batch.awsbatch.runpage import failed_tiles
 from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
 from rios_batch.awsbatch.workerpool import current
-from rios_batch.errors import JobMgrError, ParameterError, RiosBatchError, VersionMismatchError
+from rios_batch.awsbatch.workforce import batch_workforce
+from rios_batch.errors import (
+    DamagedObjectError,
+    JobMgrError,
+    ParameterError,
+    RiosBatchError,
+    RunTakenOverError,
+    VersionMismatchError,
+)
 from rios_batch.jobmanagers.base import GeneratorRun, JobManager
 from rios_batch.jobmanagers.environment import warn_of_variables_left_behind
 from rios_batch.jobmanagers.modules import packages_of
 from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
+from rios_batch.jobmanagers.shownlines import lines_shown
+from rios_batch.model.runreport import RunFacts
 from rios_batch.model.s3names import SCHEME
 from rios_batch.model.tiles import TilePlan
 from rios_batch.read.network import cloud_options
@@ -47,7 +59,9 @@ from rios_batch.read.network import cloud_options
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from rios_batch.aws.stackoutputs import StackOutputs
     from rios_batch.model.creationoptions import Compression
+    from rios_batch.model.forecast import Workforce
     from rios_batch.model.spec import RunSpec
     from rios_batch.model.tileresult import TileRecord, TileResult
 
@@ -90,6 +104,21 @@ class AWSBatch(JobManager):
             )
         return (self.numThreads - self.options.coordinate_only) * stack.worker_vcpus
 
+    def workforce(self) -> Workforce:
+        """Return who would compute the tiles; a stack that cannot be asked is taken for an ordinary one.
+
+        Raises
+        ------
+        JobMgrError : so many workers are more than the stack may have.
+        """
+        try:
+            stack: StackOutputs | JobMgrError = self._cloud.stack_outputs
+        except JobMgrError as error:
+            stack = error
+        else:
+            _ = self.num_processes
+        return batch_workforce(stack, self.numThreads, coordinate_only=self.options.coordinate_only)
+
     def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
         """Return a new run, or the run that is resumed, with the tile plan of the run that was begun.
 
@@ -97,6 +126,7 @@ class AWSBatch(JobManager):
         ------
         ParameterError : an output is named into the exchange bucket.
         JobMgrError : the run to resume does not exist, or something has changed since.
+        MemoryLimitError : a worker cannot hold the inputs of its blocks.
         VersionMismatchError : the run to resume was begun with other versions.
         PicklingFailedError : function or otherArgs cannot be sent to workers.
         """
@@ -113,6 +143,8 @@ class AWSBatch(JobManager):
         pickled_spec = dump_spec(spec, modules=modules)
         pickled_args = dump_other_args(other_args, modules=modules)
         packages, stack = packages_of(modules), self._cloud.stack_outputs
+        if self.numThreads > 1:
+            check_memory(spec, len(pickled_spec) + len(pickled_args), stack)
         if differences := compare_packages(self._cloud.bucket, stack.worker_image, packages):
             log.warning("the function or otherArgs may not load, or differ, in workers: %s", differences)
         # Whatever workers obey, so that its SHA-256 covers all of it.
@@ -168,9 +200,17 @@ def _as_begun(spec: RunSpec, store: RunStore, found: dict[str, str]) -> RunSpec:
             f"run {store.run_id} cannot be resumed, it was begun with other versions: {problem}"
         )
     check_same(description["fingerprints"], found, store.run_id)
+    plan = TilePlan.from_description(description["plan"])
+    chosen = store.compressions()
+    if plan.blocks != spec.plan.blocks or len(chosen) not in (0, len(spec.outputs)):
+        raise JobMgrError(
+            f"run.json or compressions.json of run {store.run_id} is another run's, so somebody has changed it; begin "
+            "anew without setResume"
+        )
     store.forget_failures()
+    store.forget_merges()
     log.info("resuming run %s", store.run_id)
-    return spec.with_plan(TilePlan.from_description(description["plan"])).compressed(store.compressions())
+    return spec.with_plan(plan).compressed(chosen)
 
 
 class _BatchRun(GeneratorRun):
@@ -192,6 +232,7 @@ class _BatchRun(GeneratorRun):
         self._records: list[TileRecord] = []
         self._shown, self._began = contextlib.ExitStack(), time.monotonic()
         self._committed = False
+        self._facts = RunFacts(store.run_id)
 
     def __enter__(self) -> Self:
         self._shown.enter_context(lines_shown())
@@ -216,20 +257,34 @@ class _BatchRun(GeneratorRun):
         seconds = time.monotonic() - self._began
         say_finished(self._store.run_id, self._records, len(self._store.failures()), seconds)
 
+    def facts(self) -> RunFacts:
+        return self._facts
+
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)  # before workers are ended, lest something on its way keeps them
         with self._shown, contextlib.closing(self._cloud):
             try:
+                self._set_aside_what_is_damaged(error[1])
                 self._controller.stop()
                 self._say_what_it_cost()
+                self._note_failures()
             finally:
-                self._heartbeat.stop()
                 if self._controller.pool is not None:
                     self._controller.pool.give_back()
-                if self._committed:
-                    self._forget()
+                if isinstance(error[1], RunTakenOverError):
+                    self._heartbeat.stop(forget=False)
                 else:
-                    self._keep_or_forget()
+                    self._heartbeat.stop()
+                    self._forget() if self._committed else self._keep_or_forget()
+
+    def _set_aside_what_is_damaged(self, error: object) -> None:
+        """Remove a tile whose pixels were found damaged when outputs were written; a resumed run has it done again."""
+        while isinstance(error, BaseException):
+            index = self._store.tile_of_key(error.key) if isinstance(error, DamagedObjectError) else None
+            if index is not None:
+                log.warning("tile %d is set aside; a resumed run computes it again", index)
+                self._store.set_aside(index)
+            error = error.__cause__
 
     def _say_what_it_cost(self) -> None:
         jobs = self._controller.jobs
@@ -244,6 +299,13 @@ class _BatchRun(GeneratorRun):
             log.warning("what run %s cost is not known: %s", self._store.run_id, error)
         else:
             log.info("run %s cost %s", self._store.run_id, found)
+            self._facts = replace(self._facts, receipt=str(found))
+
+    def _note_failures(self) -> None:
+        try:
+            self._facts = replace(self._facts, failures=failed_tiles(self._store))
+        except RiosBatchError as error:
+            log.warning("what failed in run %s is not known: %s", self._store.run_id, error)
 
     def _forget(self) -> None:
         try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 
-from rios_batch.errors import RiosBatchError
+from rios_batch.awsbatch.decoding import RecordError
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,12 @@ class ComputeTile:
 class MergeBlobs:
     """Put blobs end to end into one object: each is too small to be a part of a multipart upload.
 
-    The list of blobs lies in S3 (`rios_batch.awsbatch.runstore.RunStore.put_merge`): there may be thousands.
+    The list of blobs lies in S3 (`rios_batch.awsbatch.runstore.RunStore.put_merge`): there may be thousands. ``sha256``
+    is the list's.
     """
 
     number: int
+    sha256: str
 
 
 Message = ComputeTile | MergeBlobs
@@ -34,8 +37,8 @@ def encode_message(message: Message) -> str:
     match message:
         case ComputeTile(tile, again):
             return json.dumps({"tile": tile, "again": again})
-        case MergeBlobs(number):
-            return json.dumps({"merge": number})
+        case MergeBlobs(number, sha256):
+            return json.dumps({"merge": number, "sha256": sha256})
 
 
 def decode_message(text: str) -> Message:
@@ -43,14 +46,12 @@ def decode_message(text: str) -> Message:
 
     Raises
     ------
-    RiosBatchError : the text is no message of a run.
+    RecordError : the text is no message of a run.
     """
-    try:
+    with contextlib.suppress(ValueError, RecursionError):
         match json.loads(text):
-            case {"tile": int(tile), "again": bool(again)}:
-                return ComputeTile(tile, again)
-            case {"merge": int(number)}:
-                return MergeBlobs(number)
-    except ValueError:
-        pass
-    raise RiosBatchError(f"the queue holds a message that is not of this run: {text[:100]!r}")
+            case {"tile": int(tile), "again": bool(again)} if tile >= 0:
+                return ComputeTile(int(tile), again)
+            case {"merge": int(number), "sha256": str(sha256)} if number >= 0:
+                return MergeBlobs(int(number), sha256)
+    raise RecordError(f"the queue holds a message that is not of this run: {text[:100]!r}")

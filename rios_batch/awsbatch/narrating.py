@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import logging
 import re
@@ -11,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from rios_batch.aws.jobs import WorkerJobs
     from rios_batch.aws.stackoutputs import StackOutputs
@@ -22,27 +21,6 @@ log = logging.getLogger("rios_batch")
 
 LINE_SECONDS = 30.0  # between lines that say how far a run is
 _ON_BATCH = re.compile(r"worker \d+ ")
-
-
-@contextlib.contextmanager
-def lines_shown() -> Iterator[None]:
-    """Have lines shown that are no warnings, on standard error where the script has not set up logging.
-
-    A script that sets the level of the logger ``rios_batch`` decides for itself.
-    """
-    if log.level != logging.NOTSET:
-        yield
-        return
-    handler = None if log.hasHandlers() else logging.StreamHandler()
-    if handler is not None:
-        log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.setLevel(logging.NOTSET)
-        if handler is not None:
-            log.removeHandler(handler)
 
 
 def say_begun(run_id: str, missing: int, workers: int, *, main_has_worker: bool) -> None:

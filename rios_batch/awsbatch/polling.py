@@ -7,6 +7,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rios_batch.aws.faults import QueueGoneError
 from rios_batch.awsbatch.supervisor import AWS_PATIENCE_SECONDS
 from rios_batch.errors import AWSUnavailableError, S3UnavailableError
 
@@ -35,12 +36,14 @@ class Poll:
     Attributes
     ----------
     awaited : says what main waits for.
+    queue_gone : goes on where a look has found the queue gone; None lets that end the run.
     over : nothing can happen any more, so nobody looks.
     """
 
     def __init__(self, watchdog: Watchdog) -> None:
         self._watchdog = watchdog
         self.awaited: Callable[[], str] = lambda: "workers"
+        self.queue_gone: Callable[[], None] | None = None
         self._looks: list[Callable[[], None]] = []
         self._looks_of_main: list[Callable[[], None]] = []
         self._executor = ThreadPoolExecutor(1, "rios_batch look")
@@ -101,9 +104,14 @@ class Poll:
         elif self._looking.done():
             looking, self._looking = self._looking, None
             self._next_at = time.monotonic() + POLL_SECONDS
-            self._take(looking)
-            for look in self._looks_of_main:
-                look()
+            try:
+                self._take(looking)
+                for look in self._looks_of_main:
+                    look()
+            except QueueGoneError:
+                if self.queue_gone is None:
+                    raise
+                self.queue_gone()
 
     def close(self) -> None:
         """Look no more, and wait for the end of a look that is under way."""

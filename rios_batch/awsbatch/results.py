@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rios_batch.awsbatch.tileformat import PREAMBLE_BYTES, RecordError, decode_head, head_size
+from rios_batch.awsbatch.decoding import RecordError
+from rios_batch.awsbatch.tileformat import PREAMBLE_BYTES, decode_head, head_size
 from rios_batch.compute.otherargs import pickle_or_none
 from rios_batch.model.blobs import Blob, StoredBlocks
 from rios_batch.model.tileresult import TileOutput, TileResult
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # Until heads are known. A head has some 600 bytes, eight for each TIFF block, and 6,000 for statistics of each band.
 _FIRST_BYTES = 64 * 1024
+# A larger object is fetched in two requests, the second when the first has shown that it is a tile's.
+_ONE_REQUEST_BYTES = 2**28
 
 
 class TileFetcher:
@@ -58,17 +61,14 @@ class TileFetcher:
 
         Raises
         ------
-        RecordError : the object is not a tile's, is cut short, or is that of another tile or of another run.
+        RecordError : the object is not a tile's, is cut short, is damaged, or is that of another tile or run.
         S3Error : the object cannot be read, or is no longer the one that was found.
         """
-        bucket, store = self._store.bucket, self._store
-        whole = bucket.get(found.key, etag=found.etag) if self._takes_all else None
-        head = decode_head(self._beginning(found) if whole is None else whole)
-        if (head.run_id, head.record.tile) != (store.run_id, store.tile_number(found)):
-            raise RecordError(
-                f"object s3://{bucket.name}/{found.key} holds tile {head.record.tile} of run {head.run_id}, which "
-                "somebody must have put there; delete the object and resume the run"
-            )
+        bucket = self._store.bucket
+        takes_whole = self._takes_all and found.size <= _ONE_REQUEST_BYTES
+        whole = bucket.get(found.key, size=found.size, etag=found.etag) if takes_whole else None
+        head = decode_head(self._beginning(found) if whole is None else whole, self._spec.plan)
+        self._check(head, found)
         outputs = []
         for output, part in zip(self._spec.outputs, head.parts, strict=True):
             if output.stays_in_s3:
@@ -81,6 +81,18 @@ class TileFetcher:
             )
             outputs.append(part.output(data, head.record.window))
         return TileResult(head.record, tuple(outputs), _pickled(head))
+
+    def _check(self, head: TileHead, found: ObjectInfo) -> None:
+        """See that the object holds the tile that its key says, and nothing but the run's outputs."""
+        if (head.run_id, head.record.tile) != (self._store.run_id, self._store.tile_number(found)):
+            raise RecordError(
+                f"its object holds tile {head.record.tile} of run {head.run_id}, which somebody must have put there"
+            )
+        ends = [part.start + part.size for part in head.parts]
+        encoded = [part.byte_counts is not None for part in head.parts]
+        wanted = [output.encoded_by_workers for output in self._spec.outputs]
+        if encoded != wanted or max(ends, default=found.size) != found.size:
+            raise RecordError("its object holds other outputs than those of the run, or is cut short")
 
     def _beginning(self, found: ObjectInfo) -> bytes:
         beginning = _beginning(self._store.bucket, found, self._first_bytes)
@@ -96,18 +108,20 @@ def record_of(store: RunStore, found: ObjectInfo) -> TileRecord:
     RecordError : the object is not a tile's.
     S3Error : the object cannot be read.
     """
-    return decode_head(_beginning(store.bucket, found, _FIRST_BYTES)).record
+    return decode_head(_beginning(store.bucket, found, _FIRST_BYTES), store.plan()).record
 
 
 def _beginning(bucket: Bucket, found: ObjectInfo, first_bytes: int) -> bytes:
     beginning = bucket.get(found.key, size=min(first_bytes, found.size), etag=found.etag)
     size = head_size(beginning[:PREAMBLE_BYTES])
+    if size > found.size:
+        raise RecordError(f"a tile's record is cut short: {found.size} of {size} bytes")
     return beginning if size <= len(beginning) else bucket.get(found.key, size=size, etag=found.etag)
 
 
 def _left_there(bucket: Bucket, found: ObjectInfo, part: OutputPart, blob_store: BlobStore) -> TileOutput:
     assert part.byte_counts is not None
-    blob = Blob(bucket.name, found.key, found.etag, part.start, part.size)
+    blob = Blob(bucket.name, found.key, found.etag, part.start, part.size, part.crc32)
     blocks = StoredBlocks(blob, part.byte_counts, blob_store)
     return TileOutput(
         part.layout, blocks, part.coarsest, part.statistics, part.lost_px, compression=part.compression

@@ -5,6 +5,7 @@ All of it is read from the exchange bucket, the run's queue and AWS Batch. A run
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from rios_batch.aws.faults import QueueGoneError
 from rios_batch.aws.jobs import JobReport, WorkerJobs
 from rios_batch.aws.queue import WorkQueue
+from rios_batch.awsbatch.decoding import RecordError
 from rios_batch.awsbatch.failurerecord import Failure
 from rios_batch.awsbatch.runstore import RunStore, run_ids
-from rios_batch.awsbatch.starting import LEASE_SECONDS, end_last_main
+from rios_batch.awsbatch.starting import LEASE_SECONDS, end_last_main, last_main
 from rios_batch.awsbatch.turns import is_pool
 from rios_batch.contract import RUNS_PREFIX
 from rios_batch.errors import JobMgrError, MissingObjectError
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rios_batch.aws.cloud import Cloud
+
+log = logging.getLogger("rios_batch")
 
 SILENT_SECONDS = 600.0
 """A main that has shown no sign of life for so long is taken for dead."""
@@ -86,9 +90,11 @@ def list_runs(cloud: Cloud) -> Iterator[RunInfo]:
     for run_id in sorted(run_ids(cloud.bucket), key=_began):
         store = RunStore(cloud.bucket, run_id)
         try:
-            yield _info(cloud, store, store.raw_description(), store.last_main())
+            yield _info(cloud, store, store.raw_description(), last_main(cloud, store))
         except MissingObjectError:  # has just finished
             continue
+        except (JobMgrError, RecordError) as error:  # somebody has changed it; others are as they are
+            log.warning("run %s is left out: %s", run_id, error)
 
 
 def describe_run(cloud: Cloud, run_id: str) -> RunStatus:
@@ -99,7 +105,7 @@ def describe_run(cloud: Cloud, run_id: str) -> RunStatus:
     JobMgrError : there is no such run, or none any more.
     """
     store = existing_run(cloud, run_id)
-    description, last = store.raw_description(), store.last_main()
+    description, last = store.raw_description(), last_main(cloud, store)
     sizes = _queue_sizes(cloud, last[0]) if last else None
     jobs = WorkerJobs.find(cloud.batch, cloud.stack_outputs, last[1]) if last else None
     origin = description.get("origin", {})
@@ -108,7 +114,7 @@ def describe_run(cloud: Cloud, run_id: str) -> RunStatus:
         workers=jobs.report() if jobs else None,
         waiting=sizes[0] if sizes else None,
         in_work=sizes[1] if sizes else None,
-        failures=tuple(store.failure(key) for key in store.failures()),
+        failures=tuple(_readable_failures(store)),
         command=tuple(origin.get("command", ())),
         folder=origin.get("folder", ""),
         host=origin.get("host", ""),
@@ -127,7 +133,7 @@ def cancel_run(cloud: Cloud, run_id: str) -> RunInfo:
     JobMgrError : there is no such run, or none any more.
     """
     store = existing_run(cloud, run_id)
-    info = _info(cloud, store, store.raw_description(), store.last_main())
+    info = _info(cloud, store, store.raw_description(), last_main(cloud, store))
     kind = f"{JobMgrError.__module__}.{JobMgrError.__qualname__}"
     # First, so that main learns why before main finds the queue gone.
     store.put_failure(Failure(None, kind, CANCELLED, "rios-batch cancel", stops_run=True))
@@ -193,6 +199,14 @@ def _info(
         outputs=tuple(description.get("outputs", ())),
         silent_s=silent_s,
     )
+
+
+def _readable_failures(store: RunStore) -> Iterator[Failure]:
+    for key in store.failures():
+        try:
+            yield store.failure(key)
+        except RecordError as error:
+            log.warning("%s is left out: %s", key, error)
 
 
 def _state(cloud: Cloud, silent_s: float | None, last: tuple[str, str] | None) -> str:

@@ -2,6 +2,7 @@
 
 runs/<run id>/run.json              what the run is: format, versions, tile plan, fingerprints
 runs/<run id>/main.json             the main that controls the run, and what that main has started
+runs/<run id>/ended/<queue>         a main that has lost the run to another main, or to whoever cancelled it
 runs/<run id>/alive                 that main's last sign of life
 runs/<run id>/job.pkl               function and arguments, pickled once; the only pickle
 runs/<run id>/inputs/...            local inputs, staged once
@@ -23,11 +24,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rios_batch.awsbatch.failurerecord import Failure
+from rios_batch.awsbatch.decoding import decoding, json_object, text, whole
+from rios_batch.awsbatch.failurerecord import MOST_BYTES, Failure
 from rios_batch.awsbatch.versions import RUN_FORMAT
 from rios_batch.contract import CAMPAIGN_MARK, POOL_MARK, RUNS_PREFIX
-from rios_batch.errors import JobMgrError, MissingObjectError, VersionMismatchError
+from rios_batch.errors import DamagedObjectError, JobMgrError, MissingObjectError, VersionMismatchError
 from rios_batch.model.blobs import Blob
+from rios_batch.model.tiles import TilePlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     from rios_batch.model.creationoptions import Compression
 
 _DIGITS = 7
+_MOST_JSON_BYTES = 2**26  # of a description; it has a line or so for each input and output
+_FAILURE = re.compile(rf"(worker|\d{{{_DIGITS}}})-[0-9a-f]{{32}}\.json")
+_OPTION = re.compile(r"(ZLEVEL|PREDICTOR)=\d{1,2}")  # what main chooses
 _FETCHES = 8  # at a time
 
 
@@ -109,13 +115,27 @@ class RunStore:
         return self.bucket.head(f"{self._prefix}run.json") is not None
 
     def raw_description(self) -> dict[str, Any]:
+        """Return what the run is, whatever the format.
+
+        Raises
+        ------
+        JobMgrError : there is no such run, or none any more.
+        RecordError : the object is no description of a run.
+        """
         try:
-            found: dict[str, Any] = json.loads(self.bucket.get(f"{self._prefix}run.json"))
+            data = self.bucket.get(f"{self._prefix}run.json", most_bytes=_MOST_JSON_BYTES)
         except MissingObjectError:
             raise JobMgrError(
                 f"there is no run {self.run_id} in bucket {self.bucket.name}; it was finished, or has expired"
             ) from None
-        return found
+        with decoding(f"run.json of run {self.run_id}, which somebody must have changed,"):
+            found = json_object(data)
+            _check_description(found)
+            return found
+
+    def plan(self) -> TilePlan:
+        """Return the run's tiles, by its description."""
+        return TilePlan.from_description(self.raw_description()["plan"])
 
     def put_job(self, pickled: bytes) -> str:
         """Store the pickled job; return the pickle's SHA-256."""
@@ -126,7 +146,7 @@ class RunStore:
 
         Raises
         ------
-        JobMgrError : the object is not the job that main submitted, and must not be unpickled.
+        DamagedObjectError : the object is not the job that main submitted, and must not be unpickled.
         """
         return self._get_signed("job.pkl", sha256)
 
@@ -143,7 +163,7 @@ class RunStore:
 
         Raises
         ------
-        JobMgrError : the object is not what main has stored.
+        DamagedObjectError : the object is not what main has stored.
         """
         described = json.loads(self._get_signed("inputs.json", sha256))
         return {path: InputCopy(**copy) for path, copy in described.items()}
@@ -156,7 +176,7 @@ class RunStore:
         data = self.bucket.get(f"{self._prefix}{name}")
         found = hashlib.sha256(data).hexdigest()
         if found != sha256:
-            raise JobMgrError(
+            raise DamagedObjectError(
                 f"{name} of run {self.run_id} has SHA-256 {found}, main submitted {sha256 or 'none'}; somebody has "
                 "changed it, and it is not used"
             )
@@ -169,12 +189,30 @@ class RunStore:
         self._put_json("main.json", {"queue_url": queue_url, "job_name": job_name})
 
     def last_main(self) -> tuple[str, str] | None:
-        """Return queue URL and job name of the last main, if there was one."""
+        """Return queue URL and job name of the last main, if there was one.
+
+        Raises
+        ------
+        RecordError : the object is something else.
+        """
         try:
-            found = json.loads(self.bucket.get(f"{self._prefix}main.json"))
+            data = self.bucket.get(f"{self._prefix}main.json", most_bytes=_MOST_JSON_BYTES)
         except MissingObjectError:
             return None
-        return found["queue_url"], found["job_name"]
+        with decoding(f"main.json of run {self.run_id}, which somebody must have changed,"):
+            found = json_object(data)
+            return text(found["queue_url"]), text(found["job_name"])
+
+    def end_main(self, queue_url: str) -> None:
+        """Say, for a main that may still be there, that its run is no longer its own."""
+        self.bucket.put(self._ended_key(queue_url), b"")
+
+    def is_ended(self, queue_url: str) -> bool:
+        """Say whether somebody has ended the main that has made a queue."""
+        return self.bucket.head(self._ended_key(queue_url)) is not None
+
+    def _ended_key(self, queue_url: str) -> str:
+        return f"{self._prefix}ended/{queue_url.rpartition('/')[2]}"
 
     def show_life(self) -> None:
         """Say that main is there."""
@@ -196,12 +234,20 @@ class RunStore:
         self._put_json("compressions.json", compressions)
 
     def compressions(self) -> tuple[Compression | None, ...]:
-        """Return how each output is compressed, as far as that is chosen; nothing at all before the first choice."""
+        """Return how each output is compressed, as far as that is chosen; nothing at all before the first choice.
+
+        Raises
+        ------
+        RecordError : the object is something else, or names other options than main chooses.
+        """
         try:
-            found = json.loads(self.bucket.get(f"{self._prefix}compressions.json"))
+            data = self.bucket.get(f"{self._prefix}compressions.json", most_bytes=_MOST_JSON_BYTES)
         except MissingObjectError:
             return ()
-        return tuple(None if options is None else tuple(options) for options in found)
+        with decoding(f"compressions.json of run {self.run_id}, which somebody must have changed,"):
+            return tuple(
+                None if options is None else tuple(map(_option, options)) for options in json.loads(data)
+            )
 
     # -- tiles
 
@@ -217,37 +263,57 @@ class RunStore:
         """Yield the finished tiles from number ``first`` on, in order. Objects with other names are not looked at."""
         start_after = self._tile_key(first - 1) if first else ""
         for found in self.bucket.list_objects(f"{self._prefix}tiles/", start_after=start_after):
-            number = found.key[-_DIGITS:]
-            if number.isdecimal() and found.key == self._tile_key(int(number)):
-                yield int(number), found
+            number = self.tile_of_key(found.key)
+            if number is not None:
+                yield number, found
 
     def tile_number(self, found: ObjectInfo) -> int:
         """Return the number of the tile that an object is meant to hold, by its name."""
         return int(found.key[-_DIGITS:])
+
+    def tile_of_key(self, key: str) -> int | None:
+        """Return the number of the tile whose object has a key; None if it is no tile's."""
+        return _number(key, f"{self._prefix}tiles/")
+
+    def set_aside(self, index: int) -> None:
+        """Remove a damaged tile, so that a worker's new one can have its place."""
+        self.bucket.delete([self._tile_key(index)])
 
     def _tile_key(self, index: int) -> str:
         return f"{self._prefix}tiles/{index:0{_DIGITS}d}"
 
     # -- merged blobs
 
-    def put_merge(self, number: int, blobs: Sequence[Blob]) -> None:
-        """Say which blobs a merge is made of."""
-        self._put_json(f"merges/{number:0{_DIGITS}d}.json", [astuple(blob) for blob in blobs])
+    def put_merge(self, number: int, blobs: Sequence[Blob]) -> str:
+        """Say which blobs a merge is made of; return the SHA-256 of what was stored."""
+        listed = json.dumps([astuple(blob) for blob in blobs])
+        return self._put_signed(_merge_name(number), listed.encode())
 
-    def merge(self, number: int) -> None:
-        """Put the blobs of a merge end to end into one object."""
-        listed = json.loads(self.bucket.get(f"{self._prefix}merges/{number:0{_DIGITS}d}.json"))
+    def merge(self, number: int, sha256: str) -> None:
+        """Put the blobs of a merge end to end into one object.
+
+        Raises
+        ------
+        DamagedObjectError : the list of blobs is not what main has stored, or a blob not what a worker has.
+        """
+        listed = json.loads(self._get_signed(_merge_name(number), sha256))
         with ThreadPoolExecutor(_FETCHES) as executor:
             pieces = executor.map(self.bucket.read, (Blob(*fields) for fields in listed))
             data = b"".join(pieces)
         self.bucket.put_new(f"{self._prefix}merged/{number:0{_DIGITS}d}", data)
 
-    def merged(self, first: int = 0) -> Iterator[tuple[int, Blob]]:
-        """Yield the merged blobs that are there, from number ``first`` on, in order."""
+    def merged(self, first: int = 0) -> Iterator[tuple[int, ObjectInfo]]:
+        """Yield the merged blobs that are there, from number ``first`` on, in order. Others are not looked at."""
         prefix = f"{self._prefix}merged/"
         start_after = f"{prefix}{first - 1:0{_DIGITS}d}" if first else ""
         for found in self.bucket.list_objects(prefix, start_after=start_after):
-            yield int(found.key[-_DIGITS:]), Blob(self.bucket.name, found.key, found.etag, 0, found.size)
+            if (number := _number(found.key, prefix)) is not None:
+                yield number, found
+
+    def forget_merges(self) -> None:
+        """Remove what an earlier main has had merged: another main numbers merges anew."""
+        for folder in ("merges", "merged"):
+            self.bucket.delete([found.key for found in self.bucket.list_objects(f"{self._prefix}{folder}/")])
 
     # -- failures
 
@@ -257,9 +323,11 @@ class RunStore:
         self.bucket.put(f"{self._prefix}failures/{what}-{uuid.uuid4().hex}.json", failure.encode())
 
     def failures(self, tile: int | None = None) -> list[str]:
-        """Return the keys of all failures, or of those of one tile."""
+        """Return the keys of all failures, or of those of one tile. Objects with other names are not looked at."""
+        folder = f"{self._prefix}failures/"
         what = "" if tile is None else f"{tile:0{_DIGITS}d}-"
-        return [found.key for found in self.bucket.list_objects(f"{self._prefix}failures/{what}")]
+        found = [found.key for found in self.bucket.list_objects(f"{folder}{what}")]
+        return [key for key in found if _FAILURE.fullmatch(key[len(folder) :])]
 
     def failure(self, key: str) -> Failure:
         """Fetch a failure.
@@ -268,11 +336,11 @@ class RunStore:
         ------
         RecordError : the object is no failure's record.
         """
-        return Failure.decode(self.bucket.get(key))
+        return Failure.decode(self.bucket.get(key, most_bytes=MOST_BYTES))
 
     def forget_failures(self) -> None:
         """Remove the failures that an earlier main has seen, which are no longer true."""
-        self.bucket.delete(self.failures())
+        self.bucket.delete([found.key for found in self.bucket.list_objects(f"{self._prefix}failures/")])
 
     # -- the end
 
@@ -303,3 +371,48 @@ def newest_run(bucket: Bucket, beginning: str) -> str | None:
     keys = (found.key for found in bucket.list_objects(f"{RUNS_PREFIX}{beginning}"))
     ids = {match[1] for key in keys if (match := re.fullmatch(rf"{RUNS_PREFIX}([^/]+)/run\.json", key))}
     return max(ids, default=None)
+
+
+def _merge_name(number: int) -> str:
+    return f"merges/{number:0{_DIGITS}d}.json"
+
+
+def _number(key: str, folder: str) -> int | None:
+    """Return the number that is all of a key behind a folder; None if there is something else."""
+    name = key.removeprefix(folder)
+    is_number = key.startswith(folder) and len(name) == _DIGITS and name.isascii() and name.isdecimal()
+    return int(name) if is_number else None
+
+
+def _option(value: Any) -> str:
+    if not _OPTION.fullmatch(text(value)):
+        raise ValueError(f"{value!r:.50} is no option that main chooses")
+    return str(value)
+
+
+def _check_description(found: dict[str, Any]) -> None:
+    """See that a description has the types that those who read it rely on.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError : it has not.
+    """
+    whole(found.setdefault("format", 1))
+    plan = TilePlan.from_description(found["plan"])
+    for number in (*astuple(plan.blocks), plan.tile_xblocks, plan.tile_yblocks):
+        whole(number, 1, 2**31 - 1)
+    whole(len(plan), 1, 10**_DIGITS)
+    origin = found.setdefault("origin", {})
+    for one in (found.setdefault("image", ""), origin.get("folder", ""), origin.get("host", "")):
+        text(one)
+    for several in (found.setdefault("outputs", []), origin.get("command", [])):
+        _texts(several)
+    for mapping in (found["versions"], found["fingerprints"]):
+        _texts([*mapping.keys(), *mapping.values()])
+
+
+def _texts(values: Any) -> None:
+    if not isinstance(values, list):
+        raise TypeError(f"not a list but a {type(values).__name__}")
+    for value in values:
+        text(value)

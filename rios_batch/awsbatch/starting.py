@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from rios_batch.awsbatch.stagedinputs import copy_local_inputs
 from rios_batch.errors import JobMgrError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rios_batch.aws.cloud import Cloud
     from rios_batch.awsbatch.polling import Poll
@@ -38,18 +39,37 @@ def end_last_main(cloud: Cloud, store: RunStore) -> None:
     AWSError, S3Error : AWS refuses.
     JobMgrError : what main.json names is another run's.
     """
+    last = last_main(cloud, store)
+    if last is not None:
+        url, job = last
+        store.end_main(url)
+        WorkerJobs(cloud.batch, cloud.stack_outputs, job).terminate("its run is resumed")
+        WorkQueue(cloud.sqs, url, LEASE_SECONDS).delete()
+
+
+def last_main(cloud: Cloud, store: RunStore) -> tuple[str, str] | None:
+    """Return queue URL and job name of the last main, if there was one, and they are this run's.
+
+    Raises
+    ------
+    S3Error : S3 refuses.
+    JobMgrError, RecordError : what main.json names is another run's, or main.json is something else.
+    """
     last = store.last_main()
     if last is not None:
         url, job = last
         queue_name = url.rpartition("/")[2]
         own_queues = f"{cloud.stack_outputs.run_queue_prefix}{store.run_id}-"
-        if not (queue_name.startswith(own_queues) and job.startswith(job_name(f"{store.run_id}-"))):
+        if not (_is_a_main_s(queue_name, own_queues) and _is_a_main_s(job, job_name(f"{store.run_id}-"))):
             raise JobMgrError(
                 f"main.json of run {store.run_id} names queue {queue_name!r} and job {job!r}, which are not of "
                 "this run, so somebody has changed it; begin anew without setResume"
             )
-        WorkerJobs(cloud.batch, cloud.stack_outputs, job).terminate("its run is resumed")
-        WorkQueue(cloud.sqs, url, LEASE_SECONDS).delete()
+    return last
+
+
+def _is_a_main_s(name: str, beginning: str) -> bool:
+    return re.fullmatch(rf"{re.escape(beginning)}[0-9a-f]{{4}}", name) is not None
 
 
 def make_queue(cloud: Cloud, name: str) -> WorkQueue:
@@ -109,7 +129,7 @@ class Sending:
         ------
         AWSError : SQS refuses a message.
         """
-        if self._sending.done():
+        if self._sending.done() and not self._stopped.is_set():
             self._sending.result()
 
     def close(self) -> None:
@@ -118,10 +138,11 @@ class Sending:
         self._executor.shutdown()
 
 
-def copy_inputs(spec: RunSpec, store: RunStore, poll: Poll) -> str:
+def copy_inputs(spec: RunSpec, store: RunStore, poll: Poll, nobody_needs_them: Callable[[], bool]) -> str:
     """Copy local inputs to S3 while the worker beside main computes, say where the copies are, and return its SHA-256.
 
-    When the poll is over, the worker beside main was quicker than the copying, and the copying is broken off.
+    When nobody needs them any more, the worker beside main was quicker than the copying, and the copying is broken off.
+    Nothing is returned then.
 
     Raises
     ------
@@ -131,8 +152,8 @@ def copy_inputs(spec: RunSpec, store: RunStore, poll: Poll) -> str:
     with ThreadPoolExecutor(1, "rios_batch copy") as executor:
         copying = executor.submit(copy_local_inputs, spec, store.bucket, store.inputs_prefix, stopped.is_set)
         try:
-            while not (copying.done() or poll.over):
+            while not (copying.done() or nobody_needs_them()):
                 poll.wait()
         finally:
             stopped.set()
-    return "" if poll.over else store.put_staged_inputs(copying.result())
+    return "" if nobody_needs_them() else store.put_staged_inputs(copying.result())

@@ -25,6 +25,12 @@ class UndoStack:
         """Remember how to end something. ``what`` is the thing's name in a warning."""
         self._steps.append((what, end))
 
+    def end(self, what: str) -> None:
+        """End one thing now, if it was started and has not been ended."""
+        for step in [step for step in self._steps if step[0] == what]:
+            self._steps.remove(step)
+            self._end(*step)
+
     def run(self) -> None:
         """End everything. Harmless when called again.
 
@@ -32,15 +38,18 @@ class UndoStack:
         """
         interrupted: BaseException | None = None
         while self._steps:
-            what, end = self._steps.pop()
             try:
-                end()
-            except Exception as error:  # noqa: BLE001 - whatever ends the run must not be hidden by this
-                log.warning("%s of run %s could not be ended: %s", what, self._run_id, error)
+                self._end(*self._steps.pop())
             except BaseException as error:  # noqa: BLE001 - raised when all is done
                 interrupted = error
         if interrupted is not None:
             raise interrupted
+
+    def _end(self, what: str, end: Callable[[], None]) -> None:
+        try:
+            end()
+        except Exception as error:  # noqa: BLE001 - whatever ends the run must not be hidden by this
+            log.warning("%s of run %s could not be ended: %s", what, self._run_id, error)
 
 
 def end_jobs(jobs: WorkerJobs, queue: WorkQueue, *, all_finished: bool) -> None:

@@ -21,6 +21,7 @@ import cloudpickle
 from rios_batch.aws.faults import QueueGoneError
 from rios_batch.aws.queue import LONGEST_WAIT_SECONDS
 from rios_batch.awsbatch.compressions import ChosenCompressions
+from rios_batch.awsbatch.decoding import RecordError
 from rios_batch.awsbatch.failurerecord import failure_of
 from rios_batch.awsbatch.leases import Leases
 from rios_batch.awsbatch.messages import ComputeTile, MergeBlobs, decode_message
@@ -28,6 +29,7 @@ from rios_batch.awsbatch.processpool import ChildDiedError, NoProcessError, Pool
 from rios_batch.awsbatch.tileformat import encode_tile
 from rios_batch.errors import (
     AWSUnavailableError,
+    DamagedObjectError,
     DeniedError,
     FileOpenError,
     MissingFileError,
@@ -157,7 +159,7 @@ class Supervisor:
                 log.warning("%s goes on trying: %s", self._name, error)
                 time.sleep(_LOOK_AGAIN_SECONDS)
             for lease in leases:
-                executor.submit(self._do, lease, decode_message(lease.body))
+                executor.submit(self._do, lease)
             for _ in range(slots - len(leases)):
                 self._free.release()
 
@@ -183,13 +185,15 @@ class Supervisor:
 
     # -- one slot
 
-    def _do(self, lease: Lease, message: Message) -> None:
+    def _do(self, lease: Lease) -> None:
         try:
-            match message:
-                case ComputeTile():
+            match self._message_of(lease):
+                case ComputeTile() as message:
                     self._compute(lease, message)
-                case MergeBlobs(number):
-                    self._merge(lease, number)
+                case MergeBlobs() as message:
+                    self._merge(lease, message)
+                case None:
+                    self._leases.finish(lease)
         except (DeniedError, S3DeniedError) as error:
             self._denied = error  # and would be denied again: the worker ends
         except NoProcessError:
@@ -199,10 +203,22 @@ class Supervisor:
             os.kill(os.getpid(), signal.SIGTERM)
         except Exception:
             # AWS is out of reach even for a failure's record. The lease lapses, and the work is done again.
-            log.exception("%s could not finish %s", self._name, message)
+            log.exception("%s could not finish %s", self._name, lease.body[:100])
         finally:
             self._leases.let_lapse(lease)
             self._free.release()
+
+    def _message_of(self, lease: Lease) -> Message | None:
+        """Return what to do; None for a message of somebody else, which would come again and again."""
+        try:
+            message = decode_message(lease.body)
+        except RecordError as error:
+            log.warning("%s takes a message away: %s", self._name, error)
+            return None
+        if isinstance(message, ComputeTile) and message.tile >= len(self._plan):
+            log.warning("%s takes a message away: the run has no tile %d", self._name, message.tile)
+            return None
+        return message
 
     def _compute(self, lease: Lease, message: ComputeTile) -> None:
         index = message.tile
@@ -218,6 +234,9 @@ class Supervisor:
             reply = self._pool.compute(self._compressions.on(self._plan.tile(index)))
         except PoolDismissedError:
             self._leases.give_back(lease)
+            return
+        except RecordError as error:  # of what main chooses: the same for all tiles
+            self._tile_failed(lease, index, error)
             return
         except ChildDiedError as error:
             reply = WorkerLostError(f"its process ended by {error.death.explained(_ADVICE)}")
@@ -263,8 +282,8 @@ class Supervisor:
         self._store.put_failure(failure_of(error, index, self._name, stops_run=True))
         self._leases.finish(lease)
 
-    def _merge(self, lease: Lease, number: int) -> None:
-        if merge_or_record(self._store, number, self._name, last_try=lease.received >= MAX_FAILURES):
+    def _merge(self, lease: Lease, message: MergeBlobs) -> None:
+        if merge_or_record(self._store, message, self._name, last_try=lease.received >= MAX_FAILURES):
             self._leases.finish(lease)
         else:
             self._leases.give_back(lease, _RETRY_SECONDS)
@@ -273,13 +292,13 @@ class Supervisor:
 _ADVICE = "most likely memory ran out: use a smaller window or tile (setTileSize), or deploy with more memory"
 
 
-def merge_or_record(store: RunStore, number: int, worker: str, *, last_try: bool) -> bool:
+def merge_or_record(store: RunStore, message: MergeBlobs, worker: str, *, last_try: bool) -> bool:
     """Do a merge, or leave a record of why the merge cannot be done; return False if the merge is to be tried again.
 
     Parameters
     ----------
     store : the run's objects.
-    number : of the merge.
+    message : which merge.
     worker : who leaves the record.
     last_try : a failure stops the run.
 
@@ -288,9 +307,12 @@ def merge_or_record(store: RunStore, number: int, worker: str, *, last_try: bool
     S3DeniedError : S3 forbids what a worker does.
     """
     try:
-        store.merge(number)
+        store.merge(message.number, message.sha256)
     except S3DeniedError:
         raise
+    except DamagedObjectError as error:  # would be damaged the next time, too
+        store.put_failure(failure_of(error, store.tile_of_key(error.key), worker, stops_run=True))
+        return True
     except Exception as error:  # noqa: BLE001 - whatever it is, main waits for this merge
         store.put_failure(failure_of(error, None, worker, stops_run=last_try))
         return last_try

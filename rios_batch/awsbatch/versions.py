@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-RUN_FORMAT = 3
+RUN_FORMAT = 4
 """Raised whenever the pickled classes of a run, or the layout of its objects in S3, change. Format 1 had no number."""
 
 

@@ -19,6 +19,7 @@ from rios_batch.awsbatch.narrating import duration
 from rios_batch.awsbatch.receipt import usage_of_workers
 from rios_batch.awsbatch.runinfo import describe_run
 from rios_batch.awsbatch.runstore import RunStore, run_ids
+from rios_batch.awsbatch.starting import last_main
 from rios_batch.errors import MissingObjectError
 from rios_batch.model.costs import Prices, cost_usd
 
@@ -130,7 +131,7 @@ def _look(cloud: Cloud, run_id: str) -> View:
 
 
 def _usd(cloud: Cloud, store: RunStore) -> float | None:
-    last = store.last_main()
+    last = last_main(cloud, store)
     jobs = WorkerJobs.find(cloud.batch, cloud.stack_outputs, last[1]) if last else None
     if jobs is None:
         return None

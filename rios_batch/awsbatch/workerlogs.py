@@ -10,6 +10,7 @@ from rios_batch.aws.jobs import WorkerJobs
 from rios_batch.aws.scripts import JobLog
 from rios_batch.awsbatch.results import record_of
 from rios_batch.awsbatch.runstore import RunStore
+from rios_batch.awsbatch.starting import last_main
 from rios_batch.errors import JobMgrError, ParameterError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def worker_lines(cloud: Cloud, run_id: str, worker: int | None = None) -> Iterat
     ParameterError : the run has fewer workers.
     DeniedError : the caller may not read the log.
     """
-    last = RunStore(cloud.bucket, run_id).last_main()
+    last = last_main(cloud, RunStore(cloud.bucket, run_id))
     jobs = WorkerJobs.find(cloud.batch, cloud.stack_outputs, last[1]) if last else None
     if jobs is None:
         raise JobMgrError(

@@ -19,7 +19,6 @@ from rios_batch.aws.jobs import LARGEST_ARRAY, JobReport, WorkerJobs
 from rios_batch.aws.queue import WorkQueue
 from rios_batch.awsbatch import starting
 from rios_batch.awsbatch.heartbeat import Heartbeat
-from rios_batch.awsbatch.narrating import lines_shown
 from rios_batch.awsbatch.receipt import usage_of_workers
 from rios_batch.awsbatch.runstore import RunStore
 from rios_batch.awsbatch.stopping import UndoStack
@@ -27,6 +26,7 @@ from rios_batch.awsbatch.turns import Turn, TurnMarks
 from rios_batch.awsbatch.versions import check_python
 from rios_batch.contract import POOL_MARK, Env
 from rios_batch.errors import JobMgrError, ParameterError, RiosBatchError
+from rios_batch.jobmanagers.shownlines import lines_shown
 from rios_batch.model.costs import Prices, cost_usd
 
 if TYPE_CHECKING:

@@ -12,7 +12,9 @@ import rios_batch
 from rios_batch.cli.campaigns import INTERRUPTED as _INTERRUPTED
 from rios_batch.cli.campaigns import cancel_campaign, follow_campaign, is_campaign, submit_each
 from rios_batch.cli.output import as_json_option, say, show
+from rios_batch.cli.planning import plan
 from rios_batch.cli.rehearse import rehearse
+from rios_batch.cli.report import report
 from rios_batch.cli.runs import RUN_COMMANDS
 from rios_batch.errors import ParameterError, RiosBatchError
 
@@ -211,5 +213,5 @@ def _print_until_the_end(job: ScriptJob, *, as_json: bool) -> int:
     return job.exit_status
 
 
-for _command in (*RUN_COMMANDS, rehearse):
+for _command in (plan, rehearse, report, *RUN_COMMANDS):
     commands.add_command(_command)

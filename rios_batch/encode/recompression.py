@@ -143,6 +143,5 @@ def _front(level: _Level, offsets: Array, counts: Array) -> bytes:
 
 def _bytes(blocks: Blocks, begin: int, end: int) -> bytes:
     if isinstance(blocks, StoredBlocks):
-        blob = replace(blocks.blob, start=blocks.blob.start + begin, size=end - begin)
-        return blocks.blob_store.read(blob)
+        return blocks.blob_store.read(blocks.blob.part(begin, end - begin))
     return blocks.data[begin:end].tobytes()

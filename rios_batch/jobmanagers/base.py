@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from rios_batch.errors import JobMgrError
+from rios_batch.model.forecast import Workforce
+from rios_batch.model.runreport import RunFacts
 from rios_batch.model.spec import RunOptions
 
 if TYPE_CHECKING:
@@ -56,6 +58,10 @@ class Run(ABC):
 
     def outputs_committed(self) -> None:  # noqa: B027 - most managers keep nothing
         """Take note that all outputs are in their places: what they were made from is no longer needed."""
+
+    def facts(self) -> RunFacts:
+        """Return what a report tells of the run besides its tiles; asked for after the run's end."""
+        return RunFacts()
 
 
 class GeneratorRun(Run):
@@ -120,6 +126,10 @@ class JobManager(ABC):
     def num_processes(self) -> int:
         """Return how many tiles are computed at a time; the tile plan follows it. Checked before anything is read."""
         return self.numThreads
+
+    def workforce(self) -> Workforce:
+        """Return who would compute the tiles; a dry run asks, and starts nothing."""
+        return Workforce(self.numThreads)
 
     @abstractmethod
     def start(self, spec: RunSpec, other_args: Any) -> Run:

@@ -179,6 +179,10 @@ class Child:
     def __str__(self) -> str:
         return f"process {self._process.pid}{activity(self._process.pid)}"
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def send(self, tile: Tile) -> None:
         """Have it compute a tile; it must have replied to the last one."""
         with contextlib.suppress(OSError):  # it is dead already; receive() will say so

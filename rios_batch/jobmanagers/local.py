@@ -17,6 +17,7 @@ from rios_batch.jobmanagers.base import JobManager, QueueRun
 from rios_batch.jobmanagers.pickling import dump_other_args
 from rios_batch.jobmanagers.tilequeue import TileQueue
 from rios_batch.jobmanagers.watchdog import Watchdog
+from rios_batch.model.forecast import Workforce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -31,6 +32,9 @@ class InProcess(JobManager):
 
     jobMgrType = "in-process"
     shares_other_args = True
+
+    def workforce(self) -> Workforce:
+        return Workforce(self.numThreads, in_main=True)
 
     def start(self, spec: RunSpec, other_args: Any) -> QueueRun:
         queue = TileQueue(spec.plan, num_workers=1, finished=self.finished)
@@ -48,6 +52,9 @@ class Threads(JobManager):
     """Threads of this process. They compute at the same time where GDAL and numpy release the interpreter lock."""
 
     jobMgrType = "threads"
+
+    def workforce(self) -> Workforce:
+        return Workforce(self.numThreads, in_main=True)
 
     def start(self, spec: RunSpec, other_args: Any) -> QueueRun:
         queue = TileQueue(spec.plan, self.numThreads, self.finished)

@@ -52,7 +52,7 @@ def start_copy(control_fd: int, main_fd: int) -> int | None:
     ------
     OSError : the system has no room for another process.
     """
-    if not _has_nothing_of_the_script({control_fd, main_fd}):
+    if not has_nothing_of_the_script({control_fd, main_fd}):
         return None
     main_pid, collecting = os.getpid(), gc.isenabled()
     gc.disable()  # a collection in the copy would finalise what is the script's
@@ -76,7 +76,13 @@ def start_copy(control_fd: int, main_fd: int) -> int | None:
     return pid
 
 
-def _has_nothing_of_the_script(own_fds: set[int]) -> bool:
+def has_nothing_of_the_script(own_fds: set[int]) -> bool:
+    """Say whether this process has nothing that workers could meet and should not.
+
+    Parameters
+    ----------
+    own_fds : open files that are not the script's.
+    """
     return (
         sys.platform == "linux"
         and threading.active_count() == 1

@@ -6,6 +6,7 @@ functions that travel come along: the rest of a script is nobody's business ther
 
 from __future__ import annotations
 
+import functools
 import io
 import linecache
 import sys
@@ -33,13 +34,14 @@ class SourcePickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle sh
         self.modules: set[str] = set()
 
     def reducer_override(self, value: Any) -> Any:
-        """Add file name and source lines to code; leave everything else to cloudpickle."""
+        """Add file name and source lines to code; take apart functools' wrappers, and leave the rest to cloudpickle."""
         if isinstance(value, types.ModuleType):
             self.modules.add(value.__name__)
         elif isinstance(value, _DEFINED) and value.__module__:
             self.modules.add(value.__module__)
         if not isinstance(value, types.CodeType):
-            return super().reducer_override(value)
+            reduced = _taken_apart(value)
+            return super().reducer_override(value) if reduced is None else reduced
         make, arguments = self.dispatch_table[types.CodeType](value)
         first, last = _line_numbers(value)
         lines = linecache.getlines(value.co_filename)[first - 1 : last]
@@ -100,3 +102,79 @@ def _code_with_source(make: Any, arguments: Any, file: str, first: int, lines: l
         linecache.cache[file] = (sum(map(len, padded)), None, padded, file)
     code: types.CodeType = make(*arguments)
     return code.replace(co_filename=file)
+
+
+# -- what functools makes of functions, which cloudpickle sends by name or not at all
+
+
+class _Later:
+    """Stands for a function that may lead to its own wrapper, so that the wrapper must be made first."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, *args: Any, **more: Any) -> Any:
+        return self.function(*args, **more)
+
+
+def dispatched_functions(value: Any) -> list[tuple[type, Any]] | None:
+    """Return the functions behind a ``functools.singledispatch`` with their types; None for anything else."""
+    is_one = isinstance(value, types.FunctionType) and value.__code__ is _DISPATCHING
+    return list(value.registry.items()) if is_one else None
+
+
+_DISPATCHING = vars(types.FunctionType)["__code__"].__get__(functools.singledispatch(_second))
+CACHED = type(functools.lru_cache(_second))
+"""The type of what ``functools.lru_cache`` makes."""
+
+
+def reducer_of(kind: type) -> Callable[[Any], Any] | None:
+    """Return how a type's values are taken apart, if by a function that is registered for the type."""
+    return cloudpickle.Pickler.dispatch_table.get(kind)  # type: ignore[no-any-return]
+
+
+def _taken_apart(value: Any) -> tuple[Any, ...] | None:
+    """Return how to make a wrapper again, for those that travel by value; None for anything else."""
+    if type(value) is functools.cached_property:
+        return _empty_property, (value.attrname,), value.func, None, None, _fill_property
+    if isinstance(value, CACHED) and _travels_by_value(value):
+        return _empty_cache, (value.cache_parameters(),), value.__wrapped__, None, None, _fill_cache
+    if (functions := dispatched_functions(value)) is not None and _travels_by_value(value):
+        return _empty_dispatch, (), functions, None, None, _fill_dispatch
+    return None
+
+
+def _travels_by_value(function: Any) -> bool:
+    by_value = {"__main__", *cloudpickle.list_registry_pickle_by_value()}
+    return function.__module__ in by_value or "<locals>" in function.__qualname__
+
+
+def _empty_property(name: str | None) -> functools.cached_property[Any]:
+    made = functools.cached_property(_Later())
+    made.attrname = name
+    return made
+
+
+def _fill_property(made: functools.cached_property[Any], function: Any) -> None:
+    made.func, made.__doc__ = function, function.__doc__
+
+
+def _empty_cache(parameters: dict[str, Any]) -> Any:
+    return functools.lru_cache(**parameters)(_Later())
+
+
+def _fill_cache(made: Any, function: Any) -> None:
+    made.__wrapped__.function = function
+    functools.update_wrapper(made, function)
+
+
+def _empty_dispatch() -> Any:
+    return functools.singledispatch(_Later())
+
+
+def _fill_dispatch(made: Any, functions: list[tuple[type, Any]]) -> None:
+    for kind, function in functions:
+        if kind is object:
+            made.registry[object].function = function
+            functools.update_wrapper(made, function)
+        else:
+            made.register(kind, function)

@@ -69,8 +69,13 @@ def _serve(connection: Connection, state: ProcessState, order: WorkOrder) -> Non
     limit_gdal_resources(order.num_workers, spec.input_cache_bytes)
     runner = TileRunner(spec, order.worker_name, stopped=state.main_is_gone)
     while True:
-        reply = _run(runner, detector, connection.recv())
-        _send(connection, _flushed() or reply)
+        _do(connection.recv(), connection, runner, detector)
+
+
+def _do(tile: Tile, connection: Connection, runner: TileRunner, detector: ChangeDetector) -> None:
+    """Run a tile and send what comes of it, which is in memory no longer when the next one is run."""
+    reply = _run(runner, detector, tile)
+    _send(connection, _flushed() or reply)
 
 
 def _send(connection: Connection, reply: TileResult | TileFailure) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -14,13 +14,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Blob:
-    """A run of bytes inside an S3 object: ``size`` bytes from ``start`` of the version that ``etag`` names."""
+    """A run of bytes inside an S3 object: ``size`` bytes from ``start`` of the version that ``etag`` names.
+
+    ``crc32`` is what whoever stored the bytes says of them; None for a part of a blob, of which nobody says anything.
+    """
 
     bucket: str
     key: str
     etag: str
     start: int
     size: int
+    crc32: int | None = None
+
+    def part(self, start: int, size: int) -> Blob:
+        """Return a part of the blob; ``start`` counts from the blob's."""
+        return replace(self, start=self.start + start, size=size, crc32=None)
 
 
 class PendingBlob(Protocol):
@@ -34,7 +42,12 @@ class BlobStore(Protocol):
     """The encoded blocks of a run that lie in S3, as the writer of an output sees them."""
 
     def read(self, blob: Blob) -> bytes:
-        """Fetch a blob; the caller counts what passes through it."""
+        """Fetch a blob; the caller counts what passes through it.
+
+        Raises
+        ------
+        DamagedObjectError : the blob has another checksum than it should have.
+        """
 
     def merge(self, blobs: Sequence[Blob]) -> PendingBlob:
         """Have a worker put blobs end to end into one, so that they need not pass through main."""

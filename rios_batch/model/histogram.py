@@ -32,7 +32,7 @@ MOST_INTEGER_BINS = 65_536
 # ten times as long.
 DENSE_SPAN = 2**18
 _FLOAT_BITS = 53
-_SMALLEST_EXPONENT = -1074  # every float64 is a multiple of 2**-1074
+SMALLEST_EXPONENT = -1074  # every float64 is a multiple of 2**-1074
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +54,7 @@ class Histogram:
 def float_exponent(lowest: float, highest: float) -> int:
     """Return the exponent for finite floats from ``lowest`` to ``highest``."""
     largest = max(-lowest, highest)
-    exponent = max(
-        math.frexp(largest)[1] - _FLOAT_BITS if largest else _SMALLEST_EXPONENT, _SMALLEST_EXPONENT
-    )
+    exponent = max(math.frexp(largest)[1] - _FLOAT_BITS if largest else SMALLEST_EXPONENT, SMALLEST_EXPONENT)
     span = Fraction(highest) - Fraction(lowest)
     if span:
         # The span is above 2**(bits - 1); one exponent less, and it would be too many bins for sure.

@@ -34,6 +34,8 @@ SETTERS_FOR_RUN = {
     "waitLimit": "setWaitLimit",
     "workerEnvironment": "setWorkerEnvironment",
     "maxCost": "setMaxCost",
+    "report": "setReport",
+    "dryRun": "setDryRun",
 }
 # Attributes that may have a value of their own for a symbolic name.
 SETTERS_FOR_IMAGE = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.errors import ParameterError, ThematicError
@@ -22,18 +24,33 @@ from rios_batch.plan.tiling import plan_tiles
 from rios_batch.read.network import gdal_name, is_remote, release_connections
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rios_batch.associations import FilenameAssociations
     from rios_batch.controls import ApplierControls
     from rios_batch.model.colourtables import Colour
     from rios_batch.model.spec import UserFunction
+    from rios_batch.model.tiles import TilePlan
     from rios_batch.plan.opening import FileNames
     from rios_batch.plan.outputs import OutputFormat
 
 log = logging.getLogger("rios_batch")
 
 _APPROXIMATE_STEP = 4  # a sixteenth of the pixels
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that was checked.
+
+    Attributes
+    ----------
+    spec : the run.
+    plan_for : returns the tiles for another ``num_workers``, which is how many tiles are computed at a time.
+    """
+
+    spec: RunSpec
+    plan_for: Callable[..., TilePlan]
 
 
 def prepare(
@@ -51,6 +68,31 @@ def prepare(
     ------
     ParameterError, FileOpenError, GridError, OutputError : each with a sentence that names the culprit.
     """
+    return prepare_for_any(
+        function,
+        infiles,
+        outfiles,
+        controls,
+        takes_other_args=takes_other_args,
+        num_workers=num_workers,
+    ).spec
+
+
+def prepare_for_any(
+    function: UserFunction,
+    infiles: FilenameAssociations,
+    outfiles: FilenameAssociations,
+    controls: ApplierControls,
+    *,
+    takes_other_args: bool,
+    num_workers: int,
+) -> Prepared:
+    """Do what `prepare` does, and return besides how the run is cut into tiles for other numbers of workers.
+
+    Raises
+    ------
+    ParameterError, FileOpenError, GridError, OutputError : each with a sentence that names the culprit.
+    """
     if not callable(function):
         raise ParameterError(f"the user function is a {type(function).__name__}, not a function")
     in_names, out_names = file_names(infiles, "infiles"), file_names(outfiles, "outfiles")
@@ -60,11 +102,11 @@ def prepare(
     blocks = BlockGrid(grid.ncols, grid.nrows, controls.windowxsize, controls.windowysize)
     outputs = _outputs(out_names, controls, blocks)
     units = [chosen.unit_blocks for _, chosen in outputs if chosen.unit_blocks is not None]
-    plan = plan_tiles(
+    plan_for = functools.partial(
+        plan_tiles,
         blocks,
         unit_xblocks=math.lcm(*(x for x, _ in units)),
         unit_yblocks=math.lcm(*(y for _, y in units)),
-        num_workers=num_workers,
         # Outputs are known only after the first block; they are seldom larger than the largest input.
         bytes_per_px=max((placement.bytes_per_px for placement in inputs.placements), default=8),
         tile_size_px=controls.tileSize,
@@ -75,12 +117,13 @@ def prepare(
             for factor in output.pyramid.factors_in_tiles
         },
     )
+    plan = plan_for(num_workers=num_workers)
     opened = [placement.file.name for placement in inputs.placements] + [controls.referenceImage or ""]
     if any(is_remote(gdal_name(path)) for path in opened):
         release_connections()
     first = blocks.window(0, 0).grown(controls.overlap)
     width_px = plan.tile(0).window.width + 2 * controls.overlap
-    return RunSpec(
+    spec = RunSpec(
         function=function,
         takes_other_args=takes_other_args,
         inputs=inputs.specs,
@@ -95,6 +138,7 @@ def prepare(
         input_cache_bytes=sum(placement.cache_bytes(first, width_px) for placement in inputs.placements),
         environment=_environment(controls.workerEnvironment),
     )
+    return Prepared(spec, plan_for)
 
 
 def _environment(declared: Sequence[str] | Mapping[str, str]) -> Mapping[str, str | None]:

@@ -45,7 +45,7 @@ def blob_store_of_a_run(bucket: Bucket) -> Iterator[BlobStore]:
                     for lease in queue.receive(1, wait_seconds=1):
                         message = decode_message(lease.body)
                         assert isinstance(message, MergeBlobs)
-                        merge_or_record(store, message.number, "a worker", last_try=True)
+                        merge_or_record(store, message, "a worker", last_try=True)
                         queue.finish(lease)
 
         def wait() -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rios_batch.aws.clients import make_client
+from rios_batch.aws.queue import WorkQueue
+from rios_batch.awsbatch.decoding import RecordError
 from rios_batch.awsbatch.runstore import InputCopy, RunStore
 from rios_batch.awsbatch.starting import end_last_main
-from rios_batch.errors import JobMgrError
+from rios_batch.errors import DamagedObjectError, JobMgrError
 from tests.s3server import ON_LOOPBACK
 
 if TYPE_CHECKING:
@@ -43,7 +47,9 @@ def test_a_list_of_inputs_that_somebody_has_changed_is_not_used(bucket: Bucket, 
     bucket.put(f"runs/{RUN}/inputs.json", json.dumps({"/data/scene.nc": copy}).encode())
 
     for known in (sha256, ""):
-        with pytest.raises(JobMgrError, match=rf"^inputs\.json of run {RUN} .*somebody has changed it"):
+        with pytest.raises(
+            DamagedObjectError, match=rf"^inputs\.json of run {RUN} .*somebody has changed it"
+        ):
             store.staged_inputs(known)
 
 
@@ -53,6 +59,8 @@ def test_a_list_of_inputs_that_somebody_has_changed_is_not_used(bucket: Bucket, 
         (f"{PREFIX}{RUN}-3c4d", "rios-batch-another-run-3c4d"),
         (f"{PREFIX}another-run-3c4d", f"rios-batch-{RUN}-3c4d"),
         ("payroll", f"rios-batch-{RUN}-3c4d"),
+        (f"{PREFIX}{RUN}-3c4d?x=/payroll", f"rios-batch-{RUN}-3c4d"),
+        (f"{PREFIX}{RUN}-3c4d", f"rios-batch-{RUN}-3c4d and others"),
     ],
 )
 def test_a_resuming_main_ends_nothing_that_is_not_its_run_s(bucket: Bucket, queue: str, job: str) -> None:
@@ -64,3 +72,49 @@ def test_a_resuming_main_ends_nothing_that_is_not_its_run_s(bucket: Bucket, queu
 
     with pytest.raises(JobMgrError, match=rf"^main\.json of run {RUN} names .*not of this run"):
         end_last_main(no_clients, store)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"queue_url": 3, "job_name": null}', b"[" * 10_000])
+def test_a_main_json_that_is_none_is_refused_in_a_sentence(bucket: Bucket, content: bytes) -> None:
+    bucket.put(f"runs/{RUN}/main.json", content)
+
+    with pytest.raises(RecordError, match=rf"^main\.json of run {RUN}, which somebody must have changed"):
+        RunStore(bucket, RUN).last_main()
+
+
+def test_a_queue_on_another_host_is_asked_for_at_sqs_itself() -> None:
+    asked: list[str] = []
+
+    class HasSeenEnoughError(Exception):
+        pass
+
+    def see(request: Any, **_: Any) -> None:
+        asked.append(request.url)
+        raise HasSeenEnoughError
+
+    with closing(make_client("sqs", region="us-west-2")) as client:
+        client.meta.events.register("before-send.sqs", see)
+        with pytest.raises(HasSeenEnoughError):
+            WorkQueue(client, f"https://elsewhere.example/123456789012/{PREFIX}{RUN}-3c4d", 60).delete()
+
+        assert asked[0].startswith(client.meta.endpoint_url)
+
+
+def test_a_resuming_main_says_so_to_the_last_before_it_ends_what_that_has_started(bucket: Bucket) -> None:
+    store = RunStore(bucket, RUN)
+    url = f"https://sqs.us-west-2.amazonaws.com/123456789012/{PREFIX}{RUN}-3c4d"
+    store.put_main(url, f"rios-batch-{RUN}-3c4d")
+    known: list[bool] = []
+
+    def look(**_: Any) -> list[Any]:
+        known.append(store.is_ended(url))
+        return []
+
+    batch: Any = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=look))
+    sqs: Any = SimpleNamespace(delete_queue=look)
+    outputs = SimpleNamespace(run_queue_prefix=PREFIX, worker_queue="queue")
+
+    end_last_main(SimpleNamespace(sqs=sqs, batch=batch, stack_outputs=outputs), store)  # type: ignore[arg-type]
+
+    assert known == [True, True]
+    assert not store.is_ended(url.replace("3c4d", "5e6f"))

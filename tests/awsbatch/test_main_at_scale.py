@@ -25,9 +25,9 @@ from rios_batch.errors import AWSError, AWSUnavailableError
 from rios_batch.jobmanagers.watchdog import Watchdog
 from rios_batch.model.blobs import Blob
 from rios_batch.model.encodedblocks import EncodedBlocks
-from rios_batch.model.grid import PixelWindow
 from rios_batch.model.spec import Layout
 from rios_batch.model.tileresult import TileOutput, TileRecord
+from rios_batch.model.tiles import BlockGrid, TilePlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,13 +130,16 @@ def test_all_results_come_in_order_and_are_fetched_once() -> None:
             return found.size
 
     poll: Any = SimpleNamespace(wait=tiles.look, look=lambda: None, result_of=Future.result)
-    results: list[Any] = list(in_order(tiles, Fetching(), poll))
+    results: list[Any] = list(in_order(tiles, Fetching(), poll, lambda _: None))
 
     assert results == [f"tiles/{number}" for number in range(300)]
     assert sorted(fetched) == sorted(results)
 
 
 # -- heads
+
+
+PLAN = TilePlan(BlockGrid(160, 8, 8, 8), 1, 1)
 
 
 class Tiles:
@@ -150,7 +153,7 @@ class Tiles:
         self.requested: list[int] = []
 
     def object_of(self, index: int) -> bytes:
-        record = TileRecord(index, PixelWindow(0, 0, 8, 8), "worker", 1, 0.0, 0.0, 0.0, 0.0, 0)
+        record = TileRecord(index, PLAN.tile(index).window, "worker", 1, 0.0, 0.0, 0.0, 0.0, 0)
         return encode_tile("a-run", record, [self._output], {})
 
     def get(self, key: str, *, size: int, etag: str) -> bytes:
@@ -162,7 +165,7 @@ class Tiles:
 @pytest.mark.parametrize("head_values", [8, 20_000], ids=["small heads", "large heads"])
 def test_the_size_of_heads_is_learned_from_the_first(head_values: int) -> None:
     bucket = Tiles(head_values)
-    spec = SimpleNamespace(outputs=[SimpleNamespace(stays_in_s3=True)])
+    spec = SimpleNamespace(outputs=[SimpleNamespace(stays_in_s3=True, encoded_by_workers=True)], plan=PLAN)
     fetch = TileFetcher(RunStore(bucket, "a-run"), spec, None)  # type: ignore[arg-type]
     for index in range(20):
         data = bucket.object_of(index)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rios_batch.awsbatch import narrating
-from rios_batch.awsbatch.narrating import ProgressLines, lines_shown, say_finished
+from rios_batch.awsbatch.narrating import ProgressLines, say_finished
+from rios_batch.jobmanagers.shownlines import lines_shown
 from tests.support import run_script
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ log = logging.getLogger("rios_batch")
 
 SAYING = """
 import logging, sys
-from rios_batch.awsbatch.narrating import lines_shown, say_begun
+from rios_batch.awsbatch.narrating import say_begun
+from rios_batch.jobmanagers.shownlines import lines_shown
 
 exec(sys.argv[1])
 with lines_shown():

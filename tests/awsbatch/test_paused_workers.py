@@ -14,14 +14,14 @@ from rios_batch.aws.faults import QueueGoneError
 from rios_batch.aws.queue import Lease
 from rios_batch.awsbatch import leases
 from rios_batch.awsbatch.leases import Leases
-from rios_batch.awsbatch.messages import ComputeTile
+from rios_batch.awsbatch.messages import ComputeTile, encode_message
 from rios_batch.awsbatch.processpool import ChildDiedError
 from rios_batch.awsbatch.supervisor import Patience, Supervisor
 from rios_batch.errors import UserFunctionError
 from rios_batch.jobmanagers.children import Death, TileFailure, WorkOrder
 from rios_batch.model.tiles import BlockGrid, TilePlan
 
-LEASE = Lease("body", "receipt", 1)
+LEASE = Lease(encode_message(ComputeTile(0)), "receipt", 1)
 LEASE_SECONDS = 60
 
 
@@ -87,7 +87,7 @@ def work(run: Any, pause: Any) -> None:
     supervisor._pool = SimpleNamespace(compute=pause)  # type: ignore[assignment]
     (lease,) = supervisor._leases.take(1, 0)
     supervisor._free.acquire()
-    supervisor._do(lease, ComputeTile(0))
+    supervisor._do(lease)
 
 
 FAILURE = TileFailure.of(UserFunctionError("no such band"))

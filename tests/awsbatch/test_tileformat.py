@@ -1,15 +1,15 @@
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rios_batch.awsbatch.decoding import RecordError
 from rios_batch.awsbatch.failurerecord import Failure
 from rios_batch.awsbatch.tileformat import (
-    RecordError,
     decode_head,
     encode_tile,
     head_size,
@@ -18,6 +18,7 @@ from rios_batch.model.encodedblocks import EncodedBlocks
 from rios_batch.model.grid import PixelWindow
 from rios_batch.model.spec import Layout, StatisticsSpec
 from rios_batch.model.tileresult import TileOutput, TileRecord
+from rios_batch.model.tiles import BlockGrid, TilePlan
 from rios_batch.model.tilestatistics import TileStatistics
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 RUN_ID = "0123456789-20260101T120000-abcd"
+PLAN = TilePlan(BlockGrid(48, 80, 16, 8), 1, 1)
 WINDOW = PixelWindow(32, 64, 16, 8)
-RECORD = TileRecord(7, WINDOW, "worker 2", 4, 0.5, 1.25, 0.125, 0.25, 42)
+RECORD = TileRecord(26, WINDOW, "worker 2", 4, 0.5, 1.25, 0.125, 0.25, 42)
 BLOCKS = TileOutput(
     Layout("uint16", 2), EncodedBlocks(np.arange(42, dtype=np.uint8), np.array([20, 0, 22], np.uint64))
 )
@@ -37,7 +39,7 @@ PIXELS = TileOutput(Layout("float32", 3), np.arange(3 * 8 * 16, dtype=np.float32
 def test_head_and_pixels_come_back() -> None:
     data = encode_tile(RUN_ID, RECORD, [BLOCKS, PIXELS], {"count": 3, "histogram": np.arange(4)})
 
-    head = decode_head(data)
+    head = decode_head(data, PLAN)
 
     assert head.run_id == RUN_ID
     assert asdict(head.record) == asdict(RECORD)
@@ -56,7 +58,7 @@ def test_head_and_pixels_come_back() -> None:
 def test_the_head_is_read_without_the_pixels() -> None:
     data = encode_tile(RUN_ID, RECORD, [BLOCKS], {})
 
-    assert decode_head(data[: head_size(data[:100])]).parts[0].size == 42
+    assert decode_head(data[: head_size(data[:100])], PLAN).parts[0].size == 42
 
 
 @pytest.mark.parametrize("length", [0, 7, 23, 60])
@@ -64,16 +66,33 @@ def test_what_is_cut_short_is_refused(length: int) -> None:
     data = encode_tile(RUN_ID, RECORD, [BLOCKS], {})
 
     with pytest.raises(RecordError):
-        decode_head(data[:length])
+        decode_head(data[:length], PLAN)
 
 
 def test_something_else_is_refused() -> None:
     with pytest.raises(RecordError, match="not a tile's record"):
-        decode_head(b"II*\0" + bytes(100))
-    data = bytearray(encode_tile(RUN_ID, RECORD, [BLOCKS], {}))
-    data[30:34] = b"\xff\xff\xff\xff"
-    with pytest.raises(RecordError, match="cannot be read"):
-        decode_head(bytes(data))
+        decode_head(b"II*\0" + bytes(100), PLAN)
+
+
+def test_a_flipped_bit_anywhere_in_a_head_is_noticed() -> None:
+    data = encode_tile(RUN_ID, RECORD, [BLOCKS], {"count": 3})
+    for place in range(head_size(data)):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << place % 8
+        with pytest.raises(RecordError):
+            decode_head(bytes(damaged), PLAN)
+
+
+@pytest.mark.parametrize("output", [BLOCKS, PIXELS], ids=["blocks", "pixels"])
+def test_damaged_pixels_are_noticed(output: TileOutput) -> None:
+    data = encode_tile(RUN_ID, RECORD, [output], {})
+    (part,) = decode_head(data, PLAN).parts
+    pixels = bytearray(data[part.start :])
+    pixels[-1] ^= 1
+
+    for wrong in (bytes(pixels), bytes(pixels[:-1]), b""):
+        with pytest.raises(RecordError, match="damaged"):
+            part.output(wrong, WINDOW)
 
 
 def test_a_failure_comes_back() -> None:
@@ -106,9 +125,11 @@ def statistics_of(pixels: Array) -> tuple[PartialStatistics, ...]:
 def test_statistics_come_back_to_the_last_bit(pixels: Array) -> None:
     sent = statistics_of(pixels)
 
-    data = encode_tile(RUN_ID, RECORD, [replace(PIXELS, statistics=sent)], {})
+    array = np.zeros((len(sent), 8, 16), np.float32)
+    output = TileOutput(Layout("float32", len(sent)), array, statistics=sent)
+    data = encode_tile(RUN_ID, RECORD, [output], {})
 
-    part = decode_head(data[: head_size(data[:100])]).parts[0]
+    part = decode_head(data[: head_size(data[:100])], PLAN).parts[0]
     (came, *_) = [part.output(data[part.start :], WINDOW).statistics]
     assert len(came) == len(sent) == pixels.shape[0]
     for one, other in zip(came, sent, strict=True):

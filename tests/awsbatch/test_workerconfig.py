@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,10 @@ from hypothesis import strategies as st
 from rios_batch.awsbatch.configuration import WorkerConfig, argument_parser
 from rios_batch.contract import Env
 from rios_batch.errors import ParameterError, WorkerConfigError
+from tests.support import run_script
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONFIG = WorkerConfig(
     bucket="exchange",
@@ -116,3 +121,16 @@ def test_unknown_argument_stops_the_worker(arguments: list[str], capsys: pytest.
     with pytest.raises(SystemExit):
         argument_parser().parse_args(arguments)
     assert "usage: python -m rios_batch.worker" in capsys.readouterr().err
+
+
+def test_a_worker_program_can_be_copied_for_its_worker_processes(tmp_path: Path) -> None:
+    done = run_script(
+        tmp_path,
+        """
+        import rios_batch.worker
+        from rios_batch.jobmanagers import servercopy
+        print(servercopy.has_nothing_of_the_script(set()))
+        """,
+    )
+
+    assert done.stdout == "True\n", done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rios_batch.contract import RUNS_PREFIX, StackOutput
 from rios_batch.errors import (
+    DamagedObjectError,
     FileOpenError,
     JobMgrError,
     PicklingFailedError,
+    RiosBatchError,
     UserFunctionError,
     WaitLimitError,
 )
@@ -266,30 +269,158 @@ class QueuesAndJobsAreUnknownAtFirst(_OnAWS):
             bench.aws.be_late()
 
 
-class ForeignObjectsLieAmongTheTiles(_OnAWS):
+class _Somebody(_OnAWS):
+    """Somebody who may write the exchange bucket and the run's queue does something, as soon as that can be done."""
+
     @contextlib.contextmanager
     def around(self, bench: Bench) -> Iterator[None]:
-        cloud = bench.aws
-        bucket, done = cloud.outputs()[StackOutput.BUCKET], threading.Event()
+        over = threading.Event()
+        done: list[bool] = []
 
-        def put() -> None:
-            s3 = cloud.client("s3")
-            while not done.wait(0.05):
-                found = s3.list_objects_v2(Bucket=bucket, Prefix=RUNS_PREFIX).get("Contents", [])
-                for item in found:
-                    if item["Key"].endswith("/run.json"):
-                        folder = item["Key"].removesuffix("run.json")
-                        for name in ("tiles/", "tiles/9999999", "tiles/notes.txt"):
-                            s3.put_object(Bucket=bucket, Key=folder + name, Body=b"somebody's")
-                        return
+        def try_again_and_again() -> None:
+            someone = Someone(bench.aws)
+            while not over.wait(0.02) and not done:
+                if self.acts(someone):
+                    done.append(True)
 
-        thread = threading.Thread(target=put)
+        thread = threading.Thread(target=try_again_and_again)
         thread.start()
         try:
             yield
         finally:
-            done.set()
+            over.set()
             thread.join()
+        assert done
+
+    def acts(self, someone: Someone) -> bool:
+        """Do it, if it can be done by now, and say so."""
+        raise NotImplementedError
+
+
+class Someone:
+    """What somebody sees of a run, and may do."""
+
+    def __init__(self, cloud: Emulator) -> None:
+        self.s3, self.sqs = cloud.client("s3"), cloud.client("sqs")
+        self._bucket = cloud.outputs()[StackOutput.BUCKET]
+        self.seen: set[str] = set()
+
+    def keys(self, end: str = "") -> list[str]:
+        found = self.s3.list_objects_v2(Bucket=self._bucket, Prefix=RUNS_PREFIX).get("Contents", [])
+        return [item["Key"] for item in found if item["Key"].endswith(end)]
+
+    def get(self, key: str) -> bytes:
+        return bytes(self.s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+
+    def put(self, key: str, data: bytes) -> None:
+        self.s3.put_object(Bucket=self._bucket, Key=key, Body=data)
+
+    def folder(self) -> str | None:
+        """Return what the keys of a run begin with, once there is one."""
+        return next((key.removesuffix("run.json") for key in self.keys("/run.json")), None)
+
+    def tiles(self) -> list[str]:
+        return [key for key in self.keys() if "/tiles/" in key]
+
+    def queue(self) -> str | None:
+        """Return the URL of the run's queue, once main says that there is one."""
+        return next((json.loads(self.get(key))["queue_url"] for key in self.keys("/main.json")), None)
+
+
+class ForeignObjectsLieAmongTheRuns(_Somebody):
+    NAMES = (
+        *(
+            "tiles/",
+            "tiles/9999999",
+            "tiles/notes.txt",
+            "failures/",
+            "failures/notes.txt",
+            "merged/",
+            "merges/x",
+        ),
+        f"failures/0000001-{0:032x}.json",
+        f"failures/worker-{0:032x}.json",
+    )
+
+    def acts(self, someone: Someone) -> bool:
+        folder = someone.folder()
+        for name in self.NAMES if folder else ():
+            someone.put(f"{folder}{name}", b"somebody's")
+        return folder is not None
+
+
+class EveryTileIsDamagedOnce(_Somebody):
+    settings: ClassVar = {"setOutputDriverName": "HFA", "setCreationOptions": None}
+
+    def acts(self, someone: Someone) -> bool:
+        for key in someone.tiles():
+            if key not in someone.seen:
+                with contextlib.suppress(someone.s3.exceptions.NoSuchKey):
+                    data = bytearray(someone.get(key))
+                    data[-3] ^= 4
+                    someone.put(key, bytes(data))
+                    someone.seen.add(key)
+        return bool(someone.seen)
+
+
+class TileZeroLiesInTheOthersPlaces(_Somebody):
+    def acts(self, someone: Someone) -> bool:
+        tiles = someone.tiles()
+        first = next((key for key in tiles if key.endswith("0000000")), None)
+        if first is None or len(tiles) == 1:
+            return False
+        for key in tiles:
+            if key != first:
+                someone.put(key, someone.get(first))
+        return True
+
+
+class TilesAreCutShort(_Somebody):
+    def acts(self, someone: Someone) -> bool:
+        tiles = someone.tiles()
+        for key in tiles:
+            someone.put(key, someone.get(key)[:-9])
+        return bool(tiles)
+
+
+class TheJobIsChanged(_Somebody):
+    ends = every(("AWSBatch",), DamagedObjectError)
+
+    def acts(self, someone: Someone) -> bool:
+        jobs = someone.keys("/job.pkl")
+        for key in jobs:
+            someone.put(key, b"cos\nsystem\n(S'true'\ntR.")
+        return bool(jobs)
+
+
+class TheDescriptionIsChanged(_Somebody):
+    ends = every(("AWSBatch",), RiosBatchError)
+
+    def acts(self, someone: Someone) -> bool:
+        folder = someone.folder()
+        if folder:
+            someone.put(f"{folder}run.json", b"[" * 100_000)
+        return folder is not None
+
+
+class TheQueueIsDeleted(_Somebody):
+    def acts(self, someone: Someone) -> bool:
+        queue = someone.queue() if someone.tiles() else None
+        if queue:
+            someone.sqs.delete_queue(QueueUrl=queue)
+        return queue is not None
+
+
+class ForeignMessagesCome(_Somebody):
+    def acts(self, someone: Someone) -> bool:
+        queue = someone.queue()
+        for body in (
+            ("hello", "[" * 10_000, '{"tile": 99, "again": false}', '{"merge": 0, "sha256": "ab"}')
+            if queue
+            else ()
+        ):
+            someone.sqs.send_message(QueueUrl=queue, MessageBody=body)
+        return queue is not None
 
 
 class _RoughNetwork(_OnAWS):
@@ -327,7 +458,14 @@ FAULTS: tuple[Fault, ...] = (
     S3IsBusy(),
     MessagesComeTwice(),
     QueuesAndJobsAreUnknownAtFirst(),
-    ForeignObjectsLieAmongTheTiles(),
+    ForeignObjectsLieAmongTheRuns(),
+    EveryTileIsDamagedOnce(),
+    TileZeroLiesInTheOthersPlaces(),
+    TilesAreCutShort(),
+    TheJobIsChanged(),
+    TheDescriptionIsChanged(),
+    TheQueueIsDeleted(),
+    ForeignMessagesCome(),
     ConnectionsAreReset(),
     AnswersAreCut(),
 )

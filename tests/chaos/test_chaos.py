@@ -63,4 +63,5 @@ def run_with(
     if end is None:
         np.testing.assert_array_equal(read_raster(run.target), EXPECTED)
         run.target.unlink()
+        run.target.with_name("out.tif.aux.xml").unlink(missing_ok=True)
     run.assert_nothing_left()

@@ -232,15 +232,17 @@ def test_one_worker_that_changes_other_args_keeps_no_tiles(
     assert "no tiles are kept: the function changes otherArgs" in caplog.text
 
 
-@pytest.mark.parametrize("damage", [b"", b"RBTILE04", None])
-def test_damaged_tiles_are_computed_again(folder: Folder, damage: bytes | None) -> None:
+@pytest.mark.parametrize("damage", [b"", b"RBTILE04", "cut", "flipped"])
+def test_damaged_tiles_are_computed_again(folder: Folder, damage: bytes | str) -> None:
     other = applier.OtherInputs(total=0, fails=folder.path / "fails")
     other.fails.touch()
     with pytest.raises(UserFunctionError):
         folder.run(add, other, threads=2, setOtherArgsMerge=("total", "sum"))
     (kept,) = folder.hidden
     tile = folder.path / kept / "tiles/0000001"
-    tile.write_bytes(tile.read_bytes()[:-10] if damage is None else damage)
+    whole = tile.read_bytes()
+    changed = {"cut": whole[:-10], "flipped": whole[:-10] + b"0123456789"}
+    tile.write_bytes(changed[damage] if isinstance(damage, str) else damage)
     (folder.path / kept / "tiles/notes.txt").touch()
 
     other.fails.unlink()

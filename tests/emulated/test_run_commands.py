@@ -155,6 +155,11 @@ def test_a_run_is_seen_cancelled_and_resumed(
     assert "is not finished and has not failed" in shell("logs", name, "--tile", "5", status=1)
     assert "has workers 1 to 1, not 7" in shell("logs", name, "--worker", "7", status=1)
     assert f"run {name} is running" in shell("resume", name, status=1)
+    page = tmp_path / "page.html"
+    assert shell("report", name, "-o", str(page)).strip() == str(page)
+    assert all(
+        text in page.read_text() for text in (name, "running, 4 of 6 tiles are finished", "have cost about")
+    )
     terminal = Terminal("watch", name)
     assert "4 of 6 finished, 2 in work, 0 failures" in until(terminal.screen)
     assert shell.json("clean", "--yes")["runs"] == []

@@ -259,3 +259,24 @@ def test_a_worker_process_that_cannot_be_started_is_said_with_the_limits(
         limit,
         done.stderr,
     )
+
+
+def test_a_worker_process_keeps_nothing_of_the_last_tile_while_it_computes_the_next(tmp_path: Path) -> None:
+    lines = """
+        import gc
+
+        def work(info, inputs, outputs):
+            kept = [one for one in gc.get_objects() if type(one).__name__ == "TileResult"]
+            print(len(kept), "results are kept", flush=True)
+            outputs.result = inputs.image
+    """
+    make_raster(tmp_path / "scene.tif", ramp(1, 512, 256))
+    script = tmp_path / "script.py"
+    settings = RUN.replace("setWindowSize(16, 16)", "setWindowSize(256, 256); controls.setTileSize(256, 256)")
+    script.write_text("\n".join(map(textwrap.dedent, (BEGINNING, lines, settings.format(threads=2)))))
+    one_worker = "import rios_batch.jobmanagers.workerprocesses as w; w.min = lambda *_: 1\n"
+    script.write_text(one_worker + script.read_text())
+
+    done = run_python(script, folder=tmp_path)
+
+    assert (done.returncode, done.stdout) == (0, "0 results are kept\n" * 2), done.stderr

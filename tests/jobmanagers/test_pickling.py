@@ -99,6 +99,65 @@ def test_helper_modules_of_a_script_travel_by_value_to_an_interpreter_that_lacks
     assert run(tmp_path, RECEIVER) == "106 10 False\n"
 
 
+WITH_FUNCTOOLS = """
+    import functools, os, sys
+    sys.path.insert(0, "beside")
+    import wrapped
+
+    @functools.lru_cache(maxsize=5)
+    def fibonacci(n):
+        return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+    @functools.singledispatch
+    def doubled(value):
+        return "other"
+
+    @doubled.register
+    def _(value: int):
+        return 2 * value
+
+    @doubled.register(list)
+    def _(value):
+        return [doubled(item) for item in value]
+
+    class Scene:
+        counts = 0
+        @functools.cached_property
+        def name(self):
+            self.counts += 1
+            return "scene"
+
+    def user_function():
+        scene = Scene()
+        return fibonacci(20), fibonacci.cache_parameters()["maxsize"], doubled([1, "x"]), scene.name + scene.name, \
+            scene.counts, wrapped.cached(4), fibonacci.__name__, wrapped.Kept().value
+
+    from rios_batch.jobmanagers.pickling import dump_spec
+    from tests.jobmanagers.test_pickling import job_of
+    open("job.pkl", "wb").write(dump_spec(job_of(user_function)))
+"""
+WRAPPED = """
+    import functools
+    @functools.cache
+    def cached(n):
+        return n + OFFSET
+    OFFSET = 1
+    class Kept:
+        @functools.cached_property
+        def value(self):
+            return cached(7)
+"""
+
+
+def test_cached_functions_functions_of_a_type_and_cached_properties_travel(tmp_path: Path) -> None:
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "wrapped.py").write_text(textwrap.dedent(WRAPPED))
+    run(tmp_path, WITH_FUNCTOOLS)
+
+    receiver = "import cloudpickle\nprint(cloudpickle.loads(open('job.pkl', 'rb').read()).function())"
+    assert run(tmp_path, receiver) == "(6765, 5, [2, 'other'], 'scenescene', 1, 5, 'fibonacci', 8)\n"
+
+
 def test_functions_of_installed_packages_and_the_standard_library_travel_by_reference() -> None:
     import textwrap as standard  # noqa: PLC0415 - any module of each kind would do
 

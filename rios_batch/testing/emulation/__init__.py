@@ -32,8 +32,8 @@ fixture ``cloud`` has the stack deployed. By hand: ``python -m rios_batch.testin
 
 Where things are: `cloud` is the asking side; in the server `middleware` stands before moto and sees every
 request (`recognise`, `permissions`), `batch` with `runners` and `attempts` lives the jobs, `cloudformation`
-with `resources` and `customresources` the stacks, `refusals` is what AWS does not let go, `queues` is SQS,
-`control` answers to `cloud`, and `reaper` ends what a killed server leaves.
+with `resources` and `customresources` the stacks, `refusals` is what AWS does not let go, `queues` is SQS, `copies` is
+S3's copying of parts, `control` answers to `cloud`, and `reaper` ends what a killed server leaves.
 """
 
 from rios_batch.testing.emulation.cloud import EmulationError, Emulator

@@ -23,7 +23,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from rios_batch.testing.emulation import batch, cloudformation, queues, refusals, resources
+from rios_batch.testing.emulation import batch, cloudformation, copies, queues, refusals, resources
 from rios_batch.testing.emulation.batch import Machines
 from rios_batch.testing.emulation.control import Control
 from rios_batch.testing.emulation.environment import aws_environment
@@ -75,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     resources.patch()
     refusals.patch(machines)
     queues.patch()
+    copies.patch()
     print(json.dumps({"port": port}), flush=True)  # noqa: T201 - what the starting process waits for
     if options.until_stdin_closes:
         threading.Thread(target=_stop_with_parent, args=[server], daemon=True).start()
