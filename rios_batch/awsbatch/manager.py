@@ -110,14 +110,17 @@ class AWSBatch(JobManager):
         Raises
         ------
         JobMgrError : so many workers are more than the stack may have.
+        VersionMismatchError : the workers have another Python.
         """
         try:
             stack: StackOutputs | JobMgrError = self._cloud.stack_outputs
+        except VersionMismatchError:
+            raise
         except JobMgrError as error:
             stack = error
         else:
             _ = self.num_processes
-        return batch_workforce(stack, self.numThreads, coordinate_only=self.options.coordinate_only)
+        return batch_workforce(stack, self.numThreads, self.options)
 
     def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
         """Return a new run, or the run that is resumed, with the tile plan of the run that was begun.
