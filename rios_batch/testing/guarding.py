@@ -116,7 +116,8 @@ class Guard:
         OutputError : a copy of it cannot be made.
         """
         path = os.path.abspath(path)  # noqa: PTH100 - a link itself, not resolved
-        if path.startswith((*_NOT_FILES, f"{self._scratch}/")) or KEPT_PREFIX in path:
+        is_no_file = path.startswith(_NOT_FILES) and not path.startswith("/dev/shm/")  # noqa: S108 - whoever keeps files there
+        if is_no_file or path.startswith(f"{self._scratch}/") or KEPT_PREFIX in path:
             return
         if not self._active or getattr(self._busy, "on", False):  # it is the guard itself that writes
             return
