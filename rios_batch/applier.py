@@ -34,6 +34,7 @@ from rios_batch.assemble.outputs import Outputs
 from rios_batch.assemble.progress import ProgressReport
 from rios_batch.assemble.reporting import Reporter
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
+from rios_batch.awsbatch.kepttiles import KeptRun, KeptTiles
 from rios_batch.compute.otherargs import check_rules, merge
 from rios_batch.controls import (
     DEFAULT_JOB_MANAGER,
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import TextIO
 
-    from rios_batch.jobmanagers import JobManager
+    from rios_batch.jobmanagers import JobManager, Run
     from rios_batch.model.mergerules import MergeRule
     from rios_batch.model.spec import RunSpec, UserFunction
     from rios_batch.model.tileresult import TileRecord, TileResult
@@ -177,7 +178,7 @@ def apply(
         )
         inputs = InputsAsTheyWere(spec)
         stack.enter_context(environment_with(spec.environment))
-        run = manager.start(spec, otherArgs)
+        run = _start(manager, spec, otherArgs, stack)
         before_close = functools.partial(controls.getOptionForImagename, "callBeforeClose")
         reporter = stack.enter_context(Reporter(controls.report, run, manager.jobMgrType))
         report = ProgressReport(controls.progress, len(run.spec.plan))
@@ -208,6 +209,24 @@ def apply(
         jobManagerType=manager.jobMgrType,
         skippedInputs=_skipped(run.spec, tiles),
     )
+
+
+def _start(manager: JobManager, spec: RunSpec, other_args: Any, stack: contextlib.ExitStack) -> Run:
+    """Return the run, which goes on from the tiles of an earlier process if the script wants that.
+
+    Parameters
+    ----------
+    stack : closed when the run has ended.
+    """
+    if manager.keeps_tiles:
+        return manager.start(spec, other_args)
+    kept = KeptTiles.open(spec, other_args, resume=manager.options.resume is True)
+    if kept is None:
+        return manager.start(spec, other_args)
+    stack.callback(kept.close)
+    manager.finished = kept.finished
+    shared = other_args if manager.shares_other_args else None
+    return KeptRun(manager.start(kept.spec, other_args), kept, shared)
 
 
 def _plan_only(

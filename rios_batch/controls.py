@@ -916,15 +916,17 @@ class ApplierControls:
         self._keep("loggingstream", None, loggingstream)
 
     def setResume(self, resume: bool | str) -> None:
-        """Go on from the tiles that an earlier run on AWS Batch has finished; default False.
+        """Go on from the tiles that an earlier run has finished; default False.
 
         Only the missing tiles are computed. ``apply`` raises `JobMgrError` if function, inputs, grid, outputs or
-        otherArgs are not what they were. Job managers other than 'AWSBatch' begin anew.
+        otherArgs are not what they were. With job managers other than 'AWSBatch' the earlier run must have been set to
+        resume as well: then finished tiles are kept in a hidden folder beside the first output, until the outputs are
+        complete. They take as much room as the outputs.
 
         Parameters
         ----------
         resume : True goes on with the newest unfinished run that has these outputs, and begins one if there is none. A
-            text is the id of a run. False begins a new run.
+            text is the id of a run on AWS Batch. False begins a new run, and removes what a killed one has kept.
 
         Raises
         ------

@@ -74,6 +74,7 @@ class AWSBatch(JobManager):
     """Has ``numThreads`` workers: one beside main, all others as one AWS Batch job."""
 
     jobMgrType = "AWSBatch"
+    keeps_tiles = True
 
     @functools.cached_property
     def _cloud(self) -> Cloud:

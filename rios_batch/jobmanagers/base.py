@@ -106,14 +106,21 @@ class JobManager(ABC):
     ----------
     numThreads : workers that run at the same time, at least 1 (``controls.setNumThreads``).
     options : what a manager is told besides; a manager ignores what it has no use for.
+
+    Attributes
+    ----------
+    finished : tiles whose results are there from an earlier run. A manager need not compute them; what it gives of them
+        is not used.
     """
 
     jobMgrType: ClassVar[str]
     shares_other_args: ClassVar[bool] = False  # every block works on the caller's own object
+    keeps_tiles: ClassVar[bool] = False  # finished tiles outlive main anyway
 
     def __init__(self, numThreads: int, options: RunOptions | None = None) -> None:
         self.numThreads = numThreads
         self.options = options or RunOptions()
+        self.finished: frozenset[int] = frozenset()
 
     @property
     def num_processes(self) -> int:
