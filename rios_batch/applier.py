@@ -32,7 +32,9 @@ import rios_batch.model.requirements  # noqa: F401 - before all that needs what 
 from rios_batch.assemble.order import in_tile_order
 from rios_batch.assemble.outputs import Outputs
 from rios_batch.assemble.progress import ProgressReport
+from rios_batch.assemble.reporting import Reporter
 from rios_batch.associations import BlockAssociations, FilenameAssociations, OtherInputs
+from rios_batch.awsbatch.kepttiles import KeptRun, KeptTiles
 from rios_batch.compute.otherargs import check_rules, merge
 from rios_batch.controls import (
     DEFAULT_JOB_MANAGER,
@@ -76,7 +78,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import TextIO
 
-    from rios_batch.jobmanagers import JobManager
+    from rios_batch.jobmanagers import JobManager, Run
     from rios_batch.model.mergerules import MergeRule
     from rios_batch.model.spec import RunSpec, UserFunction
     from rios_batch.model.tileresult import TileRecord, TileResult
@@ -176,15 +178,19 @@ def apply(
         )
         inputs = InputsAsTheyWere(spec)
         stack.enter_context(environment_with(spec.environment))
-        run = manager.start(spec, otherArgs)
+        run = _start(manager, spec, otherArgs, stack)
         before_close = functools.partial(controls.getOptionForImagename, "callBeforeClose")
+        reporter = stack.enter_context(Reporter(controls.report, run, manager.jobMgrType))
         report = ProgressReport(controls.progress, len(run.spec.plan))
         # Last in, first out: workers have stopped before their outputs are removed.
         watchdog = Watchdog(controls.waitLimit)
         with Outputs(run.spec, before_close, watchdog, run.compressions_chosen) as outputs, report, run:
             # RIOS 2's scripts merge the copies themselves.
             rules = controls.otherArgsMergeRules if controls.concurrency is None else None
-            tiles = [_take_in(result, outputs, report, rules) for result in in_tile_order(run, run.spec)]
+            tiles = [
+                _take_in(result, outputs, report, rules)
+                for result in reporter.noted(in_tile_order(run, run.spec))
+            ]
             outputs.finish()
             copies = [otherArgs]
             if not manager.shares_other_args:
@@ -203,6 +209,24 @@ def apply(
         jobManagerType=manager.jobMgrType,
         skippedInputs=_skipped(run.spec, tiles),
     )
+
+
+def _start(manager: JobManager, spec: RunSpec, other_args: Any, stack: contextlib.ExitStack) -> Run:
+    """Return the run, which goes on from the tiles of an earlier process if the script wants that.
+
+    Parameters
+    ----------
+    stack : closed when the run has ended.
+    """
+    if manager.keeps_tiles:
+        return manager.start(spec, other_args)
+    kept = KeptTiles.open(spec, other_args, resume=manager.options.resume is True)
+    if kept is None:
+        return manager.start(spec, other_args)
+    stack.callback(kept.close)
+    manager.finished = kept.finished
+    shared = other_args if manager.shares_other_args else None
+    return KeptRun(manager.start(kept.spec, other_args), kept, shared)
 
 
 def _plan_only(

@@ -142,6 +142,8 @@ class ApplierControls:
         """Environment variables that every worker has, by name, or with their values; default none."""
         self.maxCost: float | None = None
         """What a run's workers on AWS Batch may cost, in US dollars; default None, any sum."""
+        self.report: str | None = None
+        """Name of the HTML page that tells how the run went; default None, no page."""
         self.dryRun = False
         """Whether ``apply`` only says what the run would take; default False."""
         self.tileSize: tuple[int, int] | None = None
@@ -914,15 +916,17 @@ class ApplierControls:
         self._keep("loggingstream", None, loggingstream)
 
     def setResume(self, resume: bool | str) -> None:
-        """Go on from the tiles that an earlier run on AWS Batch has finished; default False.
+        """Go on from the tiles that an earlier run has finished; default False.
 
         Only the missing tiles are computed. ``apply`` raises `JobMgrError` if function, inputs, grid, outputs or
-        otherArgs are not what they were. Job managers other than 'AWSBatch' begin anew.
+        otherArgs are not what they were. With job managers other than 'AWSBatch' the earlier run must have been set to
+        resume as well: then finished tiles are kept in a hidden folder beside the first output, until the outputs are
+        complete. They take as much room as the outputs.
 
         Parameters
         ----------
         resume : True goes on with the newest unfinished run that has these outputs, and begins one if there is none. A
-            text is the id of a run. False begins a new run.
+            text is the id of a run on AWS Batch. False begins a new run, and removes what a killed one has kept.
 
         Raises
         ------
@@ -1002,6 +1006,29 @@ class ApplierControls:
                 f"a run may cost a number of US dollars above 0, or None for any sum, not {usd!r}"
             )
         self._keep("maxCost", None, usd)
+
+    def setReport(self, report: str | os.PathLike[str] | None) -> None:
+        """Have a page written that tells how the run went, for a browser; default None, no page.
+
+        The page is one HTML file that needs nothing else: a map of the tiles by time and by worker, a timeline of the
+        workers, what the time went to, tries that failed, a picture of the first output, and what the run cost. It is
+        written when the run has ended, well or not, with every job manager. A page that cannot be written then is a
+        warning.
+
+        Parameters
+        ----------
+        report : name of a file, which is replaced, or ``s3://bucket/folder/file``.
+
+        Raises
+        ------
+        ParameterError : the value is no name, nor None.
+        """
+        given: Any = report
+        if given is not None and not (isinstance(given, str | os.PathLike) and os.fspath(given)):
+            raise ParameterError(
+                f"a report is the name of a file or of an object in S3, or None for no report, not {report!r}"
+            )
+        self._keep("report", None, None if report is None else str(os.fspath(report)))
 
     def setDryRun(self, dryRun: bool) -> None:
         """Have ``apply`` say what the run would take, and run nothing but one tile; default False.

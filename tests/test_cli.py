@@ -37,7 +37,10 @@ def test_watching_without_rich_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "rios-batch watch needs the package rich: pip install 'rios_batch[operations]'\n"
+    assert (
+        done.stderr
+        == "rios-batch: watching a run needs the package rich: pip install 'rios_batch[operations]'\n"
+    )
 
 
 def test_the_doctor_says_what_this_machine_lacks() -> None:

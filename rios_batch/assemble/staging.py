@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rios_batch.errors import OutputError
 from rios_batch.gdalapi import output_errors_named
+from rios_batch.jobmanagers.ownership import MARKS, Ownership, remove_dead_folders
 
 # What GDAL keeps beside a raster. Left over from an older file they would describe the new one.
 SIDE_FILE_SUFFIXES = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
@@ -19,10 +20,20 @@ _LONGEST_NAME_BYTES = 255  # of every file system in use
 
 
 class StagingFolder(ABC):
-    """A hidden folder in which one file, and whatever GDAL puts next to it, is made; ``path`` is that file."""
+    """A hidden folder in which one file, and whatever GDAL puts next to it, is made; ``path`` is that file.
+
+    Folders for a file of that name that processes have left which were killed are removed.
+    """
 
     def __init__(self, name: str, parent: Path) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix=f".{name[:32]}.", dir=parent)).absolute()
+        beginning = f".{name[:32]}."
+        remove_dead_folders(parent, beginning)
+        self._folder = Path(tempfile.mkdtemp(prefix=beginning, dir=parent)).absolute()
+        try:
+            self._ownership = Ownership(self._folder)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
         self.path = self._folder / name
 
     @abstractmethod
@@ -31,7 +42,7 @@ class StagingFolder(ABC):
 
     def side_files(self) -> list[Path]:
         """Return what was made next to the file."""
-        return sorted(made for made in self._folder.iterdir() if made != self.path)
+        return sorted(made for made in self._folder.iterdir() if made != self.path and made.name not in MARKS)
 
     def disk_is_full(self) -> bool:
         """Say whether not one block is free where the file is made."""
@@ -40,6 +51,7 @@ class StagingFolder(ABC):
     def abort(self) -> None:
         """Remove the folder with everything in it."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._ownership.close()
 
 
 class StagedFile(StagingFolder):

@@ -19,7 +19,7 @@ import secrets
 import shlex
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -33,6 +33,7 @@ from rios_batch.awsbatch.imagepackages import compare_packages
 from rios_batch.awsbatch.memory import check_memory
 from rios_batch.awsbatch.narrating import say_finished
 from rios_batch.awsbatch.receipt import receipt
+from rios_batch.awsbatch.runpage import failed_tiles
 from rios_batch.awsbatch.runstore import RunStore, newest_run
 from rios_batch.awsbatch.versions import check_python, mismatch, versions
 from rios_batch.awsbatch.workerpool import current
@@ -50,6 +51,7 @@ from rios_batch.jobmanagers.environment import warn_of_variables_left_behind
 from rios_batch.jobmanagers.modules import packages_of
 from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
 from rios_batch.jobmanagers.shownlines import lines_shown
+from rios_batch.model.runreport import RunFacts
 from rios_batch.model.s3names import SCHEME
 from rios_batch.model.tiles import TilePlan
 from rios_batch.read.network import cloud_options
@@ -72,6 +74,7 @@ class AWSBatch(JobManager):
     """Has ``numThreads`` workers: one beside main, all others as one AWS Batch job."""
 
     jobMgrType = "AWSBatch"
+    keeps_tiles = True
 
     @functools.cached_property
     def _cloud(self) -> Cloud:
@@ -229,6 +232,7 @@ class _BatchRun(GeneratorRun):
         self._records: list[TileRecord] = []
         self._shown, self._began = contextlib.ExitStack(), time.monotonic()
         self._committed = False
+        self._facts = RunFacts(store.run_id)
 
     def __enter__(self) -> Self:
         self._shown.enter_context(lines_shown())
@@ -253,6 +257,9 @@ class _BatchRun(GeneratorRun):
         seconds = time.monotonic() - self._began
         say_finished(self._store.run_id, self._records, len(self._store.failures()), seconds)
 
+    def facts(self) -> RunFacts:
+        return self._facts
+
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)  # before workers are ended, lest something on its way keeps them
         with self._shown, contextlib.closing(self._cloud):
@@ -260,6 +267,7 @@ class _BatchRun(GeneratorRun):
                 self._set_aside_what_is_damaged(error[1])
                 self._controller.stop()
                 self._say_what_it_cost()
+                self._note_failures()
             finally:
                 if self._controller.pool is not None:
                     self._controller.pool.give_back()
@@ -291,6 +299,13 @@ class _BatchRun(GeneratorRun):
             log.warning("what run %s cost is not known: %s", self._store.run_id, error)
         else:
             log.info("run %s cost %s", self._store.run_id, found)
+            self._facts = replace(self._facts, receipt=str(found))
+
+    def _note_failures(self) -> None:
+        try:
+            self._facts = replace(self._facts, failures=failed_tiles(self._store))
+        except RiosBatchError as error:
+            log.warning("what failed in run %s is not known: %s", self._store.run_id, error)
 
     def _forget(self) -> None:
         try:

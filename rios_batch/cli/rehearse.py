@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from rios_batch.cli.output import as_json_option, say, show
+from rios_batch.cli.report import open_page
+from rios_batch.cli.runs import watching
 
 
 @click.command(
@@ -20,6 +22,11 @@ from rios_batch.cli.output import as_json_option, say, show
 )  # fmt: skip
 @click.option("--watch", is_flag=True, help="Draw each run in the terminal while it goes on.")
 @click.option(
+    "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Write how each run went as a page for a browser; the second run's is FILE-2, and so on.",
+)  # fmt: skip
+@click.option("--open", "opened", is_flag=True, help="Open the report in a browser.")
+@click.option(
     "--real",
     is_flag=True,
     help="Use the stack of your account: one tile of each apply, as one job; costs cents.",
@@ -28,7 +35,15 @@ from rios_batch.cli.output import as_json_option, say, show
 @click.argument("script", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def rehearse(
-    *, workers: int, watch: bool, real: bool, as_json: bool, script: Path, arguments: tuple[str, ...]
+    *,
+    workers: int,
+    watch: bool,
+    report: Path | None,
+    opened: bool,
+    real: bool,
+    as_json: bool,
+    script: Path,
+    arguments: tuple[str, ...],
 ) -> int:
     """Run a script on an emulated AWS and in one process, and compare what the two write, bit for bit.
 
@@ -36,13 +51,21 @@ def rehearse(
     script says of job managers, workers on AWS Batch compute all tiles, and then one process here. Files that the
     script writes are put back as they were. ARGUMENTS are the script's own. The exit status is 1 if an output differs.
     """
+    from rios_batch.assemble.reporting import check_place  # noqa: PLC0415
     from rios_batch.testing.rehearsal import Rehearsal  # noqa: PLC0415
 
     if watch and real:
         raise click.UsageError("--watch draws runs on the emulated AWS; leave out --watch or --real")
-    rehearsal = Rehearsal(script, arguments, 1 if real else workers, say, None)
+    if opened and report is None:
+        raise click.UsageError("--open opens the report; say where it goes with --report FILE")
+    if report is not None:
+        check_place(str(report))
+    drawn = watching().watch if watch else None
+    rehearsal = Rehearsal(script, arguments, 1 if real else workers, say, report, drawn)
     compared = rehearsal.on_real_aws() if real else rehearsal.on_emulated_aws()
     same = not any(output.difference for output in compared)
     lines = [*map(str, compared), *([] if compared else ["the script has no outputs to compare"])]
+    if opened and report is not None:
+        open_page(str(report))
     show({"same": same, "outputs": [asdict(output) for output in compared]}, lines, as_json=as_json)
     return int(not same)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,6 +20,7 @@ from rios_batch.cli.campaigns import (
     show_campaign_log,
 )
 from rios_batch.cli.output import as_json_option, say, show
+from rios_batch.errors import JobMgrError
 
 _run_id = click.argument("run_id", metavar="RUN")
 
@@ -63,20 +65,32 @@ def watch(*, run_id: str, as_json: bool) -> int:
 
     if is_campaign(run_id):
         return follow_campaign(Cloud.connect(), run_id, as_json=as_json)
+    drawing = watching()
+    cloud = Cloud.connect()
+    if not as_json:
+        drawing.watch(cloud, run_id)
+        return 0
+    for view in drawing.views(cloud, run_id):
+        show(asdict(view), [], as_json=True)
+    return 0
+
+
+def watching() -> Any:
+    """Return the module that draws a run in the terminal.
+
+    Raises
+    ------
+    JobMgrError : the package that draws is not installed.
+    """
     try:
         from rios_batch.awsbatch import watching  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise
-        say("rios-batch watch needs the package rich: pip install 'rios_batch[operations]'")
-        return 1
-    cloud = Cloud.connect()
-    if not as_json:
-        watching.watch(cloud, run_id)
-        return 0
-    for view in watching.views(cloud, run_id):
-        show(asdict(view), [], as_json=True)
-    return 0
+        raise JobMgrError(
+            "watching a run needs the package rich: pip install 'rios_batch[operations]'"
+        ) from error
+    return watching
 
 
 @click.command(short_help="Print what workers have printed, or what is known of a tile.")

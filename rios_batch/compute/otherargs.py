@@ -44,6 +44,13 @@ def attributes_of(other_args: Any) -> dict[str, Any]:
     )
 
 
+def unpickled(changes: Mapping[str, bytes | None]) -> dict[str, Any]:
+    """Return the values of attributes that a tile has changed; None for one that cannot be pickled."""
+    return {
+        name: None if pickled is None else cloudpickle.loads(pickled) for name, pickled in changes.items()
+    }
+
+
 class ChangeDetector:
     """Gives a worker its copies of otherArgs, and tells which attributes a tile changed.
 

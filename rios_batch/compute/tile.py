@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.associations import BlockAssociations
@@ -57,12 +57,13 @@ class _Block:
 
 @dataclass
 class _Seconds:
-    """Wall-clock time spent on a tile so far."""
+    """Wall-clock time spent on a tile so far, and when the tile was begun, in seconds since 1970."""
 
     reading: float = 0.0
     function: float = 0.0
     encoding: float = 0.0
     statistics: float = 0.0
+    began_at: float = field(default_factory=time.time)
 
     @contextlib.contextmanager
     def spent_on(self, stage: str) -> Iterator[None]:
@@ -184,6 +185,8 @@ class TileRunner:
             statistics_s=seconds.statistics,
             bytes_out=sum(tile_output.nbytes for tile_output in outputs),
             skipped=tuple(sorted(self._reader.skipped.items())),
+            began_at=seconds.began_at,
+            ended_at=time.time(),
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from rios_batch.errors import JobMgrError
 from rios_batch.model.forecast import Workforce
+from rios_batch.model.runreport import RunFacts
 from rios_batch.model.spec import RunOptions
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ class Run(ABC):
     def outputs_committed(self) -> None:  # noqa: B027 - most managers keep nothing
         """Take note that all outputs are in their places: what they were made from is no longer needed."""
 
+    def facts(self) -> RunFacts:
+        """Return what a report tells of the run besides its tiles; asked for after the run's end."""
+        return RunFacts()
+
 
 class GeneratorRun(Run):
     """A run whose results are those of a generator, which stops what it started when it is closed.
@@ -101,14 +106,21 @@ class JobManager(ABC):
     ----------
     numThreads : workers that run at the same time, at least 1 (``controls.setNumThreads``).
     options : what a manager is told besides; a manager ignores what it has no use for.
+
+    Attributes
+    ----------
+    finished : tiles whose results are there from an earlier run. A manager need not compute them; what it gives of them
+        is not used.
     """
 
     jobMgrType: ClassVar[str]
     shares_other_args: ClassVar[bool] = False  # every block works on the caller's own object
+    keeps_tiles: ClassVar[bool] = False  # finished tiles outlive main anyway
 
     def __init__(self, numThreads: int, options: RunOptions | None = None) -> None:
         self.numThreads = numThreads
         self.options = options or RunOptions()
+        self.finished: frozenset[int] = frozenset()
 
     @property
     def num_processes(self) -> int:

@@ -69,7 +69,7 @@ class Dask(JobManager):
                 f"Client(cluster), or set {ENV_SCHEDULER} to the scheduler's address, such as tcp://node1:8786"
             )
         warn_of_variables_left_behind(spec.function, spec.environment)
-        queue = TileQueue(spec.plan, self.numThreads)
+        queue = TileQueue(spec.plan, self.numThreads, self.finished)
         return QueueRun(spec, queue, self._results(spec, other_args, queue))
 
     def _results(self, spec: RunSpec, other_args: Any, queue: TileQueue) -> Generator[TileResult, None, None]:

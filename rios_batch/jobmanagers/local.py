@@ -37,7 +37,7 @@ class InProcess(JobManager):
         return Workforce(self.numThreads, in_main=True)
 
     def start(self, spec: RunSpec, other_args: Any) -> QueueRun:
-        queue = TileQueue(spec.plan, num_workers=1)
+        queue = TileQueue(spec.plan, num_workers=1, finished=self.finished)
         return QueueRun(spec, queue, self._results(spec, other_args, queue))
 
     def _results(self, spec: RunSpec, other_args: Any, queue: TileQueue) -> Generator[TileResult, None, None]:
@@ -57,7 +57,7 @@ class Threads(JobManager):
         return Workforce(self.numThreads, in_main=True)
 
     def start(self, spec: RunSpec, other_args: Any) -> QueueRun:
-        queue = TileQueue(spec.plan, self.numThreads)
+        queue = TileQueue(spec.plan, self.numThreads, self.finished)
         return QueueRun(spec, queue, self._results(spec, other_args, queue))
 
     def _results(self, spec: RunSpec, other_args: Any, queue: TileQueue) -> Generator[TileResult, None, None]:

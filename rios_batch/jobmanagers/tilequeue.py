@@ -24,20 +24,23 @@ class TileQueue:
     ----------
     num_workers : at least so many tiles are handed out, and at most AHEAD_PER_WORKER times as many past the first
         unfinished one; fewer where results are so large that they would fill MAX_AHEAD_BYTES.
+    finished : tiles that need not be handed out.
 
     Attributes
     ----------
     compressions : how the outputs of tiles from now on are compressed, as far as that is chosen.
     """
 
-    def __init__(self, plan: TilePlan, num_workers: int) -> None:
+    def __init__(self, plan: TilePlan, num_workers: int, finished: frozenset[int] = frozenset()) -> None:
         self._plan, self._num_workers = plan, num_workers
         self.compressions: tuple[Compression | None, ...] = ()
         self._max_ahead = AHEAD_PER_WORKER * num_workers
         self._next = 0
         self._first_unfinished = 0
-        self._finished: set[int] = set()
+        self._finished = set(finished)
+        self._skipped = finished
         self._returned: list[int] = []
+        self._pass_over_finished()
 
     @property
     def all_finished(self) -> bool:
@@ -47,6 +50,8 @@ class TileQueue:
         """Return the next tile, or None if there is none, or none to take before others finish."""
         if self._returned:
             return self._tile(self._returned.pop())
+        while self._next in self._skipped:
+            self._next += 1
         if self._next == len(self._plan) or self._next >= self._first_unfinished + self._max_ahead:
             return None
         self._next += 1
@@ -64,6 +69,9 @@ class TileQueue:
         fitting = MAX_AHEAD_BYTES // max(result_bytes, 1)
         self._max_ahead = max(self._num_workers, min(self._max_ahead, fitting))
         self._finished.add(tile_index)
+        self._pass_over_finished()
+
+    def _pass_over_finished(self) -> None:
         while self._first_unfinished in self._finished:
             self._finished.remove(self._first_unfinished)
             self._first_unfinished += 1

@@ -60,7 +60,7 @@ class Processes(JobManager):
                 "use setJobManagerType('threads') there, or one thread"
             )
         check_no_memory_files(spec)
-        queue = TileQueue(spec.plan, self.numThreads)
+        queue = TileQueue(spec.plan, self.numThreads, self.finished)
         return QueueRun(spec, queue, self._results(spec, other_args, queue))
 
     def _results(self, spec: RunSpec, other_args: Any, queue: TileQueue) -> Generator[TileResult, None, None]:

@@ -34,6 +34,7 @@ SETTERS_FOR_RUN = {
     "waitLimit": "setWaitLimit",
     "workerEnvironment": "setWorkerEnvironment",
     "maxCost": "setMaxCost",
+    "report": "setReport",
     "dryRun": "setDryRun",
 }
 # Attributes that may have a value of their own for a symbolic name.

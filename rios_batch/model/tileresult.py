@@ -44,7 +44,8 @@ class TileOutput:
 class TileRecord:
     """What happened to a tile. Times are wall-clock seconds, summed over its blocks.
 
-    ``skipped`` has the name of each input that was read as nodata somewhere, and why.
+    ``skipped`` has the name of each input that was read as nodata somewhere, and why. ``began_at`` and ``ended_at`` are
+    seconds since 1970, by the worker's clock.
     """
 
     tile: int
@@ -57,6 +58,8 @@ class TileRecord:
     statistics_s: float
     bytes_out: int
     skipped: tuple[tuple[str, str], ...] = ()
+    began_at: float = 0.0
+    ended_at: float = 0.0
 
 
 @dataclass(frozen=True)

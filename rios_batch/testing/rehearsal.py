@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -18,16 +19,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rios_batch.errors import JobMgrError, ParameterError
+from rios_batch.jobmanagers.environment import environment_with
 from rios_batch.testing.guarding import put_back
-from rios_batch.testing.rehearsed import FOUND, Setting
+from rios_batch.testing.rehearsed import FOUND, REPORT, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from rios_batch.aws.cloud import Cloud
     from rios_batch.testing.emulation import Emulator
 
 _ON_AWS = "on AWS Batch"
 _STANDARD_ERROR = 2
+_LOOK_S = 0.3  # between looks for a new run
 _HERE = "in one process of this machine"
 
 
@@ -64,14 +68,16 @@ class Rehearsal:
     script, arguments : a script of Python, and what its command line has.
     workers : workers on AWS Batch; main computes nothing.
     say : told what happens, in lines for a person.
-    beside : called with the emulated AWS and the process that runs the script there, while it runs.
+    report : where the reports of the runs on AWS Batch go; of the second ``apply`` to ``NAME-2.html``, and so on.
+    watch : draws a run on the emulated AWS in the terminal until the run has ended. What the script prints comes after.
     """
 
     script: Path
     arguments: tuple[str, ...]
     workers: int
     say: Callable[[str], None]
-    beside: Callable[[Emulator, subprocess.Popen[bytes]], None] | None = None
+    report: Path | None = None
+    watch: Callable[[Cloud, str], None] | None = None
 
     def on_emulated_aws(self) -> list[ComparedOutput]:
         """Rehearse on an AWS that is made for it on this machine, with workers as processes.
@@ -130,14 +136,20 @@ class Rehearsal:
             scratch=str(folder),
             workers=self.workers,
             emulated=bool(environment),
+            reports=there and self.report is not None,
         )
         command = [sys.executable, "-m", "rios_batch.testing.rehearsed", setting.encode(), str(self.script)]
+        command += self.arguments
         try:
-            with _started([*command, *self.arguments], environment) as process:
-                if cloud is not None and self.beside is not None:
-                    self.beside(cloud, process)
+            if cloud is not None and self.watch is not None:
+                with _said_later(folder) as said, _started(command, environment, said) as process:
+                    _watch_all(cloud, process, self.watch)
+            else:
+                with _started(command, environment, _STANDARD_ERROR) as process:
+                    pass
         finally:
             put_back(folder)  # if the script's process could not
+            self._keep_reports(folder)
         if process.returncode:
             raise JobMgrError(
                 f"{self.script} ended with status {process.returncode} {where}; what it said is above, and its outputs "
@@ -151,6 +163,15 @@ class Rehearsal:
             )
         calls: list[list[dict[str, Any]]] = found
         return calls
+
+    def _keep_reports(self, folder: Path) -> None:
+        for number in itertools.count(1):
+            made = folder / REPORT.format(number)
+            if self.report is None or not made.exists():
+                return
+            name = self.report.name if number == 1 else f"{self.report.stem}-{number}{self.report.suffix}"
+            shutil.move(made, self.report.with_name(name))
+            self.say(f"The report of apply number {number} is in {self.report.with_name(name)}.")
 
     def _compared(
         self, there: list[list[dict[str, Any]]], here: list[list[dict[str, Any]]]
@@ -171,9 +192,12 @@ class Rehearsal:
 
 
 @contextlib.contextmanager
-def _started(command: Sequence[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Have a script run; what it prints goes to standard error, since its results are no results of a rehearsal."""
-    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=_STANDARD_ERROR)
+def _started(
+    command: Sequence[str], environment: dict[str, str], output: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Have a script run; what it prints goes to ``output``, since its results are no results of a rehearsal."""
+    variables = {**os.environ, **environment}
+    process = subprocess.Popen(command, env=variables, stdout=output, stderr=output)
     try:
         yield process
         process.wait()
@@ -184,3 +208,33 @@ def _started(command: Sequence[str], environment: dict[str, str]) -> Iterator[su
         if process.poll() is None:
             process.terminate()
             process.wait()
+
+
+@contextlib.contextmanager
+def _said_later(folder: Path) -> Iterator[int]:
+    """Give a file for what a script prints, and print it at the end: a picture is being drawn meanwhile."""
+    with (folder / "said").open("w+b") as said:
+        try:
+            yield said.fileno()
+        finally:
+            said.seek(0)
+            os.write(_STANDARD_ERROR, said.read())
+
+
+def _watch_all(
+    emulated: Emulator, process: subprocess.Popen[bytes], watch: Callable[[Cloud, str], None]
+) -> None:
+    """Watch one run of a script after the other."""
+    from rios_batch.aws.cloud import Cloud  # noqa: PLC0415
+    from rios_batch.awsbatch.runstore import run_ids  # noqa: PLC0415
+
+    seen: set[str] = set()
+    with environment_with(emulated.environment()):
+        cloud = Cloud.connect()
+        while process.poll() is None:
+            for run_id in sorted(set(run_ids(cloud.bucket)) - seen):
+                seen.add(run_id)
+                with contextlib.suppress(JobMgrError):  # it has just ended
+                    watch(cloud, run_id)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOK_S)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rios_batch.applier import ApplierControls, ApplierReturn
 
 FOUND = "found.json"
+REPORT = "report-{}.html"
 _POLL_S = 0.5  # requests to an emulated AWS cost nothing
 
 
@@ -42,12 +43,14 @@ class Setting:
     scratch : a folder of this run's own.
     workers : on AWS Batch.
     emulated : AWS is; else it is the real one, and one tile of each ``apply`` is computed.
+    reports : each ``apply`` leaves a report in ``scratch``.
     """
 
     there: bool
     scratch: str
     workers: int
     emulated: bool
+    reports: bool = False
 
     def encode(self) -> str:
         return json.dumps(asdict(self))
@@ -88,6 +91,8 @@ class Rehearsed:
         places = [str(os.fspath(file)) for _, _, file in outfiles]
         for place in places:
             self._make_room(place)
+        if self._setting.reports:
+            given.setReport(Path(self._setting.scratch) / REPORT.format(len(self.calls) + 1))
         done = wanted(controls=self._by_whom(given))
         self.calls.append(
             [
@@ -100,6 +105,7 @@ class Rehearsed:
     def _by_whom(self, controls: ApplierControls) -> ApplierControls:
         """Have tiles computed by workers on AWS Batch only, or by this process."""
         there, workers = self._setting.there, self._setting.workers
+        controls.setDryRun(False)
         if controls.concurrency is not None:
             kind = CW_AWSBATCH if there else CW_NONE
             style = replace(

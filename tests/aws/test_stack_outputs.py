@@ -50,7 +50,6 @@ def test_outputs_become_names_and_numbers() -> None:
 
 FOR_PEOPLE = {
     StackOutput.MAIN_DEFINITION,
-    StackOutput.WORKER_MEMORY_MIB,
     StackOutput.MAIN_MEMORY_MIB,
     StackOutput.MAIN_REPOSITORY,
     StackOutput.SUBMITTER_POLICY,

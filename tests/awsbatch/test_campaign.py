@@ -137,7 +137,11 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Counting:
     aws: Any = Counting()
     outputs = {key.value: f"the-{key.value}" for key in StackOutput}
     outputs |= {StackOutput.CONTRACT: str(CONTRACT_VERSION), StackOutput.MAIN_VCPUS: "16"}
-    outputs |= {StackOutput.WORKER_VCPUS: "2", StackOutput.MAX_VCPUS: "64"}
+    outputs |= {
+        StackOutput.WORKER_VCPUS: "2",
+        StackOutput.MAX_VCPUS: "64",
+        StackOutput.WORKER_MEMORY_MIB: "9",
+    }
     cloud = Cloud(StackOutputs.from_outputs("RiosBatch", outputs), "eu-west-1", Bucket("b", aws), aws, aws)
     monkeypatch.setattr(Cloud, "connect", lambda: cloud)
     monkeypatch.setattr(Cloud, "check_queue", lambda *_: None)

@@ -109,8 +109,11 @@ class Terminal:
                 self._seen += more
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._seen.decode())
 
-    def at_end(self) -> str:
-        assert self._process.wait() == 0, self.screen()
+    def type(self, line: str) -> None:
+        os.write(self._own, f"{line}\n".encode())
+
+    def at_end(self, status: int = 0) -> str:
+        assert self._process.wait() == status, self.screen()
         screen = self.screen()
         os.close(self._own)
         return screen
@@ -155,6 +158,11 @@ def test_a_run_is_seen_cancelled_and_resumed(
     assert "is not finished and has not failed" in shell("logs", name, "--tile", "5", status=1)
     assert "has workers 1 to 1, not 7" in shell("logs", name, "--worker", "7", status=1)
     assert f"run {name} is running" in shell("resume", name, status=1)
+    page = tmp_path / "page.html"
+    assert shell("report", name, "-o", str(page)).strip() == str(page)
+    assert all(
+        text in page.read_text() for text in (name, "running, 4 of 6 tiles are finished", "have cost about")
+    )
     terminal = Terminal("watch", name)
     assert "4 of 6 finished, 2 in work, 0 failures" in until(terminal.screen)
     assert shell.json("clean", "--yes")["runs"] == []
