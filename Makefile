@@ -11,7 +11,7 @@ CDK    := .venv-cdk
 demo-aws smoke-aws check pytest snapshot chaos e2e: export PATH := $(CURDIR)/$(BIN):$(PATH)
 synth: export PATH := $(CURDIR)/$(CDK)/bin:$(PATH)
 
-.PHONY: help setup demo demo-aws smoke-aws check test lint typecheck pytest synth snapshot chaos e2e format bench clean
+.PHONY: help setup demo demo-aws smoke-aws check test lint style audit typecheck pytest synth snapshot chaos e2e format bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -57,15 +57,22 @@ bench: $(VENV)/.ready .bench/venv/.ready  ## time NDVI of one file against a ras
 PARALLEL := --numprocesses auto --dist worksteal
 QUICK    := $(wildcard tests/test_*.py) $(addprefix tests/,model plan compute aws cdk_app)
 
-check: lint typecheck $(VENV)/.node  ## lint, type check and the tests that need seconds
+check: style typecheck $(VENV)/.node  ## lint, type check and the tests that need seconds
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not e2e and not chaos' $(PYTEST_ARGS) $(QUICK)
 
 test: lint typecheck pytest  ## lint, type check and all tests but e2e
 
-lint: $(VENV)/.ready
+lint: style audit
+
+style: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive rios_batch cdk_app
+
+# AUDIT_ARGS=--strict fails for weaknesses, which come to be known at any time: for a release, not for a change.
+audit: $(VENV)/.ready  ## ask the Python Package Index for known weaknesses of the packages here
+	$(BIN)/python scripts/audit.py $(AUDIT_ARGS)
 
 typecheck: $(VENV)/.ready
 	$(BIN)/mypy

@@ -233,6 +233,17 @@ class WorkerJobs:
                     raise AWSError(f"AWS Batch does not know job {job_id}")
                 yield found[job_id]
 
+    def environment(self) -> dict[str, str]:
+        """Return the variables that a worker was submitted with, and those of the job definition.
+
+        Raises
+        ------
+        AWSError : Batch refuses, or does not know the workers any more.
+        """
+        (worker,) = self.children([0])
+        found = worker.get("container", {}).get("environment", [])
+        return {pair["name"]: pair["value"] for pair in found}
+
     def _named(self, *, ended: bool = True) -> Iterator[str]:
         """Yield the ids of jobs of this name; those that have ended only if asked for."""
         with explained("the workers' job"):

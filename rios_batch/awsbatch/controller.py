@@ -269,5 +269,5 @@ class RunController:
 
 
 def _go_on(sending: Sending, renewal: QueueRenewal) -> None:
-    sending.close()  # into a queue that is gone
+    sending.give_up()
     renewal.go_on()

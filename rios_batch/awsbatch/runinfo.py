@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rios_batch.aws.faults import QueueGoneError
 from rios_batch.aws.jobs import JobReport, WorkerJobs
 from rios_batch.aws.queue import WorkQueue
-from rios_batch.awsbatch.decoding import RecordError
+from rios_batch.awsbatch.decoding import RecordError, decoding
 from rios_batch.awsbatch.failurerecord import Failure
 from rios_batch.awsbatch.runstore import RunStore, run_ids
 from rios_batch.awsbatch.starting import LEASE_SECONDS, end_last_main, last_main
@@ -191,12 +191,14 @@ def _info(
 ) -> RunInfo:
     seen = store.last_sign_of_life()
     silent_s = None if seen is None else max(0.0, time.time() - seen)
+    with decoding(f"run.json of run {store.run_id}"):  # which another version may have written
+        plan, outputs = TilePlan.from_description(description["plan"]), tuple(description.get("outputs", ()))
     return RunInfo(
         run_id=store.run_id,
         state=_state(cloud, silent_s, last),
         tiles_done=sum(1 for _ in store.tiles()),
-        tiles=len(TilePlan.from_description(description["plan"])),
-        outputs=tuple(description.get("outputs", ())),
+        tiles=len(plan),
+        outputs=outputs,
         silent_s=silent_s,
     )
 

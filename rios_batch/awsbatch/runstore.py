@@ -130,12 +130,21 @@ class RunStore:
             ) from None
         with decoding(f"run.json of run {self.run_id}, which somebody must have changed,"):
             found = json_object(data)
-            _check_description(found)
+            if whole(found.setdefault("format", 1)) == RUN_FORMAT:
+                _check_description(found)
             return found
 
     def plan(self) -> TilePlan:
-        """Return the run's tiles, by its description."""
-        return TilePlan.from_description(self.raw_description()["plan"])
+        """Return the run's tiles, by its description.
+
+        Raises
+        ------
+        JobMgrError : there is no such run, or none any more.
+        RecordError : the description is none of this format.
+        """
+        description = self.raw_description()
+        with decoding(f"run.json of run {self.run_id}"):
+            return TilePlan.from_description(description["plan"])
 
     def put_job(self, pickled: bytes) -> str:
         """Store the pickled job; return the pickle's SHA-256."""
@@ -397,7 +406,6 @@ def _check_description(found: dict[str, Any]) -> None:
     ------
     KeyError, TypeError, ValueError : it has not.
     """
-    whole(found.setdefault("format", 1))
     plan = TilePlan.from_description(found["plan"])
     for number in (*astuple(plan.blocks), plan.tile_xblocks, plan.tile_yblocks):
         whole(number, 1, 2**31 - 1)

@@ -245,7 +245,7 @@ def _is_vrt(path: Path) -> bool:
 
 
 def _check_sources(vrt: Path, called: str) -> None:
-    for element in ET.parse(vrt).iter():  # noqa: S314 - the user's own file, which GDAL reads as well
+    for element in ET.parse(vrt).iter():  # noqa: S314 - the user's own file, which GDAL reads as well  # nosec B314
         if element.tag not in ("SourceFilename", "SourceDataset"):
             continue
         source = (element.text or "").strip()

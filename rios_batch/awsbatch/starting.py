@@ -112,7 +112,7 @@ class Sending:
 
     def __init__(self, queue: WorkQueue, messages: Sequence[str]) -> None:
         self._queue, self._messages = queue, messages
-        self._stopped = threading.Event()
+        self._stopped, self._given_up = threading.Event(), False
         self._executor = ThreadPoolExecutor(1, "rios_batch send")
         self._sending = self._executor.submit(self._send)
 
@@ -129,8 +129,13 @@ class Sending:
         ------
         AWSError : SQS refuses a message.
         """
-        if self._sending.done() and not self._stopped.is_set():
+        if self._sending.done() and not self._given_up:
             self._sending.result()
+
+    def give_up(self) -> None:
+        """Send no more, because the queue is gone. What has gone wrong is no longer of interest."""
+        self._given_up = True
+        self.close()
 
     def close(self) -> None:
         """Send no more, and wait for what is under way."""

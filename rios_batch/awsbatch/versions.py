@@ -76,17 +76,22 @@ def check_python(stack_name: str, workers_python: str) -> None:
         )
 
 
+def differing_versions(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return the versions between which no pickle can travel, by name."""
+    return {
+        name: (one.get(name, "?"), other.get(name, "?"))
+        for name, numbers in _SIGNIFICANT.items()
+        if one.get(name, "").split(".")[:numbers] != other.get(name, "").split(".")[:numbers]
+    }
+
+
 def mismatch(main: Mapping[str, str], worker: Mapping[str, str]) -> str:
     """Return the sentence for main, or an empty text when the versions fit."""
-    wrong = [
-        name
-        for name, numbers in _SIGNIFICANT.items()
-        if main.get(name, "").split(".")[:numbers] != worker.get(name, "").split(".")[:numbers]
-    ]
+    wrong = differing_versions(main, worker)
     if not wrong:
         return ""
     said = "; ".join(
-        f"main has {name} {main.get(name, '?')}, workers have {worker.get(name, '?')}" for name in wrong
+        f"main has {name} {mains}, workers have {theirs}" for name, (mains, theirs) in wrong.items()
     )
     return (
         f"{said}: the function cannot be sent to them; run main in the workers' image (`rios-batch submit script.py`), "

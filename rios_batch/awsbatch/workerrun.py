@@ -146,7 +146,7 @@ def _work_on(
         raise VersionMismatchError(problem)
     if config.array_index == 0 and not beside_main:
         note_packages(store.bucket, description["image"])
-    pickled = pickle.loads(store.job(config.job_sha256))  # noqa: S301 - its SHA-256 came with the job's environment
+    pickled = pickle.loads(store.job(config.job_sha256))  # noqa: S301 - its SHA-256 came with the job's environment  # nosec B301
     order = WorkOrder(
         spec=pickled["spec"],
         other_args=pickled["other_args"],

@@ -14,6 +14,7 @@ from rios_batch.cli.campaigns import cancel_campaign, follow_campaign, is_campai
 from rios_batch.cli.output import as_json_option, say, show
 from rios_batch.cli.planning import plan
 from rios_batch.cli.rehearse import rehearse
+from rios_batch.cli.replaying import replay
 from rios_batch.cli.report import report
 from rios_batch.cli.runs import RUN_COMMANDS
 from rios_batch.errors import ParameterError, RiosBatchError
@@ -213,5 +214,5 @@ def _print_until_the_end(job: ScriptJob, *, as_json: bool) -> int:
     return job.exit_status
 
 
-for _command in (plan, rehearse, report, *RUN_COMMANDS):
+for _command in (plan, rehearse, replay, report, *RUN_COMMANDS):
     commands.add_command(_command)

@@ -64,8 +64,7 @@ def _memory_of(pid: int) -> ProcessMemory | None:
     own = _status(pid)
     if not PRELOAD or not own:
         return None
-    # It is forked from a process that has loaded the same, and nothing else.
-    return ProcessMemory(own["VmHWM"], own["RssFile"], _status(own["PPid"]).get("VmRSS", 0))
+    return ProcessMemory(own["VmHWM"], own["RssFile"], _status(own["PPid"]).get("RssAnon", 0))
 
 
 def _status(pid: int | str) -> dict[str, int]:

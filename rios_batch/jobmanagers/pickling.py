@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rios_batch.model.spec import RunSpec
 
 _OWN_PACKAGE = __name__.partition(".")[0]
+_OWN_FOLDER = str(Path(__file__).parents[1]) + os.sep
 
 
 def dump_spec(spec: RunSpec, *, same_machine: bool = False, modules: set[str] | None = None) -> bytes:
@@ -128,10 +129,17 @@ def is_local(name: str, module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     if not file or name.partition(".")[0] in {_OWN_PACKAGE, "__main__"} | sys.stdlib_module_names:
         return False
-    return getattr(module, "__name__", None) == name and not (
-        # Resolving is slow, there are hundreds of modules, and nearly all pass the first test.
-        file.startswith(_INSTALLED) or str(Path(file).resolve()).startswith(_INSTALLED)
-    )
+    return getattr(module, "__name__", None) == name and not _is_installed(file)
+
+
+def is_users_file(file: str) -> bool:
+    """Say whether code comes from a file, or a notebook's cell, that is neither installed nor this package's."""
+    return not (file.startswith(_OWN_FOLDER) or _is_installed(file))
+
+
+def _is_installed(file: str) -> bool:
+    # Resolving is slow, there are hundreds of modules, and nearly all pass the first test.
+    return file.startswith(_INSTALLED) or str(Path(file).resolve()).startswith(_INSTALLED)
 
 
 def _installed_folders() -> Iterator[str]:

@@ -94,7 +94,7 @@ def receive(connection: Connection) -> Any:
     """
     pickled, sizes = connection.recv()
     if not any(sizes):
-        return pickle.loads(pickled, buffers=[b""] * len(sizes))  # noqa: S301 - our own child's, or our own main's
+        return pickle.loads(pickled, buffers=[b""] * len(sizes))  # noqa: S301 - our own child's, or our own main's  # nosec B301
     descriptor = recv_handle(connection)
     try:
         memory = memoryview(_map(descriptor, sum(sizes)))
@@ -104,7 +104,7 @@ def receive(connection: Connection) -> Any:
     for size in sizes:
         buffers.append(memory[start : start + size])
         start += size
-    return pickle.loads(pickled, buffers=buffers)  # noqa: S301 - our own child's, or our own main's
+    return pickle.loads(pickled, buffers=buffers)  # noqa: S301 - our own child's, or our own main's  # nosec B301
 
 
 def _map(descriptor: int, size: int) -> mmap.mmap:

@@ -86,7 +86,7 @@ def colour_entries(kind: str, dtype: str, highest: float | None, nodata: float |
     count = ENTRIES[dtype] if highest is None else int(highest) + 1
     last = max(1, count - 1)
     if kind == "random":
-        source = Random(0)  # noqa: S311 - it is not a secret
+        source = Random(0)  # noqa: S311 - it is not a secret  # nosec B311
         colours = [(*source.getrandbits(24).to_bytes(3),) for _ in range(count)]
     elif kind == "gray":
         colours = [(round(255 * i / last),) * 3 for i in range(count)]

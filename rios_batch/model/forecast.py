@@ -22,6 +22,8 @@ QUEUE_REQUESTS = 4
 """Requests to SQS for a tile: sent, received, renewed, deleted."""
 # The worker program with boto3 and GDAL, and the server that its worker processes are forked from; measured.
 PROGRAM_BYTES = 150 * MIB
+# Of the server's memory a process comes to have its own copy, page by page.
+_COPIED_BYTES = 32 * MIB
 # GDAL's cache in a worker process has at least this; the first tile does not fill it.
 _CACHE_BYTES = 16 * MIB
 # A worker process has two tiles in the program's hands: one comes or waits, one is encoded for S3 and sent.
@@ -68,12 +70,17 @@ class ProcessMemory:
     ----------
     peak : the most that was resident.
     files : the part of it that is program files, which processes share.
-    at_start : what was resident before the process was given anything to do.
+    at_start : what is not files of the process that it was forked from.
     """
 
     peak: int
     files: int
     at_start: int
+
+    @property
+    def own(self) -> int:
+        """Return what the process has taken for its work."""
+        return max(0, self.peak - self.files - self.at_start)
 
 
 @dataclass(frozen=True)
@@ -198,11 +205,11 @@ def worker_bytes(workforce: Workforce, memory: ProcessMemory, bytes_out: int, ma
     main_bytes : what main takes now, and will take for GDAL's cache; for workers that are threads of main.
     """
     if workforce.in_main:
-        return main_bytes + workforce.workers * max(0, memory.peak - memory.at_start)
+        return main_bytes + workforce.workers * memory.own
     if not workforce.on_batch:
         return memory.peak + _CACHE_BYTES
-    own = memory.peak + _CACHE_BYTES - memory.files + _RESULTS_IN_PROGRAM * bytes_out
-    return PROGRAM_BYTES + memory.files + workforce.processes * own
+    own = memory.own + _COPIED_BYTES + _CACHE_BYTES + _RESULTS_IN_PROGRAM * bytes_out
+    return PROGRAM_BYTES + workforce.processes * own
 
 
 def numbers_of_workers(workforce: Workforce, cores: int) -> list[int]:

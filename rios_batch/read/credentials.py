@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _S3 = "/vsis3/"
 _BUCKET = re.compile(rf"{_S3}[^/\"<>]+")
-_SECRET = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - a variable's name
+_SECRET = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - a variable's name  # nosec B105
 # What a profile says that GDAL does not, or not always, understand.
 _SPECIAL = re.compile(r"^\s*(sso_\w+|credential_process|role_arn|login_session)\s*=", re.MULTILINE)
 _PROFILES = (

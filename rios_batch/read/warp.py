@@ -184,7 +184,7 @@ def _vrt(file: InputFile, warp: Warp) -> str:
             "UNIFIED_SRC_NODATA=NO",
         ],
     )
-    root = ET.fromstring(dataset.GetMetadata("xml:VRT")[0])  # noqa: S314 - GDAL's own text
+    root = ET.fromstring(dataset.GetMetadata("xml:VRT")[0])  # noqa: S314 - GDAL's own text  # nosec B314
     for name in ("BlockXSize", "BlockYSize"):
         _child(root, name).text = str(warp.chunk_px)
     for band in root.findall("VRTRasterBand"):

@@ -24,6 +24,7 @@ from rios_batch.awsbatch.imagepackages import noted_image
 from rios_batch.awsbatch.messages import decode_message
 from rios_batch.awsbatch.runstore import RunStore
 from rios_batch.awsbatch.tileformat import MAGIC, decode_head, encode_tile
+from rios_batch.awsbatch.versions import RUN_FORMAT
 from rios_batch.errors import JobMgrError, UserFunctionError
 from rios_batch.model.encodedblocks import EncodedBlocks
 from rios_batch.model.spec import Layout, StatisticsSpec
@@ -217,7 +218,7 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], dict[str, Any] | list[Any]]
     "run.json": (
         of_bucket(RunStore.description),
         {
-            "format": 4,
+            "format": RUN_FORMAT,
             "versions": {"numpy": "1"},
             "fingerprints": {"the function": "ab"},
             "plan": {"blocks": vars(PLAN.blocks), "tile_xblocks": 1, "tile_yblocks": 1},

@@ -5,17 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import threading
+import time
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rios_batch.awsbatch import lostmessages, starting
+from rios_batch.awsbatch.localworker import LocalWorker
 from rios_batch.contract import RUNS_PREFIX, StackOutput
 from rios_batch.errors import (
     DamagedObjectError,
     FileOpenError,
     JobMgrError,
+    OutputError,
     PicklingFailedError,
     RiosBatchError,
     UserFunctionError,
@@ -25,6 +30,7 @@ from rios_batch.jobmanagers import GeneratorRun, children
 from rios_batch.testing.emulation.leavings import wait_for_jobs
 from rios_batch.testing.running import as_in_a_script, double
 from tests.emulation.rough_network import RoughNetwork
+from tests.support import mounted_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,17 +70,19 @@ class Fault:
     ends : how a run must end with each manager that the fault can meet: SAME_BITS, or one error of this class.
     settings : the run's, as setters' names with their values.
     function : the user function; the output must be twice the input.
+    to_s3 : the output is an object.
     """
 
     ends: ClassVar[Mapping[str, type[Exception] | None]]
     settings: ClassVar[dict[str, Any]] = {}
     function: ClassVar[Any] = staticmethod(double)
+    to_s3: ClassVar[bool] = False
 
     @contextlib.contextmanager
-    def around(self, bench: Bench) -> Iterator[None]:
-        """Have the fault happen while a run goes on."""
+    def around(self, bench: Bench) -> Iterator[Path | None]:
+        """Have the fault happen while a run goes on; say where the output is to go, if not beside the input."""
         del bench
-        yield
+        yield None
 
 
 def every(managers: tuple[str, ...], end: type[Exception] | None) -> dict[str, type[Exception] | None]:
@@ -195,6 +203,29 @@ class AnInputChanges(Fault):
 
         bench.monkeypatch.setattr(GeneratorRun, "__iter__", touched)
         yield
+
+
+class TheDiskIsFull(Fault):
+    """A disk that ends in the middle of the output; without root's rights, a limit on the size of files."""
+
+    ends = every(ALL, OutputError)
+
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[Path]:
+        if os.geteuid() == 0:
+            with mounted_disk(bench.folder.parent, 8) as disk:
+                yield disk / "out.tif"
+            return
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        try:
+            yield bench.folder / "out.tif"
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+class TheDiskIsFullForAnotherFormat(TheDiskIsFull):
+    settings: ClassVar = {"setOutputDriverName": "HFA", "setCreationOptions": None}
 
 
 # -- who dies
@@ -322,6 +353,18 @@ class Someone:
     def tiles(self) -> list[str]:
         return [key for key in self.keys() if "/tiles/" in key]
 
+    def receive(self, queue: str) -> list[Any]:
+        """Take messages of a queue."""
+        try:
+            return list(self.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []))
+        except self.sqs.exceptions.QueueDoesNotExist:
+            return []
+
+    def let_go(self, queue: str | None, message: Any) -> None:
+        self.sqs.change_message_visibility(
+            QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+        )
+
     def queue(self) -> str | None:
         """Return the URL of the run's queue, once main says that there is one."""
         return next((json.loads(self.get(key))["queue_url"] for key in self.keys("/main.json")), None)
@@ -423,6 +466,130 @@ class ForeignMessagesCome(_Somebody):
         return queue is not None
 
 
+class MessagesAreLost(_Somebody):
+    """SQS loses some of a run's messages, which costs a stall each time that main notices it."""
+
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        bench.monkeypatch.setattr(lostmessages, "STALL_SECONDS", 2.0)
+        with super().around(bench):
+            yield
+
+    def acts(self, someone: Someone) -> bool:
+        queue = someone.queue()
+        messages = someone.receive(queue) if queue else []
+        for message in messages[:3]:
+            someone.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        for message in messages[3:]:
+            someone.let_go(queue, message)
+        return bool(messages)
+
+
+class MessagesComeLateAndInAnotherOrder(_Somebody):
+    def acts(self, someone: Someone) -> bool:
+        queue = someone.queue()
+        messages = someone.receive(queue) if queue else []
+        for delay_s, message in enumerate(reversed(messages)):
+            someone.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+            someone.sqs.send_message(QueueUrl=queue, MessageBody=message["Body"], DelaySeconds=delay_s % 3)
+        return bool(messages)
+
+
+class AWorkerHasAMessageThatOthersFinish(_Somebody):
+    """A lease lapses while its holder sleeps: somebody takes messages, and gives none back."""
+
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        bench.monkeypatch.setattr(starting, "LEASE_SECONDS", 10)
+        with super().around(bench):
+            yield
+
+    def acts(self, someone: Someone) -> bool:
+        queue = someone.queue()
+        return bool(queue and someone.receive(queue))
+
+
+class _TheWorkerProgram(_OnAWS):
+    """Something happens to the worker program beside main, once it is at work."""
+
+    signals: ClassVar[tuple[int, ...]]
+
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        starts = LocalWorker._start
+        hit: list[threading.Timer] = []
+
+        def start_and_hit(worker: LocalWorker) -> Any:
+            process = starts(worker)
+            if not hit:
+                for pause_s, number in enumerate(self.signals, start=1):
+                    hit.append(threading.Timer(1.5 * pause_s, process.send_signal, (number,)))
+                    hit[-1].start()
+            return process
+
+        bench.monkeypatch.setattr(LocalWorker, "_start", start_and_hit)
+        yield
+        for timer in hit:
+            timer.join()
+
+
+class TheWorkerProgramIsKilled(_TheWorkerProgram):
+    signals = (signal.SIGKILL,)
+
+
+class TheWorkerProgramIsTerminated(_TheWorkerProgram):
+    signals = (signal.SIGTERM,)
+
+
+class TheWorkerProgramIsPaused(_TheWorkerProgram):
+    signals = (signal.SIGSTOP, signal.SIGCONT)
+
+
+class _TheJob(_OnAWS):
+    """Something happens to the workers on Batch."""
+
+    number: ClassVar[int]
+    settings: ClassVar = {"setCoordinateOnly": False}
+
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        over = threading.Event()
+
+        def hit() -> None:
+            while not over.wait(0.05):
+                job = next((job for job in bench.aws.jobs() if job.handle), None)
+                if job is not None:
+                    with contextlib.suppress(Exception):  # it may have ended just now
+                        bench.aws.signal_job(
+                            job.job_id, self.number, status_reason="Host EC2 (instance i-0) terminated."
+                        )
+                    return
+
+        thread = threading.Thread(target=hit)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+class AMachineIsLost(_TheJob):
+    number = signal.SIGKILL
+
+
+class ASpotMachineIsTakenBack(_TheJob):
+    number = signal.SIGTERM
+
+
+class MainsClockIsAnHourSlow(_OnAWS):
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        now = time.time
+        bench.monkeypatch.setattr(time, "time", lambda: now() - 3600)
+        yield
+
+
 class _RoughNetwork(_OnAWS):
     resets: ClassVar[float] = 0.0
     cuts: ClassVar[float] = 0.0
@@ -439,6 +606,23 @@ class _RoughNetwork(_OnAWS):
 
 class ConnectionsAreReset(_RoughNetwork):
     resets = 0.02
+
+
+class ConnectionsAreResetToAnObject(ConnectionsAreReset):
+    to_s3 = True
+
+
+class AnswersAreCutToAnObject(_RoughNetwork):
+    cuts = 0.1
+    to_s3 = True
+
+
+class BlobsOfAnObjectAreDamaged(EveryTileIsDamagedOnce):
+    """Pixels that S3 copies are found damaged by S3, or by whoever reads them; a resumed run has them again."""
+
+    ends = every(("AWSBatch",), OutputError)
+    settings: ClassVar = {"setResume": True}
+    to_s3 = True
 
 
 class AnswersAreCut(_RoughNetwork):
@@ -466,6 +650,20 @@ FAULTS: tuple[Fault, ...] = (
     TheDescriptionIsChanged(),
     TheQueueIsDeleted(),
     ForeignMessagesCome(),
+    MessagesAreLost(),
+    MessagesComeLateAndInAnotherOrder(),
+    AWorkerHasAMessageThatOthersFinish(),
+    TheDiskIsFull(),
+    TheDiskIsFullForAnotherFormat(),
+    BlobsOfAnObjectAreDamaged(),
+    ConnectionsAreResetToAnObject(),
+    AnswersAreCutToAnObject(),
+    TheWorkerProgramIsKilled(),
+    TheWorkerProgramIsTerminated(),
+    TheWorkerProgramIsPaused(),
+    AMachineIsLost(),
+    ASpotMachineIsTakenBack(),
+    MainsClockIsAnHourSlow(),
     ConnectionsAreReset(),
     AnswersAreCut(),
 )

@@ -109,8 +109,11 @@ class Terminal:
                 self._seen += more
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._seen.decode())
 
-    def at_end(self) -> str:
-        assert self._process.wait() == 0, self.screen()
+    def type(self, line: str) -> None:
+        os.write(self._own, f"{line}\n".encode())
+
+    def at_end(self, status: int = 0) -> str:
+        assert self._process.wait() == status, self.screen()
         screen = self.screen()
         os.close(self._own)
         return screen

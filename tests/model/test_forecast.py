@@ -98,14 +98,14 @@ def test_the_tile_plan_counts_mains_own_worker_like_another() -> None:
 def test_a_container_has_the_program_once_and_every_process_with_its_results() -> None:
     got = worker_bytes(BATCH, MEMORY, 10 * MIB, 0)
 
-    assert got == PROGRAM_BYTES + 50 * MIB + 2 * (250 + 16 + 4 * 10) * MIB
+    assert got == PROGRAM_BYTES + 2 * (190 + 32 + 16 + 4 * 10) * MIB
     assert worker_bytes(LOCAL, MEMORY, 10 * MIB, 0) == 316 * MIB
 
 
 def test_threads_add_to_what_main_takes_already() -> None:
     threads = Workforce(workers=3, in_main=True)
 
-    assert worker_bytes(threads, MEMORY, 10 * MIB, 500 * MIB) == (500 + 3 * 240) * MIB
+    assert worker_bytes(threads, MEMORY, 10 * MIB, 500 * MIB) == (500 + 3 * 190) * MIB
 
 
 def test_what_a_tile_has_stands_for_all_pixels() -> None:
