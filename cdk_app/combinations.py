@@ -59,6 +59,7 @@ def problems(settings: SettingFields) -> Iterator[str]:
     """Say everything that is wrong with a combination of settings."""
     yield from _sizes(settings)
     yield from (_fargate(settings) if settings.fargate else _instances(settings))
+    yield from _gpus(settings)
     yield from _network(settings)
     yield from _image(settings)
     yield from _policy(settings)
@@ -178,6 +179,63 @@ def instance_vcpus(instance_type: str) -> int | None:
     if match:
         return 4 * int(match[1] or 1)
     return {"medium": 1 if architecture(family) == "arm64" else None, "large": 2}.get(size)
+
+
+# With drivers in the image that AWS Batch takes for GPUs. By size the GPUs of each machine, where they differ; the
+# other sizes have one.
+GPU_FAMILIES: dict[str, dict[str, int]] = {
+    "g4dn": {"12xlarge": 4},
+    "g5": {"12xlarge": 4, "24xlarge": 4, "48xlarge": 8},
+    "g6": {"12xlarge": 4, "24xlarge": 4, "48xlarge": 8},
+    "g6e": {"12xlarge": 4, "24xlarge": 4, "48xlarge": 8},
+    "gr6": {},
+    "p3": {"8xlarge": 4, "16xlarge": 8},
+    "p3dn": {"24xlarge": 8},
+    "p4d": {"24xlarge": 8},
+    "p4de": {"24xlarge": 8},
+    "p5": {"48xlarge": 8},
+    "p5e": {"48xlarge": 8},
+    "p5en": {"48xlarge": 8},
+}
+
+
+def _gpus(settings: SettingFields) -> Iterator[str]:
+    wanted = settings.gpus
+    if not wanted:
+        return
+    if settings.fargate:
+        yield (
+            f"gpus is {wanted} but capacity is {settings.capacity}, which has no GPUs; set capacity to spot or"
+            " on-demand"
+        )
+        return
+    if settings.arch == "arm64":
+        yield (
+            f"gpus is {wanted} but arch is arm64: AWS Batch's image with drivers for GPUs is for x86_64; set arch to"
+            " x86_64"
+        )
+        return
+    for name in settings.instance_types:
+        if name.partition(".")[0] not in GPU_FAMILIES:
+            yield (
+                f"gpus is {wanted} but instance_types has {name}, which has no GPU that AWS Batch's image has drivers"
+                f" for; choose among {', '.join(GPU_FAMILIES)}"
+            )
+    most = max((_gpus_of(name) for name in settings.instance_types), default=wanted)
+    if most < wanted:
+        yield (
+            f"gpus is {wanted} but the largest of instance_types ({', '.join(settings.instance_types)}) has {most}:"
+            " jobs would wait for ever; lower gpus or choose larger types"
+        )
+    if wanted > settings.vcpus:
+        yield f"gpus is {wanted} but vcpus is {settings.vcpus}: each GPU needs a vCPU for its process; raise vcpus"
+
+
+def _gpus_of(name: str) -> int:
+    """Tell the most GPUs of an instance type or family; 1 for families that are not known, which are refused anyway."""
+    family, _, size = name.partition(".")
+    known = GPU_FAMILIES.get(family, {})
+    return known.get(size, 1) if size else max(known.values(), default=1)
 
 
 def _network(settings: SettingFields) -> Iterator[str]:

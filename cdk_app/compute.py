@@ -25,6 +25,8 @@ _HOPELESS = (
 _AGENT_POLICY = "service-role/AmazonEC2ContainerServiceforEC2Role"
 # AWS Batch's names for its choice of current families. "optimal" means families of 2014, and x86 only.
 _BATCH_CHOOSES = {"x86_64": "default_x86_64", "arm64": "default_arm64"}
+# Those choices have no GPUs. These families have what one tile at a time needs, and several sizes for Spot.
+_GPU_FAMILIES = ("g4dn", "g5", "g6")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ class Machines:
     volume_gib : root volume of an instance.
     spot : spare capacity, which AWS may take back.
     max_vcpus : most vCPUs at a time.
+    gpus : jobs want GPUs.
     """
 
     fargate: bool
@@ -47,6 +50,7 @@ class Machines:
     volume_gib: int
     spot: bool
     max_vcpus: int
+    gpus: bool = False
 
 
 class BatchPool(Construct):
@@ -141,14 +145,14 @@ class BatchPool(Construct):
             ),
             minv_cpus=0,
             maxv_cpus=machines.max_vcpus,
-            images=[batch.EcsMachineImage(image_type=batch.EcsMachineImageType.ECS_AL2023)],
+            images=[batch.EcsMachineImage(image_type=_image_type(machines))],
             launch_template=template,
             update_to_latest_image_version=True,  # whenever an update replaces the machines anyway
         )
         resource = environment.node.default_child
         assert isinstance(resource, batch.CfnComputeEnvironment)
         # The construct takes no families by name, and refuses its own default classes without "optimal".
-        types = list(machines.instance_types) or [_BATCH_CHOOSES[machines.arch]]
+        types = list(machines.instance_types) or _chosen_types(machines)
         resource.add_property_override("ComputeResources.InstanceTypes", types)
         # Without a version an environment stays with the first: a changed volume would never arrive.
         resource.add_property_override(
@@ -185,6 +189,15 @@ class BatchPool(Construct):
                 )
             ],
         )
+
+
+def _image_type(machines: Machines) -> batch.EcsMachineImageType:
+    kinds = batch.EcsMachineImageType
+    return kinds.ECS_AL2023_NVIDIA if machines.gpus else kinds.ECS_AL2023
+
+
+def _chosen_types(machines: Machines) -> list[str]:
+    return list(_GPU_FAMILIES) if machines.gpus else [_BATCH_CHOOSES[machines.arch]]
 
 
 def _kind(machines: Machines) -> str:

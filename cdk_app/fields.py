@@ -101,7 +101,19 @@ class SettingFields(BaseModel):
     )
     main_instance_types: _NAMES = option((), "The same for main jobs.", allowed="items as instance_types")
     vcpus: int = whole(
-        2, "vCPUs of one worker job; it computes as many tiles at a time.", low=1, high=192, unit="vCPUs"
+        2,
+        "vCPUs of one worker job; without GPUs it computes as many tiles at a time.",
+        low=1,
+        high=192,
+        unit="vCPUs",
+    )
+    gpus: int = whole(
+        0,
+        "GPUs of one worker job; it computes one tile on each at a time. Needs `capacity` spot or on-demand and"
+        " x86_64; 0 for none.",
+        low=0,
+        high=8,
+        unit="GPUs",
     )
     memory_mib: int = whole(
         6144,

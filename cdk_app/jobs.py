@@ -30,12 +30,14 @@ class JobSize:
     memory_mib : memory in MiB; a job above it is killed.
     timeout_hours : time of one attempt, in hours.
     attempts : starts before it counts as failed.
+    gpus : GPUs; 0 for none.
     """
 
     vcpus: int
     memory_mib: int
     timeout_hours: int
     attempts: int
+    gpus: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +118,7 @@ class BatchJob(Construct):
                 "Container",
                 image=image,
                 cpu=size.vcpus,
+                gpu=size.gpus or None,
                 memory=Size.mebibytes(size.memory_mib),
                 command=list(command) or None,
                 environment=environment,

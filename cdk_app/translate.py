@@ -81,6 +81,7 @@ def worker_machines(settings: DeploySettings) -> Machines:
         volume_gib=settings.volume_gib,
         spot=settings.spot,
         max_vcpus=settings.max_vcpus,
+        gpus=settings.gpus > 0,
     )
 
 
@@ -102,13 +103,15 @@ def worker_kind(settings: DeploySettings, *, bucket_name: str, region: str) -> J
         environment={
             Env.BUCKET.value: bucket_name,
             Env.REGION.value: region,
-            Env.PROCESSES.value: str(settings.vcpus),
+            Env.PROCESSES.value: str(settings.gpus or settings.vcpus),
+            **({Env.GPUS.value: str(settings.gpus)} if settings.gpus else {}),
         },
         size=JobSize(
             vcpus=settings.vcpus,
             memory_mib=settings.memory_mib,
             timeout_hours=settings.timeout_hours,
             attempts=settings.attempts,
+            gpus=settings.gpus,
         ),
         fargate=_fargate_task(settings, settings.volume_gib),
     )
@@ -143,6 +146,7 @@ def known_outputs(settings: DeploySettings) -> dict[StackOutput, str]:
     """Give the outputs that are known before the stack is."""
     return {
         StackOutput.WORKER_VCPUS: str(settings.vcpus),
+        StackOutput.WORKER_GPUS: str(settings.gpus),
         StackOutput.WORKER_MEMORY_MIB: str(settings.memory_mib),
         StackOutput.MAX_VCPUS: str(settings.max_vcpus),
         StackOutput.MAIN_VCPUS: str(settings.main_vcpus),

@@ -57,6 +57,7 @@ class Env(StrEnum):
     BUCKET = "RIOS_BATCH_BUCKET"
     REGION = "AWS_DEFAULT_REGION"  # boto3's, GDAL's and the user function's own name for it
     PROCESSES = "RIOS_BATCH_PROCESSES"
+    GPUS = "RIOS_BATCH_GPUS"  # only where workers have some
 
     RUN_ID = "RIOS_BATCH_RUN_ID"
     JOB_SHA256 = "RIOS_BATCH_JOB_SHA256"
@@ -82,6 +83,7 @@ class StackOutput(StrEnum):
     MAIN_DEFINITION = "BatchProcessingJobDefinitionMainName"
     SCRIPT_DEFINITION = "BatchScriptJobDefinitionName"
     WORKER_VCPUS = "BatchVCPUS"
+    WORKER_GPUS = "BatchGPUs"
     WORKER_MEMORY_MIB = "BatchMemoryMiB"
     MAX_VCPUS = "BatchMaxVCPUS"
     MAIN_VCPUS = "BatchMainVCPUS"

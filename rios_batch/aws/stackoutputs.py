@@ -39,7 +39,7 @@ class StackOutputs:
     worker_queue, main_queue : Batch job queues.
     worker_definition : runs a worker.
     script_definition : runs a command given at submission in the worker's image, with main's rights.
-    worker_vcpus : vCPUs of one worker.
+    worker_vcpus, worker_gpus : vCPUs and GPUs of one worker.
     main_vcpus : vCPUs of one main.
     worker_memory_mib : what one worker may take, in MiB.
     max_vcpus : most vCPUs that all workers together can have.
@@ -57,6 +57,7 @@ class StackOutputs:
     main_queue: str
     script_definition: str
     worker_vcpus: int
+    worker_gpus: int
     main_vcpus: int
     worker_memory_mib: int
     max_vcpus: int
@@ -66,6 +67,11 @@ class StackOutputs:
     worker_image: str
     python: str
     version: str
+
+    @property
+    def worker_processes(self) -> int:
+        """Return how many tiles a worker computes at a time: one on each GPU, or else one on each vCPU."""
+        return self.worker_gpus or self.worker_vcpus
 
     @classmethod
     def from_outputs(cls, stack_name: str, outputs: Mapping[str, str]) -> StackOutputs:
@@ -95,6 +101,7 @@ class StackOutputs:
             main_queue=outputs[StackOutput.MAIN_QUEUE],
             script_definition=outputs[StackOutput.SCRIPT_DEFINITION],
             worker_vcpus=read.number(StackOutput.WORKER_VCPUS),
+            worker_gpus=read.number(StackOutput.WORKER_GPUS),
             main_vcpus=read.number(StackOutput.MAIN_VCPUS),
             worker_memory_mib=read.number(StackOutput.WORKER_MEMORY_MIB),
             max_vcpus=read.number(StackOutput.MAX_VCPUS),

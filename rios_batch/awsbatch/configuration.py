@@ -41,6 +41,7 @@ class WorkerConfig:
     lease_seconds : how long a received tile is invisible to others unless renewed.
     array_index : position in the array job, from 0; 0 in a plain job too.
     batch_job_id : AWS Batch's id of the job; empty outside of Batch.
+    gpus : GPUs of the job, one for each tile at a time; 0 for none.
     pool_id, turn : whose queue it is and the number of the run in the pool; empty and 0 for a run of its own.
     """
 
@@ -56,6 +57,7 @@ class WorkerConfig:
     batch_job_id: str = ""
     pool_id: str = ""
     turn: int = 0
+    gpus: int = 0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> WorkerConfig:
@@ -81,6 +83,7 @@ class WorkerConfig:
             batch_job_id=env.get(Env.BATCH_JOB_ID, ""),
             pool_id=env.get(Env.POOL_ID, ""),
             turn=read.number(Env.TURN, minimum=0, default=0),
+            gpus=read.number(Env.GPUS, minimum=0, default=0),
         )
         read.check()
         return config
@@ -104,6 +107,7 @@ class WorkerConfig:
             **self.run_env(),
             Env.BATCH_ARRAY_INDEX.value: str(self.array_index),
             Env.BATCH_JOB_ID.value: self.batch_job_id,
+            **({Env.GPUS.value: str(self.gpus)} if self.gpus else {}),
             **({Env.POOL_ID.value: self.pool_id, Env.TURN.value: str(self.turn)} if self.turn else {}),
         }
 
@@ -133,6 +137,7 @@ class PoolWorkerConfig:
     idle_seconds: int
     array_index: int = 0
     batch_job_id: str = ""
+    gpus: int = 0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> PoolWorkerConfig:
@@ -153,6 +158,7 @@ class PoolWorkerConfig:
                 Env.LEASE_SECONDS, minimum=MIN_LEASE_SECONDS, maximum=MAX_LEASE_SECONDS
             ),
             idle_seconds=read.number(Env.IDLE_SECONDS, minimum=1),
+            gpus=read.number(Env.GPUS, minimum=0, default=0),
             array_index=read.number(Env.BATCH_ARRAY_INDEX, minimum=0, default=0),
             batch_job_id=env.get(Env.BATCH_JOB_ID, ""),
         )
@@ -174,6 +180,7 @@ class PoolWorkerConfig:
             batch_job_id=self.batch_job_id,
             pool_id=self.pool_id,
             turn=turn.number,
+            gpus=self.gpus,
         )
 
 

@@ -200,7 +200,7 @@ class RunController:
         if self.pool is not None:
             return self.pool.pool.count
         own_share = 0 if self._options.coordinate_only else processes
-        useful = useful_workers(missing, own_share, self._cloud.stack_outputs.worker_vcpus)
+        useful = useful_workers(missing, own_share, self._cloud.stack_outputs.worker_processes)
         return min(self._num_workers - 1, useful)
 
     def _start_local_worker(self, config: WorkerConfig) -> LocalWorker:

@@ -51,6 +51,7 @@ from rios_batch.jobmanagers.environment import warn_of_variables_left_behind
 from rios_batch.jobmanagers.modules import packages_of
 from rios_batch.jobmanagers.pickling import dump_other_args, dump_spec
 from rios_batch.jobmanagers.shownlines import lines_shown
+from rios_batch.model.costs import ENV_PRICES
 from rios_batch.model.runreport import RunFacts
 from rios_batch.model.s3names import SCHEME
 from rios_batch.model.tiles import TilePlan
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from rios_batch.aws.stackoutputs import StackOutputs
     from rios_batch.model.creationoptions import Compression
     from rios_batch.model.forecast import Workforce
-    from rios_batch.model.spec import RunSpec
+    from rios_batch.model.spec import RunOptions, RunSpec
     from rios_batch.model.tileresult import TileRecord, TileResult
 
 log = logging.getLogger("rios_batch")
@@ -94,7 +95,7 @@ class AWSBatch(JobManager):
         """
         stack = self._cloud.stack_outputs
         if (pool := current()) is not None:
-            return (pool.count + (not self.options.coordinate_only)) * stack.worker_vcpus
+            return (pool.count + (not self._options.coordinate_only)) * stack.worker_processes
         most = min(LARGEST_ARRAY, stack.max_vcpus // stack.worker_vcpus) + 1
         if self.numThreads > most:
             raise JobMgrError(
@@ -102,7 +103,7 @@ class AWSBatch(JobManager):
                 f"{stack.stack_name} may have {stack.max_vcpus} vCPUs, and an array job {LARGEST_ARRAY:,} workers: "
                 f"use at most setNumThreads({most}), or numComputeWorkers={most - 1}, or raise max_vcpus"
             )
-        return (self.numThreads - self.options.coordinate_only) * stack.worker_vcpus
+        return (self.numThreads - self._options.coordinate_only) * stack.worker_processes
 
     def workforce(self) -> Workforce:
         """Return who would compute the tiles; a stack that cannot be asked is taken for an ordinary one.
@@ -122,18 +123,25 @@ class AWSBatch(JobManager):
             _ = self.num_processes
         return batch_workforce(stack, self.numThreads, self.options)
 
+    @property
+    def _options(self) -> RunOptions:
+        """Return the script's options; beside workers with GPUs main only coordinates, for it has none."""
+        has_gpus = bool(self._cloud.stack_outputs.worker_gpus)
+        return replace(self.options, coordinate_only=self.options.coordinate_only or has_gpus)
+
     def start(self, spec: RunSpec, other_args: Any) -> GeneratorRun:
         """Return a new run, or the run that is resumed, with the tile plan of the run that was begun.
 
         Raises
         ------
-        ParameterError : an output is named into the exchange bucket.
+        ParameterError : an output is named into the exchange bucket, or nobody knows what workers with GPUs cost.
         JobMgrError : the run to resume does not exist, or something has changed since.
         MemoryLimitError : a worker cannot hold the inputs of its blocks.
         VersionMismatchError : the run to resume was begun with other versions.
         PicklingFailedError : function or otherArgs cannot be sent to workers.
         """
         _check_outputs_stay(spec, self._cloud)
+        _check_prices(self._cloud.stack_outputs, self.options)
         found = fingerprints(spec, other_args)
         with explained("the exchange bucket"):
             resumed = self._run_to_resume(spec)
@@ -171,7 +179,7 @@ class AWSBatch(JobManager):
             "origin": {"command": _command(), "folder": str(Path.cwd()), "host": platform.node()},
         }
         warn_of_variables_left_behind(spec.function, spec.environment)
-        controller = RunController(self._cloud, store, spec, self.numThreads, self.options)
+        controller = RunController(self._cloud, store, spec, self.numThreads, self._options)
         return _BatchRun(spec, self._cloud, store, controller, description, pickled)
 
     def _run_to_resume(self, spec: RunSpec) -> str | None:
@@ -181,6 +189,16 @@ class AWSBatch(JobManager):
             is_another_calls = resume == os.environ.get(ENV_RESUME) and not resume.startswith(beginning)
             return None if is_another_calls else resume
         return newest_run(self._cloud.bucket, beginning) if resume else None
+
+
+def _check_prices(stack: StackOutputs, options: RunOptions) -> None:
+    """Refuse to limit the cost of machines whose price nobody has said."""
+    if stack.worker_gpus and options.max_cost_usd is not None and not os.environ.get(ENV_PRICES):
+        raise ParameterError(
+            f"setMaxCost reckons with prices of machines without GPUs, and workers of stack {stack.stack_name} have "
+            "some: copy rios_batch/model/prices.json, set vcpu_hour to a machine's price divided by its vCPUs, and "
+            f"name the copy with {ENV_PRICES}"
+        )
 
 
 def _check_outputs_stay(spec: RunSpec, cloud: Cloud) -> None:

@@ -28,12 +28,12 @@ def check_memory(spec: RunSpec, pickled_bytes: int, stack: StackOutputs) -> None
     ------
     MemoryLimitError : says what is needed and what there is.
     """
-    needed = pickled_bytes + stack.worker_vcpus * block_bytes(spec)
+    needed = pickled_bytes + stack.worker_processes * block_bytes(spec)
     if needed > stack.worker_memory_mib * MIB:
         raise MemoryLimitError(
-            f"a worker takes at least {needed // MIB:,} MiB for the inputs of {stack.worker_vcpus} blocks at a time, "
-            f"and may take {stack.worker_memory_mib:,} MiB (memory_mib of stack {stack.stack_name}); use a smaller "
-            "window (setWindowSize) or fewer bands (selectInputImageLayers), or deploy with "
+            f"a worker takes at least {needed // MIB:,} MiB for the inputs of {stack.worker_processes} blocks at a "
+            f"time, and may take {stack.worker_memory_mib:,} MiB (memory_mib of stack {stack.stack_name}); use a "
+            "smaller window (setWindowSize) or fewer bands (selectInputImageLayers), or deploy with "
             f"`-c memory_mib={-(-needed * 2 // MIB)}`"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from typing import TYPE_CHECKING
@@ -9,10 +10,31 @@ from typing import TYPE_CHECKING
 from rios_batch.jobmanagers.children import Child
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rios_batch.jobmanagers.children import Death, TileFailure, WorkOrder
     from rios_batch.jobmanagers.shared_memory_pipe import Parcel
     from rios_batch.model.tileresult import TileResult
     from rios_batch.model.tiles import Tile
+
+
+_ENV_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def gpu_environment(place: int, gpus: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variable that has a worker process see one GPU; nothing where there are none.
+
+    Parameters
+    ----------
+    place : of the process among those of its worker, from 0.
+    gpus : GPUs of the worker.
+    environment : the worker's own, which may name its GPUs already.
+    """
+    if not gpus:
+        return {}
+    named = [name for name in environment.get(_ENV_VISIBLE, "").split(",") if name.strip()]
+    visible = named or [str(number) for number in range(gpus)]
+    return {_ENV_VISIBLE: visible[place % len(visible)]}
 
 
 class PoolDismissedError(Exception):
@@ -47,7 +69,7 @@ class ProcessPool:
     def __init__(self, order: WorkOrder) -> None:
         self._order = order
         self._parcel: Parcel | None = None
-        self._children: set[Child] = set()
+        self._children: dict[Child, int] = {}  # each with its place, which a successor takes over
         self._idle: queue.SimpleQueue[Child | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._dismissed = False
@@ -60,8 +82,8 @@ class ProcessPool:
         OSError, EOFError : a process cannot be started.
         """
         self._parcel = self._order.parcel()
-        for _ in range(self._order.num_workers):
-            self._add()
+        for place in range(self._order.num_workers):
+            self._add(place)
 
     def compute(self, tile: Tile) -> TileResult | TileFailure:
         """Wait for an idle process and have it compute a tile.
@@ -84,10 +106,10 @@ class ProcessPool:
         with self._lock:
             if self._dismissed:
                 raise PoolDismissedError
-            self._children.remove(child)
+            place = self._children.pop(child)
         child.join()
         try:
-            self._add()
+            self._add(place)
         except (OSError, EOFError) as error:
             raise NoProcessError(str(error)) from error
         raise ChildDiedError(child.death)
@@ -107,10 +129,10 @@ class ProcessPool:
         if self._parcel is not None:
             self._parcel.close()
 
-    def _add(self) -> None:
+    def _add(self, place: int) -> None:
         with self._lock:
             if self._dismissed or self._parcel is None:
                 return
-            child = Child.start(self._parcel)
-            self._children.add(child)
+            child = Child.start(self._parcel, gpu_environment(place, self._order.gpus, os.environ))
+            self._children[child] = place
         self._idle.put(child)

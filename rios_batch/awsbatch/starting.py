@@ -87,7 +87,7 @@ def worker_config(cloud: Cloud, run_id: str, job_sha256: str, queue_url: str) ->
     return WorkerConfig(
         bucket=cloud.stack_outputs.bucket,
         region=cloud.region,
-        processes=min(cloud.stack_outputs.worker_vcpus, os.cpu_count() or 1),
+        processes=min(cloud.stack_outputs.worker_processes, os.cpu_count() or 1),
         run_id=run_id,
         job_sha256=job_sha256,
         queue_url=queue_url,
@@ -95,16 +95,16 @@ def worker_config(cloud: Cloud, run_id: str, job_sha256: str, queue_url: str) ->
     )
 
 
-def useful_workers(missing: int, own_share: int, worker_vcpus: int) -> int:
+def useful_workers(missing: int, own_share: int, worker_processes: int) -> int:
     """Return how many workers on Batch have something to do from the beginning.
 
     Parameters
     ----------
     missing : tiles to compute.
     own_share : tiles that the worker beside main computes at a time.
-    worker_vcpus : tiles that a worker on Batch computes at a time.
+    worker_processes : tiles that a worker on Batch computes at a time.
     """
-    return -(-max(missing - own_share, 0) // worker_vcpus)
+    return -(-max(missing - own_share, 0) // worker_processes)
 
 
 class Sending:

@@ -158,6 +158,7 @@ def _work_on(
         cloud_options=pickled["cloud_options"],
         packages=pickled["packages"],
         environment=pickled["environment"],
+        gpus=0 if beside_main else config.gpus,
     )
     Supervisor(
         store,

@@ -29,8 +29,10 @@ def batch_workforce(stack: StackOutputs | JobMgrError, num_threads: int, options
     vcpus = known.worker_vcpus if known else USUAL_VCPUS
     return Workforce(
         workers=num_threads - 1,
-        processes=vcpus,
-        own_processes=0 if options.coordinate_only else min(vcpus, os.cpu_count() or 1),
+        processes=known.worker_processes if known else vcpus,
+        own_processes=0
+        if options.coordinate_only or (known and known.worker_gpus)
+        else min(vcpus, os.cpu_count() or 1),
         on_batch=True,
         memory_mib=known.worker_memory_mib if known else None,
         place=f"stack {known.stack_name}" if known else "the stack",

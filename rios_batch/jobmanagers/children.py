@@ -47,6 +47,7 @@ class WorkOrder:
     cloud_options : GDAL's settings for the buckets of inputs (:func:`rios_batch.read.network.cloud_options`).
     packages : what spec and other_args refer to by name, with main's versions; None where workers have main's own.
     environment : variables that are set before anything is loaded; None takes one away.
+    gpus : GPUs that the worker processes share, each process one of them; 0 for none.
     """
 
     spec: bytes
@@ -57,6 +58,7 @@ class WorkOrder:
     cloud_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     packages: Mapping[str, str] | None = None
     environment: Mapping[str, str | None] = field(default_factory=dict)
+    gpus: int = 0
 
     def __getstate__(self) -> dict[str, Any]:
         # Out of the pickle, so that workers can read them where they lie in memory.
@@ -160,12 +162,13 @@ class Child:
         self._process, self.connection = process, connection
 
     @classmethod
-    def start(cls, parcel: Parcel) -> Child:
+    def start(cls, parcel: Parcel, environment: Mapping[str, str] | None = None) -> Child:
         """Start a process.
 
         Parameters
         ----------
         parcel : a `WorkOrder`'s.
+        environment : variables of this process alone, such as the GPU that it may use.
 
         Raises
         ------
@@ -174,6 +177,7 @@ class Child:
         process, connection = start_worker()
         with contextlib.suppress(OSError):  # it is dead already; receive() will say so
             parcel.send(connection)
+            connection.send(dict(environment or {}))
         return cls(process, connection)
 
     def __str__(self) -> str:

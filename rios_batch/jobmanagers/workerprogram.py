@@ -45,7 +45,7 @@ def serve(connection_fd: int) -> None:
         pickled_state, order = shared_memory_pipe.receive(connection)
         state: ProcessState = cloudpickle.loads(pickled_state)
         state.take_on()
-        set_environment(order.environment)
+        set_environment({**order.environment, **connection.recv()})
         ensure_exceptions()  # after the state's: before GDAL 3.7 those of gdal and ogr are a stack
         _serve(connection, state, order)
 

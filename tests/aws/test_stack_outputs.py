@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NUMBERS = {
     StackOutput.WORKER_VCPUS: "2",
+    StackOutput.WORKER_GPUS: "0",
     StackOutput.WORKER_MEMORY_MIB: "6144",
     StackOutput.MAX_VCPUS: "128",
     StackOutput.MAIN_VCPUS: "4",

@@ -142,6 +142,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Counting:
         StackOutput.MAX_VCPUS: "64",
         StackOutput.WORKER_MEMORY_MIB: "9",
     }
+    outputs[StackOutput.WORKER_GPUS] = "0"
     cloud = Cloud(StackOutputs.from_outputs("RiosBatch", outputs), "eu-west-1", Bucket("b", aws), aws, aws)
     monkeypatch.setattr(Cloud, "connect", lambda: cloud)
     monkeypatch.setattr(Cloud, "check_queue", lambda *_: None)

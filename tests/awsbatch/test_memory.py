@@ -37,7 +37,7 @@ def test_every_input_that_a_block_has_for_certain_counts_with_its_margin(tmp_pat
 
 
 def test_a_worker_that_cannot_hold_its_blocks_is_refused_with_both_numbers(tmp_path: Path) -> None:
-    stack: Any = SimpleNamespace(worker_vcpus=4, worker_memory_mib=512, stack_name="Mine")
+    stack: Any = SimpleNamespace(worker_processes=4, worker_memory_mib=512, stack_name="Mine")
     room = 512 * MIB - 4 * BLOCK
 
     check_memory(spec(tmp_path), room, stack)

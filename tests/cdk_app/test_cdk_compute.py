@@ -269,3 +269,24 @@ def test_environments_are_made_one_after_the_other_so_that_one_makes_the_service
         stack.named("AWS::Batch::ComputeEnvironment", f"{pool}/")[0] for pool in ("Workers", "Mains")
     )
     assert workers in stack.needs(mains)
+
+
+@pytest.mark.parametrize(
+    ("instance_types", "expected"), [((), ["g4dn", "g5", "g6"]), (("g5.12xlarge",), ["g5.12xlarge"])]
+)
+def test_workers_with_gpus_run_on_machines_and_an_image_that_have_them(
+    instance_types: tuple[str, ...], expected: list[str]
+) -> None:
+    settings = DeploySettings(gpus=2, vcpus=8, instance_types=instance_types)
+    found = of_type(synthesize(settings), "AWS::Batch::ComputeEnvironment")
+    workers, mains = (found[path]["ComputeResources"] for path in sorted(found, reverse=True))
+
+    assert workers["InstanceTypes"] == expected
+    assert workers["Ec2Configuration"] == [{"ImageType": "ECS_AL2023_NVIDIA"}]
+    assert mains["InstanceTypes"] == ["default_x86_64"]
+    assert mains["Ec2Configuration"] == [{"ImageType": "ECS_AL2023"}]
+
+
+def of_type(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    resources = template["Resources"].items()
+    return {name: resource["Properties"] for name, resource in resources if resource["Type"] == kind}

@@ -161,3 +161,20 @@ def test_given_image_in_ecr_can_be_pulled(fargate: Stack) -> None:
         if "ecr:BatchGetImage" in statement["Action"]
     ]
     assert "arn:aws:ecr:us-west-2:123456789012:repository/mine" in pulls[0]
+
+
+def test_workers_with_gpus_ask_for_them_and_compute_a_tile_on_each() -> None:
+    template = synthesize(DeploySettings(gpus=2, vcpus=8))
+    definitions = [
+        resource["Properties"]["ContainerProperties"]
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::Batch::JobDefinition"
+    ]
+    with_gpus = [one for one in definitions if {"Type": "GPU", "Value": "2"} in one["ResourceRequirements"]]
+
+    (worker,) = with_gpus
+    variables = {item["Name"]: item["Value"] for item in worker["Environment"]}
+    assert (variables["RIOS_BATCH_PROCESSES"], variables["RIOS_BATCH_GPUS"]) == ("2", "2")
+    assert len(definitions) == 3
+    outputs = template["Outputs"]
+    assert (outputs["BatchGPUs"]["Value"], outputs["BatchVCPUS"]["Value"]) == ("2", "8")

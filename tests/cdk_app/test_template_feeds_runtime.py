@@ -97,7 +97,7 @@ def test_workers_environment_and_that_of_a_run_parse(stack: Stack) -> None:
     submitted = WorkerConfig(
         bucket=read_outputs.bucket,
         region="us-west-2",
-        processes=read_outputs.worker_vcpus,
+        processes=read_outputs.worker_processes,
         run_id="run-1",
         job_sha256="0" * 64,
         queue_url=f"https://sqs.us-west-2.amazonaws.com/123456789012/{read_outputs.run_queue_prefix}run-1",

@@ -17,7 +17,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from osgeo import gdal
 
-from rios_batch import applier, cli
+from rios_batch import applier, batch, cli
 from rios_batch.aws import objects, scripts
 from rios_batch.aws.calls import CALLS, On, Role, actions
 from rios_batch.aws.cloud import Cloud
@@ -25,7 +25,7 @@ from rios_batch.aws.jobs import WorkerJobs
 from rios_batch.aws.multipart import MIB
 from rios_batch.aws.objects import Bucket
 from rios_batch.aws.scripts import fetch_script, send_script
-from rios_batch.awsbatch import explaining
+from rios_batch.awsbatch import campaign, explaining
 from rios_batch.awsbatch.configuration import WorkerConfig
 from rios_batch.awsbatch.explaining import Explainer
 from rios_batch.errors import (
@@ -231,6 +231,38 @@ def test_a_detached_script_is_followed_and_terminated_with_the_submitters_policy
         assert cli.main(["terminate", job_id]) == 0
         assert cli.main(["follow", job_id]) != 0
     assert f"[job {job_id}: FAILED (ended by rios-batch terminate)]" in capsys.readouterr().out
+
+
+def test_a_campaign_and_workers_for_many_runs_pass_with_the_policies_alone(
+    stack: Guarded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(campaign, "LOOK_SECONDS", 0.3)
+    (tmp_path / "script.py").write_text("import sys\nassert sys.argv[1] != 'b', 'no such scene'\n")
+    (tmp_path / "scenes.txt").write_text("a\nb\n")
+    each = ["submit", "--each", str(tmp_path / "scenes.txt"), str(tmp_path / "script.py"), "{}"]
+
+    def double(_info: Any, inputs: Any, outputs: Any) -> None:
+        outputs.result = inputs.image * 2
+
+    with stack.acting_as(Role.SUBMITTER, monkeypatch):
+        assert cli.main(each) == 1
+        printed = capsys.readouterr().out
+        campaign_id = printed.partition("\n")[0].removeprefix("[campaign ").removesuffix("]")
+        assert cli.main(["logs", "--line", "2", campaign_id]) == 0
+        with batch.Workers(1):
+            for _ in range(2):
+                infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
+                infiles.image = make_raster(tmp_path / "small.tif", SMALL)
+                outfiles.result = f"s3://{MAPS}/double.tif"
+                controls = applier.ApplierControls()
+                controls.setNumThreads(2)
+                controls.setJobManagerType("AWSBatch")
+                controls.setCoordinateOnly(True)
+                applier.apply(double, infiles, outfiles, controls=controls)
+
+    assert "failed    line 2 (b): AssertionError: no such scene" in printed
+    assert [call for call in stack.cloud.calls() if call.status in (401, 403)] == []
+    clean_up(stack.cloud, STACK)
 
 
 MULTIPART = (

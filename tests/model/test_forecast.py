@@ -140,7 +140,14 @@ def test_a_stack_that_cannot_be_asked_is_taken_for_one_with_the_default_vcpus() 
 def test_what_a_stack_says_counts() -> None:
     from rios_batch.awsbatch.workforce import batch_workforce  # noqa: PLC0415
 
-    stack = SimpleNamespace(worker_vcpus=4, worker_memory_mib=8000, max_vcpus=130, stack_name="Mine")
+    stack = SimpleNamespace(
+        worker_vcpus=4,
+        worker_processes=4,
+        worker_gpus=0,
+        worker_memory_mib=8000,
+        max_vcpus=130,
+        stack_name="Mine",
+    )
     got = batch_workforce(stack, 5, RunOptions(max_cost_usd=2.5))  # type: ignore[arg-type]
 
     assert (got.processes, got.own_processes) == (4, min(4, os.cpu_count() or 1))
