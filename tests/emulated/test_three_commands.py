@@ -41,6 +41,16 @@ OWN_SETTINGS = {
 
 @pytest.mark.slow
 def test_three_commands_lead_from_a_clone_to_the_report_of_a_watched_run(tmp_path: Path) -> None:
+    planned = subprocess.run(
+        ["make", "-n", "setup"],
+        cwd=ROOT,
+        env={**os.environ, "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    if "Nothing to be done" not in planned.stdout:
+        pytest.skip("an installation now would change the package under other tests; run `make setup` first")
     text = (ROOT / "docs/operations.md").read_text()
     block = re.search(r"## Three commands.*?```sh\n(.*?)```", text, re.DOTALL)
     assert block
