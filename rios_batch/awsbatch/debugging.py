@@ -39,7 +39,7 @@ def debug(job: ReplayJob) -> tuple[Replayed, TracebackType | None]:
     order = job.order
     set_environment(order.environment)
     try:
-        spec: RunSpec = pickle.loads(order.spec)  # noqa: S301 - was verified when it was fetched
+        spec: RunSpec = pickle.loads(order.spec)  # noqa: S301 - was verified when it was fetched  # nosec B301
         detector = ChangeDetector(order.other_args, spec.scratch)
         detector.load()
     except Exception as error:

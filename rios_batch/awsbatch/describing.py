@@ -12,6 +12,7 @@ from __future__ import annotations
 import dis
 import functools
 import hashlib
+import itertools
 import secrets
 import sys
 import types
@@ -224,9 +225,15 @@ class _Description:
             yield from self.describe(type(value))
         items = list(value.items() if isinstance(value, dict) else value)
         yield str(len(items))
+        is_plain = _PLAIN_TYPES.issuperset(
+            map(type, itertools.chain(*items) if isinstance(value, dict) else items)
+        )
         if isinstance(value, set | frozenset):
             # Each for itself, so that the order in which the set gives its items has no part in it.
-            yield from sorted(digest_of(item) for item in items)
+            yield from sorted(map(repr, items) if is_plain else map(digest_of, items))
+            return
+        if is_plain:  # at once, as there may be millions
+            yield repr(items)
             return
         for item in items:
             yield from self.describe(item)

@@ -99,7 +99,7 @@ def fetch_replay(cloud: Cloud, run_id: str, index: int | None, folder: Path) -> 
             f"run {run_id} cannot be replayed here, it was begun with other versions: {said}; install those"
         )
     told = _told_to_workers(cloud, store)
-    pickled = pickle.loads(store.job(told.get(Env.JOB_SHA256, "")))  # noqa: S301 - verified like by a worker
+    pickled = pickle.loads(store.job(told.get(Env.JOB_SHA256, "")))  # noqa: S301 - verified like by a worker  # nosec B301
     plan = pickled["plan"]
     if index is None:
         index = _first_failed(store)

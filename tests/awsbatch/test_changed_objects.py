@@ -12,6 +12,7 @@ import pytest
 from rios_batch.aws.clients import make_client
 from rios_batch.aws.queue import WorkQueue
 from rios_batch.awsbatch.decoding import RecordError
+from rios_batch.awsbatch.runinfo import list_runs
 from rios_batch.awsbatch.runstore import InputCopy, RunStore
 from rios_batch.awsbatch.starting import end_last_main
 from rios_batch.errors import DamagedObjectError, JobMgrError
@@ -118,3 +119,23 @@ def test_a_resuming_main_says_so_to_the_last_before_it_ends_what_that_has_starte
 
     assert known == [True, True]
     assert not store.is_ended(url.replace("3c4d", "5e6f"))
+
+
+def test_a_command_lists_the_runs_that_can_be_read_and_names_the_others(
+    bucket: Bucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = {"blocks": {"ncols": 8, "nrows": 8, "window_xsize": 4, "window_ysize": 4}}
+    good = {"versions": {}, "fingerprints": {}, "plan": {**plan, "tile_xblocks": 1, "tile_yblocks": 1}}
+    RunStore(bucket, RUN).put_description(good)
+    bucket.put(f"runs/{RUN}/tiles/", b"")
+    of_another_format = json.dumps({"format": 10**9}).encode()
+    for run, content in {"garbage": b"[" * 10_000, "other": b"{}", "lies": of_another_format}.items():
+        bucket.put(f"runs/{run}/run.json", content)
+    bucket.put("runs/notes/todo.txt", b"somebody's")
+    cloud: Any = SimpleNamespace(bucket=bucket, stack_outputs=SimpleNamespace(run_queue_prefix=PREFIX))
+
+    (found,) = list_runs(cloud)
+
+    assert (found.run_id, found.tiles, found.tiles_done, found.state) == (RUN, 4, 0, "stopped")
+    for run in ("garbage", "other", "lies", "notes"):
+        assert f"run {run} is left out" in caplog.text

@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -212,16 +213,22 @@ class TheDiskIsFull(Fault):
 
     @contextlib.contextmanager
     def around(self, bench: Bench) -> Iterator[Path]:
-        if os.geteuid() == 0:
-            with mounted_disk(bench.folder.parent, 8) as disk:
-                yield disk / "out.tif"
-            return
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-        try:
-            yield bench.folder / "out.tif"
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        with _a_small_disk(bench) as disk:
+            yield disk / "out.tif"
+
+
+@contextlib.contextmanager
+def _a_small_disk(bench: Bench) -> Iterator[Path]:
+    if os.geteuid() == 0:
+        with mounted_disk(bench.folder.parent, 8) as disk:
+            yield disk
+        return
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        yield bench.folder
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 class TheDiskIsFullForAnotherFormat(TheDiskIsFull):
@@ -617,6 +624,20 @@ class AnswersAreCutToAnObject(_RoughNetwork):
     to_s3 = True
 
 
+class TheFolderForTemporaryFilesIsFull(_OnAWS):
+    """Where a file is made that is uploaded when it is complete."""
+
+    ends = every(("AWSBatch",), OutputError)
+    settings: ClassVar = {"setOutputDriverName": "HFA", "setCreationOptions": None}
+    to_s3 = True
+
+    @contextlib.contextmanager
+    def around(self, bench: Bench) -> Iterator[None]:
+        with _a_small_disk(bench) as disk, bench.monkeypatch.context() as patch:
+            patch.setattr(tempfile, "tempdir", str(disk))
+            yield
+
+
 class BlobsOfAnObjectAreDamaged(EveryTileIsDamagedOnce):
     """Pixels that S3 copies are found damaged by S3, or by whoever reads them; a resumed run has them again."""
 
@@ -655,6 +676,7 @@ FAULTS: tuple[Fault, ...] = (
     AWorkerHasAMessageThatOthersFinish(),
     TheDiskIsFull(),
     TheDiskIsFullForAnotherFormat(),
+    TheFolderForTemporaryFilesIsFull(),
     BlobsOfAnObjectAreDamaged(),
     ConnectionsAreResetToAnObject(),
     AnswersAreCutToAnObject(),

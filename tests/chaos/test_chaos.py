@@ -64,7 +64,8 @@ def run_with(
         )
         if fault.to_s3:
             assert cloud is not None
-            target = stack.enter_context(an_object(cloud, run.target))
+            is_made = end is None or "setResume" in fault.settings
+            target = stack.enter_context(an_object(cloud, run.target, is_made=is_made))
 
         def go() -> None:
             run.apply(fault.function, {"image": run.scene}, {"result": target}, **fault.settings)
@@ -86,13 +87,14 @@ def run_with(
 
 
 @contextlib.contextmanager
-def an_object(cloud: Emulator, copy: Path) -> Iterator[str]:
+def an_object(cloud: Emulator, copy: Path, *, is_made: bool) -> Iterator[str]:
     """Give a name for an output in S3, which is copied and removed at the end."""
     s3, bucket = cloud.client("s3"), "chaos-outputs"
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": cloud.region})
     try:
         yield f"s3://{bucket}/out.tif"
-        s3.download_file(bucket, "out.tif", str(copy))
+        if is_made:
+            s3.download_file(bucket, "out.tif", str(copy))
         # Where S3's answer to the beginning of an upload was lost, boto3 has begun another one.
         for upload in s3.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
             assert not s3.list_parts(Bucket=bucket, Key="out.tif", UploadId=upload["UploadId"]).get("Parts")
