@@ -110,6 +110,41 @@ def test_a_script_that_fails_otherwise_fails_the_plan(plan: Any) -> None:
     )
 
 
+def test_what_apply_refuses_is_said_with_the_scripts_own_lines(plan: Any) -> None:
+    done = plan("", "script.py", script=SCRIPT.replace('"scene.tif"', '"scenery.tif"'))
+
+    assert (done.returncode, done.stdout) == (1, "")
+    traceback, said = done.stderr.split("Traceback (most recent call last):\n")[1].split("rios-batch: ")
+    assert re.findall(r'File "(.*?)"', traceback) == ["script.py", "script.py"]
+    assert said == (
+        "the script failed after 0 runs planned: MissingFileError: input file 'scenery.tif' does not exist\n"
+    )
+
+
+def test_a_run_whose_workers_would_take_too_much_fails_the_plan_with_one_sentence(plan: Any) -> None:
+    small = """
+    from rios_batch.awsbatch.manager import AWSBatch
+    from rios_batch.model.forecast import Workforce
+    AWSBatch.workforce = lambda self: Workforce(30, 2, on_batch=True, memory_mib=64, place="stack Small")
+    """
+    batch = "controls.setNumThreads(31); controls.setJobManagerType('AWSBatch')"
+
+    done = plan(
+        "",
+        "script.py",
+        script=textwrap.dedent(small) + textwrap.dedent(SCRIPT).replace("controls.setDryRun(False)", batch),
+    )
+
+    assert done.returncode == 1
+    assert "REFUSED   a worker is predicted to take" in done.stdout
+    assert re.match(
+        r"rios-batch: a worker is predicted to take \d+ MiB for 2 tiles at a time, and may take 64 MiB \(memory_mib of "
+        r"stack Small\)",
+        done.stderr.splitlines()[-1],
+    )
+    assert "Traceback" not in done.stderr
+
+
 def test_a_script_that_ends_itself_or_plans_nothing_is_no_plan(plan: Any) -> None:
     assert (done := plan("sys.exit(3)", "script.py")).returncode == 1
     assert done.stderr.endswith("rios-batch: the script ended with status 3 after 1 run planned\n")

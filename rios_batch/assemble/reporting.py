@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from rios_batch.assemble.reportpage import page
-from rios_batch.errors import OutputError, RiosBatchError, text_of
+from rios_batch.errors import OutputError, ParameterError, RiosBatchError, text_of
 from rios_batch.gdalapi import reason
 from rios_batch.model.runreport import RunReport
 from rios_batch.model.s3names import SCHEME, S3Name
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from rios_batch.jobmanagers.base import Run
+    from rios_batch.model.spec import RunSpec
     from rios_batch.model.tileresult import TileRecord, TileResult
 
 log = logging.getLogger("rios_batch")
@@ -38,11 +39,13 @@ class Reporter:
     Raises
     ------
     OutputError : the report's folder does not exist.
+    ParameterError : the report would replace an input or an output.
     """
 
     def __init__(self, path: str | None, run: Run, manager: str) -> None:
         if path is not None:
             check_place(path)
+            _check_is_no_raster(path, run.spec)
         self._path, self._run, self._manager = path, run, manager
         self._records: list[TileRecord] = []
         self._began, self._writing_s = time.perf_counter(), 0.0
@@ -94,6 +97,15 @@ def check_place(path: str) -> None:
         S3Name.parse(path)
     elif Path(path).is_dir() or not Path(path).absolute().parent.is_dir():
         raise OutputError(f"the report {path!r} cannot be written: name a file in a folder that exists")
+
+
+def _check_is_no_raster(path: str, spec: RunSpec) -> None:
+    files = [file.path for given in spec.inputs for file in given.files]
+    for other in (*files, *(output.path for output in spec.outputs)):
+        if path == other or (SCHEME not in other and os.path.realpath(path) == os.path.realpath(other)):
+            raise ParameterError(
+                f"the report {path!r} would replace an input or an output; give it another name"
+            )
 
 
 def write_report(path: str, report: RunReport) -> None:

@@ -84,10 +84,15 @@ class MultipartUpload:
             )
         copied = reply["CopyPartResult"]
         checksum = copied.get("ChecksumCRC32")
-        if blob.crc32 is not None and checksum != _as_text(blob.crc32):
+        if checksum is None:
+            raise S3Error(
+                f"S3 does not say the checksum of a part that it has copied from {S3Name(blob.bucket, blob.key)}, so "
+                "nobody knows whether the part is right; AWS says it, and other services that speak S3 must, too"
+            )
+        if blob.crc32 not in (None, _as_number(checksum)):
             raise DamagedObjectError(
                 f"{S3Name(blob.bucket, blob.key)} is damaged: S3 says that the checksum of what becomes a part of "
-                f"{S3Name(self._bucket, self._key)} is {checksum}, and it was {_as_text(blob.crc32)}",
+                f"{S3Name(self._bucket, self._key)} is {_as_number(checksum):08x}, and it was {blob.crc32:08x}",
                 blob.key,
             )
         self._note(number, copied["ETag"], blob.size, checksum)
@@ -122,10 +127,8 @@ class MultipartUpload:
         with self._explained():
             self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._id)
 
-    def _note(self, number: int, etag: str, size: int, checksum: str | None) -> None:
-        self._sent[number] = {"PartNumber": number, "ETag": etag}
-        if checksum is not None:
-            self._sent[number]["ChecksumCRC32"] = checksum
+    def _note(self, number: int, etag: str, size: int, checksum: str) -> None:
+        self._sent[number] = {"PartNumber": number, "ETag": etag, "ChecksumCRC32": checksum}
         self._sizes[number] = size
 
     def _check_sizes(self) -> None:
@@ -150,3 +153,8 @@ class MultipartUpload:
 def _as_text(crc32: int) -> str:
     """Return a CRC-32 as S3 writes it."""
     return base64.b64encode(crc32.to_bytes(4, "big")).decode()
+
+
+def _as_number(checksum: str) -> int:
+    """Return the CRC-32 that S3 has written."""
+    return int.from_bytes(base64.b64decode(checksum), "big")

@@ -50,7 +50,7 @@ def debug(job: ReplayJob) -> tuple[Replayed, TracebackType | None]:
         limit_gdal_resources(1, spec.input_cache_bytes)
         try:
             result = runner.run(job.tile, detector.fresh_copy())
-        except Exception as error:  # noqa: BLE001 - it is what was asked for
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is what was asked for
             found = Replayed(failure_of(error, job.tile.index, HERE, stops_run=True), None, None)
             cause = error.__cause__ if isinstance(error, UserFunctionError) else error
             return found, None if cause is None else cause.__traceback__

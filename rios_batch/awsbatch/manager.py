@@ -111,14 +111,18 @@ class AWSBatch(JobManager):
         Raises
         ------
         JobMgrError : so many workers are more than the stack may have.
+        VersionMismatchError : the workers have another Python.
         """
         try:
             stack: StackOutputs | JobMgrError = self._cloud.stack_outputs
+        except VersionMismatchError:
+            raise
         except JobMgrError as error:
             stack = error
         else:
             _ = self.num_processes
-        return batch_workforce(stack, self.numThreads, coordinate_only=self.options.coordinate_only)
+        pool = current()
+        return batch_workforce(stack, self.numThreads if pool is None else pool.count + 1, self.options)
 
     @property
     def _options(self) -> RunOptions:

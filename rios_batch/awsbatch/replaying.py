@@ -48,7 +48,7 @@ class ReplayJob:
     run_id : the run.
     tile : the tile.
     order : function, otherArgs, and where the inputs are.
-    failed : how the tile failed there, the last time; None if it has not.
+    failed : how the tile failed there, one of the times; None if it has not.
     differences : what is known to be different here, as sentences.
     image_known : it is known what is in the workers' image.
     """

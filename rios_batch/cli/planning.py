@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rios_batch.cli.output import as_json_option, say, show
-from rios_batch.errors import ParameterError
+from rios_batch.errors import MemoryLimitError, ParameterError
 from rios_batch.model.forecast import ENV_DRY_RUN
 
 if TYPE_CHECKING:
@@ -90,6 +90,9 @@ def _status(planned: int, ended: dict[str, Any] | None, status: int) -> int:
             f"planned run would have written ({ended['type']}: {ended['text']})"
         )
         return 0
+    if ended is not None and ended["type"] == MemoryLimitError.__name__:
+        say(f"rios-batch: {ended['text']}")
+        return 1
     if ended is not None:
         may_be_why = planned and not ended["by_apply"]
         hint = "; their outputs do not exist, which may be why" if may_be_why else ""

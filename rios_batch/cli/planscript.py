@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _AS_RIOS = "--as-rios"
+_OWN_FOLDER = str(Path(__file__).parents[1]) + os.sep
 
 
 def main() -> int:
@@ -47,24 +48,22 @@ def main() -> int:
 def _say_how_it_ended(error: Exception) -> None:
     file = Path(os.environ[ENV_DRY_RUN])
     missing = _missing_output(error, _planned_outputs(file))
+    by_apply = isinstance(error, RiosBatchError)
     if missing is None and not isinstance(error, MemoryLimitError):
-        frames = [
-            frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)
-        ]
+        # Where apply says what is wrong, its own lines say no more.
+        ours = (_OWN_FOLDER if by_apply else __file__, runpy.__file__, "<frozen")
+        found = traceback.extract_tb(error.__traceback__)
+        frames = [frame for frame in found if not frame.filename.startswith(ours)]
         text = "".join(traceback.format_list(frames) + traceback.format_exception_only(error))
         sys.stderr.write(f"Traceback (most recent call last):\n{text}")
     said = {
         "type": type(error).__name__,
         "text": text_of(error),
         "missing_output": missing,
-        "by_apply": isinstance(error, RiosBatchError),
+        "by_apply": by_apply,
     }
     with file.open("a") as opened:
         opened.write(json.dumps({"ended": said}) + "\n")
-
-
-def _is_ours(name: str) -> bool:
-    return name in {__file__, runpy.__file__} or name.startswith("<frozen")
 
 
 def _planned_outputs(file: Path) -> Iterator[str]:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
     from rios_batch.aws.scripts import ScriptJob
 
-EXIT_CODES = """Exit status: 0 done; 1 it could not be done, and a sentence on standard error says why; 2 the command
-line is wrong; 130 interrupted (Ctrl-C). submit, follow and resume end with the script's own status."""
+EXIT_CODES = """RUN is the id of a run, which `rios-batch runs` lists and the run itself has said; JOB is what
+`submit` has printed. Exit status: 0 done; 1 it could not be done, and a sentence on standard error says why, or
+what was looked at is not well (doctor, plan, rehearse, replay); 2 the command line is wrong; 130 interrupted
+(Ctrl-C). submit, follow and resume end with the script's own status."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -56,6 +56,8 @@ def rehearse(
 
     if watch and real:
         raise click.UsageError("--watch draws runs on the emulated AWS; leave out --watch or --real")
+    if watch and as_json:
+        raise click.UsageError("--watch draws where --json prints; leave out one of them")
     if opened and report is None:
         raise click.UsageError("--open opens the report; say where it goes with --report FILE")
     if report is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rios_batch.cli.output import as_json_option, show
+from rios_batch.cli.output import as_json_option, say, show
 
 
 @click.command(short_help="Write how a run goes as a page for a browser.")
@@ -41,4 +41,5 @@ def open_page(path: str) -> None:
     """
     if path.startswith("s3://"):
         raise click.UsageError("--open shows files; leave it out, or give a file in place of s3://")
-    webbrowser.open(Path(path).absolute().as_uri())
+    if not webbrowser.open(Path(path).absolute().as_uri()):
+        say(f"There is no browser here; open {path} in one.")

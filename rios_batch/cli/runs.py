@@ -167,7 +167,7 @@ def resume(*, run_id: str, yes: bool, script: tuple[str, ...]) -> int:
     return run_again(run_id, command, folder)
 
 
-@click.command()
+@click.command(short_help="Remove what runs have left whose main is gone.")
 @click.option(
     "--older-than", "hours", type=click.FloatRange(min=1), default=24, show_default=True, metavar="HOURS",
     help="Leave runs alone in which something happened since.",

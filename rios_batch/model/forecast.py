@@ -43,6 +43,7 @@ class Workforce:
     on_batch : workers are containers on AWS Batch, and cost something.
     memory_mib : what a worker may take; None if nobody says.
     place : whose workers they are, for a sentence.
+    max_usd : what the run may cost; None for any sum.
     most : how many workers there may be; None if nobody says.
     assumed : what was taken for granted, as sentences.
     """
@@ -54,6 +55,7 @@ class Workforce:
     on_batch: bool = False
     memory_mib: int | None = None
     place: str = "this machine"
+    max_usd: float | None = None
     most: int | None = None
     assumed: tuple[str, ...] = ()
 

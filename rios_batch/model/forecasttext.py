@@ -96,9 +96,14 @@ def _remarks(one: Scenario, workforce: Workforce) -> str:
         f"{one.busy:,} of them have work" * (one.busy < one.workers and not one.too_late),
         "main's own worker is done before a machine comes" * one.too_late,
         f"{workforce.place} may have {workforce.most}" * (not one.possible),
+        f"would be stopped at {workforce.max_usd} USD (setMaxCost)" * _too_dear(one, workforce),
     ]
     said = "; ".join(filter(None, remarks))
     return f"   {said}" if said else ""
+
+
+def _too_dear(one: Scenario, workforce: Workforce) -> bool:
+    return workforce.max_usd is not None and one.usd is not None and one.usd > workforce.max_usd
 
 
 def size_text(number: int) -> str:

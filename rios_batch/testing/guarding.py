@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osgeo import gdal
+from osgeo import gdal, ogr
 
 from rios_batch.errors import OutputError
 from rios_batch.gdalapi import dataset_files
@@ -37,8 +37,12 @@ _GDAL_WRITERS = (
         for name in ("Translate", "Warp", "BuildVRT", "Rasterize", "VectorTranslate", "DEMProcessing")
     ),
     (gdal, "Unlink", 0),
+    *((ogr.Driver, name, 1) for name in ("CreateDataSource", "DeleteDataSource")),
 )
-_GDAL_OPENERS = ("Open", "OpenEx", "OpenShared")
+_GDAL_OPENERS = (
+    *((gdal, name) for name in ("Open", "OpenEx", "OpenShared")),
+    *((ogr, name) for name in ("Open", "OpenShared")),
+)
 
 
 class _HiddenFolders:
@@ -97,8 +101,8 @@ class Guard:
         for owner, name, place in _GDAL_WRITERS:
             if hasattr(owner, name):
                 self._wrap(owner, name, place, always=True)
-        for name in _GDAL_OPENERS:
-            self._wrap(gdal, name, 0, always=False)
+        for owner, name in _GDAL_OPENERS:
+            self._wrap(owner, name, 0, always=False)
 
     def keep(self, path: str, *, in_place: bool) -> None:
         """Keep a file as it is now, or note that there is none; what is known already stays known.
@@ -112,7 +116,8 @@ class Guard:
         OutputError : a copy of it cannot be made.
         """
         path = os.path.abspath(path)  # noqa: PTH100 - a link itself, not resolved
-        if path.startswith((*_NOT_FILES, f"{self._scratch}/")) or KEPT_PREFIX in path:
+        is_no_file = path.startswith(_NOT_FILES) and not path.startswith("/dev/shm/")  # noqa: S108 - whoever keeps files there
+        if is_no_file or path.startswith(f"{self._scratch}/") or KEPT_PREFIX in path:
             return
         if not self._active or getattr(self._busy, "on", False):  # it is the guard itself that writes
             return
@@ -282,7 +287,13 @@ def _linked(path: str, kept: str) -> bool:
 
 
 def _for_update(arguments: tuple[Any, ...], named: dict[str, Any]) -> bool:
-    flags = [*arguments[:1], named.get("nOpenFlags"), named.get("eAccess"), named.get("nFlags")]
+    flags = [
+        *arguments[:1],
+        named.get("nOpenFlags"),
+        named.get("eAccess"),
+        named.get("nFlags"),
+        named.get("update"),
+    ]
     return any(isinstance(flag, int) and flag & gdal.GA_Update for flag in flags)
 
 

@@ -95,7 +95,7 @@ class Rehearsal:
         from rios_batch.testing.emulation.deployed import deployed  # noqa: PLC0415
 
         self.say("Starting an emulated AWS on this machine; workers will be processes of this machine.")
-        with self._scratch() as scratch, deployed() as cloud:
+        with self._scratch() as scratch, environment_with(_without_aws()), deployed() as cloud:
             environment = cloud.environment()
             there = self._run(scratch, environment, there=True, cloud=cloud)
             return self._compared(there, self._run(scratch, environment, there=False))
@@ -189,6 +189,17 @@ class Rehearsal:
             for number, (call, other_call) in enumerate(zip(there, here, strict=True), start=1)
             for one, other in zip(call, other_call, strict=True)
         ]
+
+
+def _without_aws() -> dict[str, str | None]:
+    """Return what takes the person's own AWS out of the environment: profiles, endpoints, the stack, a run to resume.
+
+    No proxy is asked for this machine either.
+    """
+    mine = [name for name in os.environ if name.startswith(("AWS_", "RIOS_AWSBATCH_"))]
+    files = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    direct = {name: f"{os.environ.get(name, '')},127.0.0.1" for name in ("NO_PROXY", "no_proxy")}
+    return {**dict.fromkeys(mine), **files, **direct}
 
 
 @contextlib.contextmanager

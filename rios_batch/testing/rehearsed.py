@@ -10,7 +10,10 @@ import functools
 import json
 import os
 import runpy
+import shutil
 import sys
+import threading
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 FOUND = "found.json"
 REPORT = "report-{}.html"
+_PARENT_LOOK_S = 1.0
 _POLL_S = 0.5  # requests to an emulated AWS cost nothing
 
 
@@ -181,6 +185,16 @@ def _one_tile(
     return controls
 
 
+def _end_with(parent: int, guard: Guard, setting: Setting) -> None:
+    """Put everything back and end this process when the rehearsal is gone: killed, and nobody else would."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_LOOK_S)
+    guard.put_back()
+    for folder in (*guard.output_folders, str(Path(setting.scratch).parent)):
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
+
+
 def main() -> None:
     """Run a script."""
     described, script, *arguments = sys.argv[1:]
@@ -193,6 +207,7 @@ def main() -> None:
     if setting.emulated:
         polling.POLL_SECONDS = _POLL_S
     guard.watch()
+    threading.Thread(target=_end_with, args=(os.getppid(), guard, setting), daemon=True).start()
     try:
         runpy.run_path(script, run_name="__main__")
     finally:

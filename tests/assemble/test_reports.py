@@ -182,6 +182,9 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_run(tmp_path: Pat
             run(tmp_path, place)
     with pytest.raises(ParameterError, match="does not name an object in S3"):
         run(tmp_path, "s3://bucket")
+    for name in ("scene.tif", "out.tif"):
+        with pytest.raises(ParameterError, match="would replace an input or an output"):
+            run(tmp_path, tmp_path / name)
     with pytest.raises(ParameterError, match="a report is the name of a file"):
         run(tmp_path, 3)
     assert files_below(tmp_path) == ["scene.tif"]

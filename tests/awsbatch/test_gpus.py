@@ -125,7 +125,7 @@ def test_beside_workers_with_gpus_main_computes_nothing(
     monkeypatch.setattr(AWSBatch, "_cloud", SimpleNamespace(stack_outputs=stack(gpus)))
 
     assert manager.num_processes == at_a_time
-    found = batch_workforce(stack(gpus), 3, coordinate_only=False)
+    found = batch_workforce(stack(gpus), 3, RunOptions())
     assert (found.processes, found.own_processes == 0) == (gpus or 8, gpus > 0)
 
 

@@ -173,5 +173,14 @@ print(len(done.tiles), done.workinggrid.nrows, done.workinggrid.ncols, done.tile
 def test_what_is_no_script_is_refused_before_anything_starts(capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["rehearse", "nothing.py"]) == 1
     assert "'nothing.py' is not a file; name the script to rehearse" in capfd.readouterr().err
-    with pytest.raises(SystemExit):
-        cli.main(["rehearse", "--watch", "--real", os.devnull])
+    for clash in (["--watch", "--real"], ["--watch", "--json"], ["--open"]):
+        with pytest.raises(SystemExit):
+            cli.main(["rehearse", *clash, os.devnull])
+
+
+def test_without_the_emulation_s_packages_a_sentence_says_what_to_install(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "moto" else name)
+    assert cli.main(["rehearse", __file__]) == 1
+    assert "pip install 'rios_batch[emulation]'" in capfd.readouterr().err

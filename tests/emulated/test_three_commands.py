@@ -27,6 +27,17 @@ applier.apply(doubled, infiles, outfiles)
 print("the script's own words")
 """
 
+# A person's own AWS, which a rehearsal must not touch.
+OWN_SETTINGS = {
+    "AWS_PROFILE": "nobody",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+    "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
+    "RIOS_AWSBATCH_STACK": "TheirOwn",
+    "RIOS_AWSBATCH_REGION": "eu-west-1",
+    "RIOS_AWSBATCH_RESUME": "their-own-run",
+}
+
 
 @pytest.mark.slow
 def test_three_commands_lead_from_a_clone_to_the_report_of_a_watched_run(tmp_path: Path) -> None:
@@ -48,7 +59,7 @@ def test_three_commands_lead_from_a_clone_to_the_report_of_a_watched_run(tmp_pat
     done = subprocess.run(
         ["bash", "-euc", typed],
         cwd=ROOT,
-        env={**os.environ, "BROWSER": str(browser)},
+        env={**os.environ, "BROWSER": str(browser), **OWN_SETTINGS},
         capture_output=True,
         text=True,
         timeout=280,

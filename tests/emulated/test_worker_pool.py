@@ -75,7 +75,10 @@ def test_five_runs_have_one_queue_and_one_job_and_nothing_of_each_other(
 ) -> None:
     caplog.set_level(logging.INFO, "rios_batch")
     with batch.Workers(1) as workers:
-        run(tmp_path, times, applier.OtherInputs(factor=2))
+        without_a_number = controls()
+        without_a_number.setNumThreads(1)
+        result = run(tmp_path, times, applier.OtherInputs(factor=2), without_a_number)
+        assert result.jobManagerType == "AWSBatch"
         np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), PIXELS * 2)
         for _ in range(2):
             result = run(tmp_path, count_calls)

@@ -21,6 +21,7 @@ from rios_batch.model.forecast import (
 )
 from rios_batch.model.forecasttext import duration_text, size_text
 from rios_batch.model.grid import PixelWindow
+from rios_batch.model.spec import RunOptions
 from rios_batch.model.tiles import BlockGrid, TilePlan
 
 WINDOW = PixelWindow(0, 0, 256, 256)
@@ -129,7 +130,7 @@ def test_a_stack_that_cannot_be_asked_is_taken_for_one_with_the_default_vcpus() 
     from rios_batch.awsbatch.workforce import batch_workforce  # noqa: PLC0415
     from rios_batch.errors import JobMgrError  # noqa: PLC0415
 
-    got = batch_workforce(JobMgrError("no region"), 5, coordinate_only=True)
+    got = batch_workforce(JobMgrError("no region"), 5, RunOptions(coordinate_only=True))
 
     assert (got.workers, got.processes, got.own_processes) == (4, DeploySettings().vcpus, 0)
     assert (got.memory_mib, got.most) == (None, None)
@@ -147,7 +148,8 @@ def test_what_a_stack_says_counts() -> None:
         max_vcpus=130,
         stack_name="Mine",
     )
-    got = batch_workforce(stack, 5, coordinate_only=False)  # type: ignore[arg-type]
+    got = batch_workforce(stack, 5, RunOptions(max_cost_usd=2.5))  # type: ignore[arg-type]
 
     assert (got.processes, got.own_processes) == (4, min(4, os.cpu_count() or 1))
     assert (got.memory_mib, got.most, got.place, got.assumed) == (8000, 32, "stack Mine", ())
+    assert got.max_usd == 2.5
