@@ -50,6 +50,7 @@ from rios_batch.controls import (
 from rios_batch.errors import WrongControlsObject
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.jobmanagers import getJobManagerClassByType
+from rios_batch.jobmanagers.base import WITH_WORKERS_AT_HAND
 from rios_batch.jobmanagers.environment import environment_with
 from rios_batch.jobmanagers.watchdog import Watchdog
 from rios_batch.model.concurrency import (
@@ -282,7 +283,8 @@ def _manager(controls: ApplierControls) -> JobManager:
             max_cost_usd=controls.maxCost,
         )
         return getJobManagerClassByType(style.jobMgrType)(style.numThreads, options)
-    wanted = "in-process" if controls.numThreads == 1 else controls.jobManagerType or DEFAULT_JOB_MANAGER
+    alone = controls.numThreads == 1 and controls.jobManagerType not in WITH_WORKERS_AT_HAND
+    wanted = "in-process" if alone else controls.jobManagerType or DEFAULT_JOB_MANAGER
     num_threads = 1 if wanted == "in-process" else controls.numThreads
     options = RunOptions(controls.resume, controls.coordinateOnly, controls.waitLimit, controls.maxCost)
     return getJobManagerClassByType(wanted)(num_threads, options)

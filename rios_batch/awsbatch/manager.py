@@ -121,7 +121,8 @@ class AWSBatch(JobManager):
             stack = error
         else:
             _ = self.num_processes
-        return batch_workforce(stack, self.numThreads, self.options)
+        pool = current()
+        return batch_workforce(stack, self.numThreads if pool is None else pool.count + 1, self.options)
 
     @property
     def _options(self) -> RunOptions:

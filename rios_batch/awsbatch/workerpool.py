@@ -26,6 +26,7 @@ from rios_batch.awsbatch.turns import Turn, TurnMarks
 from rios_batch.awsbatch.versions import check_python
 from rios_batch.contract import POOL_MARK, Env
 from rios_batch.errors import JobMgrError, ParameterError, RiosBatchError
+from rios_batch.jobmanagers.base import WITH_WORKERS_AT_HAND
 from rios_batch.jobmanagers.shownlines import lines_shown
 from rios_batch.model.costs import Prices, cost_usd
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rios_batch")
 
+_MANAGER = "AWSBatch"
 REPLACE_SECONDS = 60.0  # between looks whether workers have ended during a run
 MOST_LOOKS = 5  # that find so: a function that ends its workers would cost machines for ever
 IDLE_SECONDS = 600
@@ -57,7 +59,8 @@ class Workers:
 
     Parameters
     ----------
-    count : workers on AWS Batch. What `setNumThreads` says counts for calls without these workers only.
+    count : workers on AWS Batch. What `setNumThreads` says counts for calls without these workers only, and may be left
+        out.
     idleSeconds : for how long a worker waits for the next call, from 1 to 43,200 seconds; default 600.
 
     Raises
@@ -87,10 +90,12 @@ class Workers:
             self._close()
             raise
         _pools.append(self)
+        WITH_WORKERS_AT_HAND.add(_MANAGER)
         return self
 
     def __exit__(self, *error: object) -> None:
         _pools.remove(self)
+        WITH_WORKERS_AT_HAND.discard(_MANAGER)
         self._close()
 
     def _open(self) -> None:

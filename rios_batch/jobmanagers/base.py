@@ -156,6 +156,10 @@ class JobManager(ABC):
 _LAZY = {"AWSBatch": "rios_batch.awsbatch.manager", "dask": "rios_batch.jobmanagers.daskcluster"}
 
 
+# Job managers that have workers already, for which a script need not say how many it wants.
+WITH_WORKERS_AT_HAND: set[str] = set()
+
+
 def getAvailableJobManagerTypes() -> list[str]:
     """Return the names of all job managers: the project's own and those that were imported."""
     return sorted(JobManager.registered().keys() | _LAZY.keys())

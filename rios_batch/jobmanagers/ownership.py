@@ -142,8 +142,12 @@ def _try_lock(fd: int) -> bool:
 
 
 def _started(pid: int) -> str:
-    """Return when a process began, by the kernel's count since the machine's start; nothing where it has none."""
+    """Return when a process began, by the kernel's count since the machine's start; nothing where it has none.
+
+    Nor of a process that has ended, and that its parent has not asked for yet.
+    """
     with contextlib.suppress(OSError, IndexError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[19]}"
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else f"{boot} {fields[19]}"
     return ""

@@ -97,6 +97,29 @@ def test_a_dask_worker_that_is_killed_costs_its_tile_only(
     assert log.read_text().splitlines().count("(3, 1)") == 2
 
 
+def test_a_slow_tile_holds_the_others_back_before_their_results_pile_up_in_main(
+    run: SceneRun, tmp_path: Path
+) -> None:
+    finished, seen = tmp_path / "finished", tmp_path / "seen"
+    finished.mkdir()
+
+    def first_waits(info: Any, inputs: Any, outputs: Any) -> None:
+        import time  # noqa: PLC0415 - in a worker
+
+        xblock, yblock = info.getBlockCount()
+        (finished / f"tile {xblock // 2} {yblock}").touch()
+        while info.getBlockCount() == (0, 0) and len(list(finished.iterdir())) < 8:
+            time.sleep(0.02)
+        if info.getBlockCount() == (0, 0):
+            time.sleep(0.5)  # in which a tile too many would begin
+            seen.write_text(str(len(list(finished.iterdir()))))
+        outputs.result = inputs.image
+
+    run(first_waits)
+
+    assert seen.read_text() == "8"  # of nine tiles: four times as many as there are workers
+
+
 def test_the_scripts_own_client_is_used_and_stays_open(
     run: SceneRun, cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

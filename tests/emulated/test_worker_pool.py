@@ -75,7 +75,10 @@ def test_five_runs_have_one_queue_and_one_job_and_nothing_of_each_other(
 ) -> None:
     caplog.set_level(logging.INFO, "rios_batch")
     with batch.Workers(1) as workers:
-        run(tmp_path, times, applier.OtherInputs(factor=2))
+        without_a_number = controls()
+        without_a_number.setNumThreads(1)
+        result = run(tmp_path, times, applier.OtherInputs(factor=2), without_a_number)
+        assert result.jobManagerType == "AWSBatch"
         np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), PIXELS * 2)
         for _ in range(2):
             result = run(tmp_path, count_calls)
@@ -118,8 +121,9 @@ def test_workers_that_have_ended_are_replaced_before_and_during_a_run(
             status = Path(f"/proc/{server}/status").read_text()
             os.kill(int(status.partition("PPid:")[2].split()[0]), signal.SIGKILL)
 
-    with batch.Workers(1, idleSeconds=4):
-        wait_for_jobs(quick_cloud)  # it has waited for too long
+    with batch.Workers(1) as workers:
+        quick_cloud.client("batch").terminate_job(jobId=workers.jobs.job_id, reason="its machine is lost")
+        wait_for_jobs(quick_cloud)
         run(tmp_path, kill)
         np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), PIXELS)
 

@@ -10,7 +10,7 @@ import pytest
 
 from rios_batch.jobmanagers import ownership
 from rios_batch.jobmanagers.ownership import LOCK, OWNER, Ownership, owner_of, remove_dead_folders, taken_over
-from tests.support import ROOT
+from tests.support import ROOT, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +78,23 @@ def test_a_number_that_another_process_has_by_now_is_not_the_owner(tmp_path: Pat
     assert taken_over(folder) is None
     taken.close()
     taken.close()
+
+
+def test_a_process_that_has_ended_is_dead_before_its_parent_has_asked_for_it(tmp_path: Path) -> None:
+    folder = tmp_path / ".out.tif.dead"
+    folder.mkdir()
+    code = (
+        "import sys, time; from pathlib import Path; from rios_batch.jobmanagers.ownership import Ownership;"
+        "kept = Ownership(Path(sys.argv[1])); print('mine', flush=True); time.sleep(100)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert taken_over(folder) is None
+        process.kill()
+        wait_until(lambda: taken_over(folder) is not None)
 
 
 def test_a_lock_that_somebody_holds_counts_even_if_the_process_is_not_found(tmp_path: Path) -> None:
