@@ -46,8 +46,9 @@ clauses of ported scripts keep working. In parentheses stand the other bases of 
     ├── S3Error (OSError)
     │   ├── S3UnavailableError
     │   ├── S3DeniedError (PermissionError)
-    │   ├── DamagedObjectError
-    │   └── MissingObjectError (FileNotFoundError)
+    │   ├── MissingObjectError (FileNotFoundError)
+    │   ├── ChangedObjectError
+    │   └── DamagedObjectError
     └── UnlistedCallError
 
 A message is one sentence: what was given, what is allowed and what to change. A module whose callers catch an error of
