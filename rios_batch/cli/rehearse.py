@@ -20,6 +20,9 @@ from rios_batch.cli.runs import watching
     "--workers", type=click.IntRange(min=1), default=2, show_default=True, metavar="N",
     help="Workers on AWS Batch; main computes nothing.",
 )  # fmt: skip
+@click.option(
+    "--docker", "image", metavar="IMAGE", help="Have workers be containers of a local image instead of processes.",
+)  # fmt: skip
 @click.option("--watch", is_flag=True, help="Draw each run in the terminal while it goes on.")
 @click.option(
     "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
@@ -37,6 +40,7 @@ from rios_batch.cli.runs import watching
 def rehearse(
     *,
     workers: int,
+    image: str | None,
     watch: bool,
     report: Path | None,
     opened: bool,
@@ -47,15 +51,18 @@ def rehearse(
 ) -> int:
     """Run a script on an emulated AWS and in one process, and compare what the two write, bit for bit.
 
-    The stack is deployed into an AWS that is made for it on this machine, and workers are processes. Whatever the
-    script says of job managers, workers on AWS Batch compute all tiles, and then one process here. Files that the
-    script writes are put back as they were. ARGUMENTS are the script's own. The exit status is 1 if an output differs.
+    The stack is deployed into an AWS that is made for it on this machine, and workers are processes or containers.
+    Whatever the script says of job managers, workers on AWS Batch compute all tiles, and then one process here. Files
+    that the script writes are put back as they were. ARGUMENTS are the script's own. The exit status is 1 if an output
+    differs.
     """
     from rios_batch.assemble.reporting import check_place  # noqa: PLC0415
     from rios_batch.testing.rehearsal import Rehearsal  # noqa: PLC0415
 
     if watch and real:
         raise click.UsageError("--watch draws runs on the emulated AWS; leave out --watch or --real")
+    if image is not None and real:
+        raise click.UsageError("--docker is for workers on the emulated AWS; leave out --docker or --real")
     if watch and as_json:
         raise click.UsageError("--watch draws where --json prints; leave out one of them")
     if opened and report is None:
@@ -63,7 +70,7 @@ def rehearse(
     if report is not None:
         check_place(str(report))
     drawn = watching().watch if watch else None
-    rehearsal = Rehearsal(script, arguments, 1 if real else workers, say, report, drawn)
+    rehearsal = Rehearsal(script, arguments, 1 if real else workers, say, report, image, drawn)
     compared = rehearsal.on_real_aws() if real else rehearsal.on_emulated_aws()
     same = not any(output.difference for output in compared)
     lines = [*map(str, compared), *([] if compared else ["the script has no outputs to compare"])]

@@ -69,6 +69,7 @@ class Rehearsal:
     workers : workers on AWS Batch; main computes nothing.
     say : told what happens, in lines for a person.
     report : where the reports of the runs on AWS Batch go; of the second ``apply`` to ``NAME-2.html``, and so on.
+    image : a local Docker image, of which workers on the emulated AWS are containers; None for processes.
     watch : draws a run on the emulated AWS in the terminal until the run has ended. What the script prints comes after.
     """
 
@@ -77,14 +78,16 @@ class Rehearsal:
     workers: int
     say: Callable[[str], None]
     report: Path | None = None
+    image: str | None = None
     watch: Callable[[Cloud, str], None] | None = None
 
     def on_emulated_aws(self) -> list[ComparedOutput]:
-        """Rehearse on an AWS that is made for it on this machine, with workers as processes.
+        """Rehearse on an AWS that is made for it on this machine, with workers as processes or containers.
 
         Raises
         ------
-        JobMgrError : the emulation's packages are missing, the script fails, or does not write the same outputs twice.
+        JobMgrError : the emulation's packages or the image are missing, the script fails, or does not write the same
+            outputs twice.
         RiosBatchError : the emulation fails, or something is left on it.
         """
         missing = [name for name in ("moto", "flask") if importlib.util.find_spec(name) is None]
@@ -94,8 +97,11 @@ class Rehearsal:
             )
         from rios_batch.testing.emulation.deployed import deployed  # noqa: PLC0415
 
-        self.say("Starting an emulated AWS on this machine; workers will be processes of this machine.")
-        with self._scratch() as scratch, environment_with(_without_aws()), deployed() as cloud:
+        if self.image is not None:
+            _check_image(self.image)
+        kind = "processes" if self.image is None else f"containers of {self.image}"
+        self.say(f"Starting an emulated AWS on this machine; workers will be {kind}.")
+        with self._scratch() as scratch, environment_with(_without_aws()), deployed(self.image) as cloud:
             environment = cloud.environment()
             there = self._run(scratch, environment, there=True, cloud=cloud)
             return self._compared(there, self._run(scratch, environment, there=False))
@@ -189,6 +195,21 @@ class Rehearsal:
             for number, (call, other_call) in enumerate(zip(there, here, strict=True), start=1)
             for one, other in zip(call, other_call, strict=True)
         ]
+
+
+def _check_image(image: str) -> None:
+    """Refuse an image that Docker does not have here, or no Docker at all."""
+    docker = shutil.which("docker")
+    if docker is None:
+        raise JobMgrError(
+            "--docker needs Docker, and there is no command docker here; without it workers are processes"
+        )
+    found = subprocess.run([docker, "image", "inspect", image], capture_output=True, text=True, check=False)
+    if found.returncode:
+        raise JobMgrError(
+            f"Docker has no image {image!r} here ({found.stderr.strip()}); build the workers' image from a checkout of "
+            "this version: docker build --file docker/Dockerfile --tag rios-batch-worker ."
+        )
 
 
 def _without_aws() -> dict[str, str | None]:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,6 @@ from tests.support import ROOT, make_raster, ramp, read_raster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from rios_batch.testing.emulation.cloud import Emulator
     from tests.e2e.conftest import Commands
@@ -121,6 +121,27 @@ def test_a_script_here_and_workers_in_containers_give_the_pixels_of_one_process(
     np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), brightest)
     assert "(job " in done.stdout  # after the name of a worker on Batch
     assert ends_of_workers(cloud) == ["SUCCEEDED"] * 4
+
+
+@pytest.mark.skipif(PYTHONS[LIKE_HERE] != sys.version_info[:2], reason="no base image here has this Python")
+def test_a_script_is_rehearsed_with_workers_in_containers(
+    scene: str, commands: Commands, cloud: Emulator, tmp_path: Path
+) -> None:
+    image = cloud.outputs()[StackOutput.WORKER_IMAGE]
+    rehearse = (
+        str(Path(sys.executable).with_name("rios-batch")),
+        "rehearse",
+        "--docker",
+        image,
+        "--workers",
+        "1",
+    )
+
+    done = commands.run(*rehearse, SCRIPT[1], scene, "out.tif", "--workers", "1", folder=tmp_path)
+
+    assert done.returncode == 0, said(done)
+    assert "is the same, bit for bit" in done.stdout
+    assert not (tmp_path / "out.tif").exists()
 
 
 def test_deploying_with_another_base_takes_the_old_image_away(commands: Commands, cloud: Emulator) -> None:

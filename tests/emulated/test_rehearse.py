@@ -178,6 +178,21 @@ def test_what_is_no_script_is_refused_before_anything_starts(capfd: pytest.Captu
             cli.main(["rehearse", *clash, os.devnull])
 
 
+def test_without_docker_or_the_image_a_sentence_says_what_to_do(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cli.main(["rehearse", "--docker", "worker", __file__]) == 1
+    assert "there is no command docker here" in capfd.readouterr().err
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\necho Error: No such image: $3 >&2; exit 1\n")
+    docker.chmod(0o755)
+    assert cli.main(["rehearse", "--docker", "worker", __file__]) == 1
+    assert "Docker has no image 'worker' here (Error: No such image: worker); build" in capfd.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["rehearse", "--docker", "worker", "--real", __file__])
+
+
 def test_without_the_emulation_s_packages_a_sentence_says_what_to_install(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

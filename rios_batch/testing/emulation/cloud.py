@@ -57,7 +57,7 @@ class Emulator:
         port: int = 0,
         region: str = "us-west-2",
         grace_seconds: float = 30.0,
-        images: Mapping[str, str] | None = None,
+        image: str | None = None,
         code: Path | None = None,
     ) -> Iterator[Emulator]:
         """Start a server in a process of its own, and stop it with all its jobs at the end.
@@ -68,14 +68,14 @@ class Emulator:
         host : address to listen at.
         port : 0 takes a free one.
         grace_seconds : from a job's SIGTERM to its SIGKILL.
-        images : local images for those of job definitions, where the name is another.
+        image : a local image for ``container``, in place of those of job definitions.
         code : folder in which `docker_of_code.py` keeps what it builds; for ``process``.
         """
         command = [sys.executable, "-m", "rios_batch.testing.emulation.server", "--until-stdin-closes"]
         command += ["--host", host, "--port", str(port), "--region", region, "--runner", runner]
         command += ["--grace-seconds", str(grace_seconds)]
-        for uri, local in (images or {}).items():
-            command += ["--image", f"{uri}={local}"]
+        if image is not None:
+            command += ["--image", image]
         if code is not None:
             command += ["--code", str(code)]
         process = subprocess.Popen(

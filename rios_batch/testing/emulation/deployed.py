@@ -14,15 +14,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def deployed() -> Iterator[Emulator]:
+def deployed(image: str | None = None) -> Iterator[Emulator]:
     """Start the emulation, deploy the stack into it, and see at the end that runs have left nothing.
+
+    Parameters
+    ----------
+    image : a local image, of which workers are containers; None for processes.
 
     Raises
     ------
     EmulationError : something that runs must not leave is there.
     """
     template = default_template()
-    with Emulator.start(grace_seconds=5) as cloud:
+    with Emulator.start(runner="container" if image else "process", image=image, grace_seconds=5) as cloud:
         cloud.bootstrap()
         cloud.deploy(template, image_tags=pushed_tags(template))
         yield cloud

@@ -173,15 +173,15 @@ class ContainerRunner:
     Parameters
     ----------
     reaper : removes containers that outlive the server.
-    images : local images for those of the job definitions, where the name is another.
+    image : a local image in place of those of the job definitions; None for none.
     docker : the command.
     """
 
-    def __init__(self, reaper: Reaper, *, images: Mapping[str, str], docker: str = "docker") -> None:
-        self._reaper, self._images, self._docker = reaper, images, docker
+    def __init__(self, reaper: Reaper, *, image: str | None = None, docker: str = "docker") -> None:
+        self._reaper, self._image, self._docker = reaper, image, docker
 
     def start(self, task: Task, output: Callable[[str], None]) -> Running:
-        image = self._images.get(task.image, task.image)
+        image = self._image or task.image
         known = subprocess.run([self._docker, "image", "inspect", image], capture_output=True, check=False)
         if known.returncode:
             raise CannotStartError(f"CannotPullContainerError: pull image manifest has failed: {task.image}")

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     in_containers = options.runner == "container"
     os.environ.update(aws_environment(f"http://127.0.0.1:{port}", options.region))
     machines = Machines(
-        runner=ContainerRunner(reaper, images=dict(options.image))
+        runner=ContainerRunner(reaper, image=options.image)
         if in_containers
         else ProcessRunner(reaper, code=options.code),
         environment=aws_environment(f"http://127.0.0.1:{port}", options.region),
@@ -100,13 +100,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--region", default="us-west-2", help="region of the jobs' environment")
     parser.add_argument("--runner", choices=["process", "container"], default="process")
     parser.add_argument("--grace-seconds", type=float, default=30.0, help="from SIGTERM to SIGKILL")
-    parser.add_argument(
-        "--image",
-        action="append",
-        default=[],
-        type=lambda pair: tuple(pair.split("=", 1)),
-        help="URI=LOCAL: a local image for a job definition's; may be given several times",
-    )
+    parser.add_argument("--image", help="a local image for containers, in place of those of job definitions")
     parser.add_argument("--code", type=Path, help="folder of what images hold, for processes: by tag")
     parser.add_argument(
         "--until-stdin-closes", action="store_true", help="stop when the starting process is gone"
