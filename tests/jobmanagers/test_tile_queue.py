@@ -133,9 +133,17 @@ def test_an_unknown_manager_is_refused_with_those_there_are() -> None:
         getJobManagerClassByType("zzz")
 
 
-@pytest.mark.parametrize("name", ["subproc", "mpi", "pbs", "slurm"])
-def test_a_manager_that_only_rios_has_is_refused_with_what_to_use(name: str) -> None:
-    with pytest.raises(JobMgrError, match=f"'{name}' is not known; .*; use 'multiprocessing'"):
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("subproc", "'multiprocessing'"),
+        ("mpi", "'multiprocessing' on one machine, or 'dask' on several"),
+        ("pbs", "'dask' with dask-jobqueue's PBSCluster"),
+        ("slurm", "'dask' with dask-jobqueue's SLURMCluster"),
+    ],
+)
+def test_a_manager_that_only_rios_has_is_refused_with_what_to_use(name: str, instead: str) -> None:
+    with pytest.raises(JobMgrError, match=f"'{name}' is not known; .*; use {instead}"):
         getJobManagerClassByType(name)
 
 
