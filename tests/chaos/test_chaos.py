@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.chaos
 
 EXPECTED = SCENE.astype(np.uint16) * 2
+TILES = 9  # of a run
 CELLS = [(fault, manager) for fault in FAULTS for manager in LOCAL if manager in fault.ends]
 ON_AWS = [(fault, "AWSBatch") for fault in FAULTS if "AWSBatch" in fault.ends]
 
@@ -77,8 +78,12 @@ def run_with(
                 go()
             assert isinstance(caught.value, RiosBatchError)
             assert len(text_of(caught.value)) > 20
-            if "setResume" in fault.settings:
-                go()
+            for _ in range(TILES if "setResume" in fault.settings else 0):
+                try:
+                    go()
+                    break
+                except end:  # of several damaged tiles each run finds one, and the next run computes it again
+                    continue
     if end is None or "setResume" in fault.settings:
         np.testing.assert_array_equal(read_raster(run.target), EXPECTED)
         run.target.unlink()
