@@ -17,6 +17,7 @@ import struct
 import sys
 import threading
 import time
+import zlib
 from collections import Counter
 from contextlib import closing
 from dataclasses import asdict
@@ -39,7 +40,7 @@ from rios_batch.awsbatch.finished import FinishedTiles, in_order
 from rios_batch.awsbatch.polling import Poll
 from rios_batch.awsbatch.results import TileFetcher
 from rios_batch.awsbatch.runstore import RunStore
-from rios_batch.awsbatch.tileformat import encode_tile
+from rios_batch.awsbatch.tileformat import PREAMBLE_BYTES, encode_tile
 from rios_batch.encode.blocks import tile_sink
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.jobmanagers.watchdog import Watchdog
@@ -108,17 +109,19 @@ class Cloud:
             sink.write(pixels[window], col * 256, row * 256)
         record = TileRecord(0, spec.plan.tile(0).window, "worker", 64, 1.0, 1.0, 1.0, 1.0, 1_000_000)
         first = encode_tile("run", record, [sink.finish()], {})
-        text_bytes, head_bytes = struct.unpack_from("<QQ", first, 8)
-        self._text, self._arrays = first[24 : 24 + text_bytes], first[24 + text_bytes : 24 + head_bytes]
-        self._mark, self.tile_bytes = first[:8], len(first)
+        text_bytes, head_bytes, _ = struct.unpack_from("<QQI", first, 8)
+        head = first[PREAMBLE_BYTES : PREAMBLE_BYTES + head_bytes]
+        self._text, self._arrays = head[:text_bytes], head[text_bytes:]
+        self._text_bytes = text_bytes + 40  # all tiles are of one size, though their numbers are not
+        self._mark, self.tile_bytes = first[:8], len(first) + 40
 
     def _head(self, index: int) -> bytes:
         """Return the beginning of a tile's object, up to the pixels, which nobody fetches."""
         content = json.loads(self._text)
         content["record"] |= {"tile": index, "window": asdict(self._spec.plan.tile(index).window)}
-        text = json.dumps(content).encode()
-        lengths = struct.pack("<QQ", len(text), len(text) + len(self._arrays))
-        return self._mark + lengths + text + self._arrays
+        text = json.dumps(content).encode().ljust(self._text_bytes)
+        head = text + self._arrays
+        return self._mark + struct.pack("<QQI", len(text), len(head), zlib.crc32(head)) + head
 
     def answer(self, request: Any, **_: Any) -> AWSResponse:
         started = time.thread_time()

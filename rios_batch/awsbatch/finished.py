@@ -180,7 +180,7 @@ def in_order(
                     poll.wait()
                 poll.look()
                 # Not before each tile: the tiles ahead are nearly the same.
-                if len(coming) <= _FETCHES:
+                if index not in coming or len(coming) <= _FETCHES:
                     _fetch_ahead(tiles, index, fetch, coming, executor)
                 try:
                     result = poll.result_of(coming.pop(index))

@@ -21,7 +21,7 @@ from rios_batch.awsbatch.results import TileFetcher
 from rios_batch.awsbatch.runstore import RunStore
 from rios_batch.awsbatch.starting import Sending
 from rios_batch.awsbatch.tileformat import encode_tile
-from rios_batch.errors import AWSError, AWSUnavailableError
+from rios_batch.errors import AWSError, AWSUnavailableError, ChangedObjectError
 from rios_batch.jobmanagers.watchdog import Watchdog
 from rios_batch.model.blobs import Blob
 from rios_batch.model.encodedblocks import EncodedBlocks
@@ -134,6 +134,30 @@ def test_all_results_come_in_order_and_are_fetched_once() -> None:
 
     assert results == [f"tiles/{number}" for number in range(300)]
     assert sorted(fetched) == sorted(results)
+
+
+def test_a_tile_that_was_replaced_is_fetched_again_though_many_are_fetched_ahead() -> None:
+    listed = Listed()
+    listed.there = set(range(300))
+    tiles = FinishedTiles(listed, 300)  # type: ignore[arg-type]
+    damaged = {"tiles/0", "tiles/3", "tiles/299"}
+
+    class Fetching:
+        def __call__(self, found: ObjectInfo) -> Any:
+            if found.key in damaged:
+                damaged.remove(found.key)
+                raise ChangedObjectError(f"{found.key} is another")
+            return found.key
+
+        def held_bytes(self, found: ObjectInfo) -> int:
+            return found.size
+
+    poll: Any = SimpleNamespace(wait=tiles.look, look=lambda: None, result_of=Future.result)
+    again: list[int] = []
+    results: list[Any] = list(in_order(tiles, Fetching(), poll, again.append))
+
+    assert results == [f"tiles/{number}" for number in range(300)]
+    assert again == [0, 3, 299]
 
 
 # -- heads
