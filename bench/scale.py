@@ -9,6 +9,8 @@ time of these answers is measured and left out. Output is one uint8 GeoTIFF in S
 from __future__ import annotations
 
 import argparse
+import base64
+import functools
 import json
 import os
 import re
@@ -118,6 +120,8 @@ class Cloud:
     def _head(self, index: int) -> bytes:
         """Return the beginning of a tile's object, up to the pixels, which nobody fetches."""
         content = json.loads(self._text)
+        part = content["outputs"][0]
+        part["crc32"] = _checksum_of_zeros(part["bytes"])  # which is what all pixels are that are asked for
         content["record"] |= {"tile": index, "window": asdict(self._spec.plan.tile(index).window)}
         text = json.dumps(content).encode().ljust(self._text_bytes)
         head = text + self._arrays
@@ -187,7 +191,9 @@ class Cloud:
         if "x-amz-copy-source" in request.headers:
             first, last = re.findall(r"\d+", request.headers["x-amz-copy-source-range"].decode())
             self._parts[number] = int(last) - int(first) + 1
-            return "UploadPartCopy", _xml("CopyPartResult", '<ETag>"1"</ETag>'), {}
+            checksum = base64.b64encode(_checksum_of_zeros(self._parts[number]).to_bytes(4, "big")).decode()
+            said = f'<ETag>"1"</ETag><ChecksumCRC32>{checksum}</ChecksumCRC32>'
+            return "UploadPartCopy", _xml("CopyPartResult", said), {}
         self._parts[number] = int(request.headers["Content-Length"])
         return "UploadPart", b"", {"ETag": '"1"'}
 
@@ -224,6 +230,11 @@ class Cloud:
         )
         token = f"<NextContinuationToken>{prefix}{numbers[-1]:07d}</NextContinuationToken>" if more else ""
         return _xml("ListBucketResult", f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{entries}")
+
+
+@functools.cache
+def _checksum_of_zeros(nbytes: int) -> int:
+    return zlib.crc32(bytes(nbytes))
 
 
 def _xml(root: str, inside: str) -> bytes:
