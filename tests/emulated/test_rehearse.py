@@ -83,7 +83,7 @@ def own_cloud(cloud: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     """Have a rehearsal use the emulation that is there; its own takes seconds to start."""
 
     @contextlib.contextmanager
-    def the_one_there() -> Iterator[Emulator]:
+    def the_one_there(_image: str | None) -> Iterator[Emulator]:
         yield cloud
         wait_for_jobs(cloud)
         s3 = cloud.client("s3")
@@ -127,7 +127,7 @@ def test_a_script_that_computes_something_else_on_aws_is_told_where(
 def test_a_script_that_fails_on_aws_leaves_the_files_as_they_were(
     folder: Path, capfd: pytest.CaptureFixture[str], cloud: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployed, "deployed", lambda: contextlib.nullcontext(cloud))
+    monkeypatch.setattr(deployed, "deployed", lambda _image: contextlib.nullcontext(cloud))
     (folder / "script.py").write_text(SCRIPT.partition("applier.apply(")[0] + "raise SystemExit(3)")
     before = snapshot(folder)
 
