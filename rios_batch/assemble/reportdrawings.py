@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_SHAPES = 4000
 """Of more tiles a map shows every so many, and a timeline puts neighbours together: a page has to open."""
-MOST_LANES = 400
+MOST_TIMELINES = 400
 _BINS = 60  # of the drawing of speed
 _LANE = 1000  # units across a worker's timeline
 # From early or quick to late or slow; read in grey as well, and seen on white and on black.
@@ -66,7 +66,7 @@ def worker_of(record: TileRecord) -> str:
 
 def worker_colours(report: RunReport) -> dict[str, str]:
     """Return a colour for each worker; neighbours in number have colours far from each other."""
-    workers = dict.fromkeys(worker.partition(",")[0] for worker in report.lanes)
+    workers = dict.fromkeys(worker.partition(",")[0] for worker in report.timelines)
     return {worker: _hue(number * 0.381966) for number, worker in enumerate(workers)}
 
 
@@ -99,22 +99,24 @@ def tile_map(
 
 
 def timeline(report: RunReport, colours: dict[str, str]) -> str:
-    """Return a lane for each worker process, with a bar where the process worked on a tile."""
-    lanes = report.lanes
+    """Return a timeline for each worker process, with a bar where the process worked on a tile."""
+    timelines = report.timelines
     gap_s = report.span_s / 400 if len(report.records) > MOST_SHAPES else 0.0
     rows = []
-    for worker, records in itertools.islice(lanes.items(), MOST_LANES):
+    for worker, records in itertools.islice(timelines.items(), MOST_TIMELINES):
         colour = colours[worker.partition(",")[0]]
         bars = "".join(_bar(report, bar, colour) for bar in _bars(records, gap_s))
         busy = sum(one.ended_at - one.began_at for one in records)
         what = f"{worker}: {len(records)} tiles, {busy / report.span_s:.0%} of the time at work"
         rows.append(
-            f'<div class="lane"><span title="{escaped(what)}">{escaped(short(worker))}</span>'
+            f'<div class="timeline"><span title="{escaped(what)}">{escaped(short(worker))}</span>'
             f'<svg viewBox="0 0 {_LANE} 10" preserveAspectRatio="none" role="img">{bars}</svg></div>'
         )
-    many = " many" if len(lanes) > 40 else ""  # noqa: PLR2004
-    more = f'<p class="note">and {len(lanes) - len(rows):,} more</p>' if len(lanes) > len(rows) else ""
-    return f'<div class="lanes{many}">{"".join(rows)}</div>{more}{_axis(report)}'
+    many = " many" if len(timelines) > 40 else ""  # noqa: PLR2004
+    more = (
+        f'<p class="note">and {len(timelines) - len(rows):,} more</p>' if len(timelines) > len(rows) else ""
+    )
+    return f'<div class="timelines{many}">{"".join(rows)}</div>{more}{_axis(report)}'
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def speed(report: RunReport) -> str:
     return (
         f'<p class="note">at most {per_minute:,.1f} tiles a minute</p>'
         f'<svg class="speed" viewBox="0 0 {_BINS * 10} 100" preserveAspectRatio="none" role="img">{bars}</svg>'
-        f"{_axis(report, lanes=False)}"
+        f"{_axis(report, timelines=False)}"
     )
 
 
@@ -203,6 +205,7 @@ def scale(low: str, high: str) -> str:
     )
 
 
-def _axis(report: RunReport, *, lanes: bool = True) -> str:
+def _axis(report: RunReport, *, timelines: bool = True) -> str:
     marks = "".join(f"<span>{duration(report.span_s * quarter / 4)}</span>" for quarter in range(5))
-    return f'<div class="axis{" lane" if lanes else ""}">{"<span></span>" if lanes else ""}<div>{marks}</div></div>'
+    kind, before = (" timeline", "<span></span>") if timelines else ("", "")
+    return f'<div class="axis{kind}">{before}<div>{marks}</div></div>'

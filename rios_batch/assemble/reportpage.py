@@ -54,10 +54,11 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .maps { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem; }
 .map { display: block; width: 100%; max-height: 22rem; } .map .empty { fill: var(--empty); }
 .picture { max-width: 100%; max-height: 22rem; image-rendering: pixelated; border: 1px solid var(--line); }
-.lane { display: grid; grid-template-columns: min(14rem, 28%) 1fr; gap: .6rem; align-items: center; }
-.lane span { font-size: .75rem; color: var(--soft); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.lane svg { width: 100%; height: 14px; background: var(--empty); border-radius: 2px; margin: 1px 0; }
-.many .lane svg { height: 4px; margin: 0; } .many .lane span { font-size: 0; height: 4px; }
+.timeline { display: grid; grid-template-columns: min(14rem, 28%) 1fr; gap: .6rem; align-items: center; }
+.timeline span { font-size: .75rem; color: var(--soft); overflow: hidden; text-overflow: ellipsis; }
+.timeline span { white-space: nowrap; }
+.timeline svg { width: 100%; height: 14px; background: var(--empty); border-radius: 2px; margin: 1px 0; }
+.many .timeline svg { height: 4px; margin: 0; } .many .timeline span { font-size: 0; height: 4px; }
 .axis div, .scale { display: flex; justify-content: space-between; gap: .5rem; align-items: center; }
 .scale i { flex: 1; height: 8px; border-radius: 4px; }
 .speed { width: 100%; height: 7rem; fill: var(--bar); border-bottom: 1px solid var(--line); }
@@ -105,7 +106,7 @@ def _figures(report: RunReport) -> str:
     figures = {
         f"of {len(report.plan):,} tiles": f"{len(records):,}",
         f"{grid.ncols:,} x {grid.nrows:,} pixels": f"{grid.ncols * grid.nrows / 1e6:,.1f} M",
-        f"worker{'s' * (len(workers) != 1)}, {len(report.lanes)} processes or threads": f"{len(workers):,}",
+        f"worker{'s' * (len(workers) != 1)}, {len(report.timelines)} processes or threads": f"{len(workers):,}",
         "from begin to end": duration(wall_s) if records else "-",
         "pixels a second": f"{pixels / wall_s / 1e6:,.2f} M" if records else "-",
         "encoded": f"{sum(one.bytes_out for one in records) / 1e6:,.1f} MB",

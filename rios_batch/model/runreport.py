@@ -84,7 +84,7 @@ class RunReport:
         return max(max((record.ended_at for record in self.records), default=0.0) - self.began_at, 1e-3)
 
     @cached_property
-    def lanes(self) -> dict[str, list[TileRecord]]:
+    def timelines(self) -> dict[str, list[TileRecord]]:
         """Return the tiles of each worker process in the order of their beginning, the processes by name."""
         found: dict[str, list[TileRecord]] = defaultdict(list)
         for record in sorted(self.records, key=lambda one: one.began_at):
