@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SLOW_TO_END = """
 import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who started the tests may ignore it
 try:
     print("begun", flush=True)
     time.sleep(100)
@@ -24,8 +25,9 @@ except KeyboardInterrupt:
     sys.exit(7)
 """
 RESUME = """
-import sys
+import signal, sys
 from rios_batch.awsbatch.resuming import run_again
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(run_again("R", [sys.executable, "slow.py"], "."))
 """
 
