@@ -112,8 +112,9 @@ def an_object(cloud: Emulator, copy: Path, *, is_made: bool) -> Iterator[str]:
 # -- what happens to main
 
 MAIN = """
-import os, sys, time
+import os, signal, sys, time
 from rios_batch import applier
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who started the tests may ignore it
 
 def double(info, inputs, outputs):
     with open(os.path.join({folder!r}, "blocks"), "a") as file:
