@@ -67,7 +67,6 @@ from rios_batch.model.forecast import ENV_DRY_RUN
 from rios_batch.model.grid import BOUNDS_FROM_REFERENCE, INTERSECTION, UNION
 from rios_batch.model.spec import RunOptions
 from rios_batch.pixelgrid import PixelGridDefn, findCommonRegion, pixelGridFromFile
-from rios_batch.plan.dryrun import dry_run
 from rios_batch.plan.outputs import DEFAULT_CREATION_OPTIONS
 from rios_batch.plan.outputs import DEFAULT_DRIVER as DEFAULTDRIVERNAME
 from rios_batch.plan.prepare import prepare
@@ -238,6 +237,8 @@ def _plan_only(
     controls: ApplierControls,
     manager: JobManager,
 ) -> ApplierReturn:
+    from rios_batch.plan.dryrun import dry_run  # noqa: PLC0415 - few scripts want one
+
     started = time.perf_counter()
     with _messages_to(controls.loggingstream), gdal_exceptions():
         spec, forecast = dry_run(function, infiles, outfiles, other_args, controls, manager)

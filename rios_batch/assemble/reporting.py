@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from rios_batch.assemble.reportpage import page
 from rios_batch.errors import OutputError, ParameterError, RiosBatchError, text_of
 from rios_batch.gdalapi import reason
 from rios_batch.model.runreport import RunReport
@@ -115,6 +114,8 @@ def write_report(path: str, report: RunReport) -> None:
     ------
     OSError : it cannot be written; S3Error in S3.
     """
+    from rios_batch.assemble.reportpage import page  # noqa: PLC0415 - few scripts want a report
+
     data = page(report).encode("utf-8", "backslashreplace")
     if path.startswith(SCHEME):
         from rios_batch.aws.objects import Bucket  # noqa: PLC0415 - boto3 takes a quarter of a second

@@ -41,3 +41,10 @@ def test_a_gdal_that_was_built_for_another_numpy_is_named_with_the_cure(tmp_path
     assert last.startswith("ImportError: GDAL ")
     assert "was not built for numpy" in last
     assert "pip install 'numpy<2'" in last
+
+
+def test_a_script_s_start_does_not_load_what_few_scripts_need(tmp_path: Path) -> None:
+    few_need = ("boto3", "importlib.metadata", "rios_batch.assemble.reportpage", "rios_batch.plan.dryrun")
+    source = f"import sys\nfrom rios_batch import applier\nprint([m for m in {few_need} if m in sys.modules])"
+
+    assert run_script(tmp_path, source).stdout == "[]\n"
