@@ -66,11 +66,16 @@ _SECRETS = re.compile(
 )
 
 
+def without_secrets(text: str) -> str:
+    """Return a text without the credentials in the URLs that it has."""
+    return _SECRETS.sub(r"\1\2***", text)
+
+
 class RiosBatchError(Exception):
     """Root of all errors raised by rios_batch itself. Credentials in URLs are not part of its text."""
 
     def __str__(self) -> str:
-        return _SECRETS.sub(r"\1\2***", super().__str__())
+        return without_secrets(super().__str__())
 
 
 RiosError = RiosBatchError  # RIOS's name for its root

@@ -45,6 +45,11 @@ BREAKS = {
         "import distributed",
         "rios_batch.applier -> distributed",
     ),
+    "pystac stays in stac": (
+        "rios_batch/applier.py",
+        "import pystac",
+        "rios_batch.applier -> pystac",
+    ),
     "the terminal's library stays in watching": (
         "rios_batch/worker.py",
         "import rich",
