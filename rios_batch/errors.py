@@ -4,6 +4,7 @@ The tree of the errors. ``*`` marks RIOS's names (``rios.rioserrors``): they hav
 clauses of ported scripts keep working. In parentheses stand the other bases of a class. ::
 
     RiosBatchError, by RIOS's name RiosError *
+    ├── RequirementError (ModuleNotFoundError)
     ├── ParameterError * (ValueError)
     │   ├── WrongControlsObject *
     │   ├── VectorAttributeError *
@@ -74,6 +75,10 @@ class RiosBatchError(Exception):
 
 
 RiosError = RiosBatchError  # RIOS's name for its root
+
+
+class RequirementError(RiosBatchError, ModuleNotFoundError):
+    """A package that every run needs is not installed, or does not work."""
 
 
 class ParameterError(RiosBatchError, ValueError):
