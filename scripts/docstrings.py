@@ -22,7 +22,9 @@ _ROLE = re.compile(r":(?:class|mod|func|meth):(?=`)")
 
 def as_markdown(docstring: str) -> str:
     """Return a docstring of this project as Markdown."""
-    text = re.sub(r" ?::$", ":", _ROLE.sub("", inspect.cleandoc(docstring)), flags=re.MULTILINE)
+    text = _ROLE.sub("", inspect.cleandoc(docstring))
+    text = re.sub(r"\. ::$", ".", text, flags=re.MULTILINE)
+    text = re.sub(r"::$", ":", text, flags=re.MULTILINE)
     summary, *sections = _HEADING.split(text)
     parts = [summary.strip()]
     for heading, body in zip(sections[::2], sections[1::2], strict=True):

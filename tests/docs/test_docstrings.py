@@ -80,6 +80,10 @@ def test_sections_of_a_docstring_become_lists() -> None:
 
         do()
 
+    And so. ::
+
+        undo()
+
     Parameters
     ----------
     first, second : two numbers,
@@ -96,7 +100,7 @@ def test_sections_of_a_docstring_become_lists() -> None:
     """
 
     assert as_markdown(docstring) == (
-        "Do it, as `apply` does.\n\nLike this:\n\n    do()\n\n"
+        "Do it, as `apply` does.\n\nLike this:\n\n    do()\n\nAnd so.\n\n    undo()\n\n"
         "**Parameters**\n\n- `first, second`: two numbers, in pixels.\n- `third`: a name.\n\n"
         "**Returns**\n\nA number.\n\n**Raises**\n\n- `ParameterError`: a number is negative."
     )
