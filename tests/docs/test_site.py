@@ -146,15 +146,19 @@ SHOWN = (
     ),
     *("/reference/settings/", "/reference/errors/", "/operations/", "/compression/", "/design/"),
 )
+WIDTHS_PX = (390, 1440)
 MEASURE = """
 onload = () => {
+  const colours = (frame, page) => {
+    const word = page.querySelector("figure.drawing text"), style = frame.contentWindow.getComputedStyle
+    return [style(page.body).backgroundColor, word && style(word).fill]
+  }
   const found = [...document.querySelectorAll("iframe")].map(frame => {
-    const page = frame.contentDocument, word = page.querySelector("figure.drawing text")
-    return {
-      page: frame.getAttribute("src"), given: frame.clientWidth, needed: page.documentElement.scrollWidth,
-      background: frame.contentWindow.getComputedStyle(page.body).backgroundColor,
-      word: word && frame.contentWindow.getComputedStyle(word).fill,
-    }
+    const page = frame.contentDocument
+    const sizes = {page: frame.getAttribute("src"), given: frame.clientWidth, needed: page.documentElement.scrollWidth}
+    const asTheSystem = colours(frame, page)
+    page.body.dataset.mdColorScheme = "default"
+    return {...sizes, dark: asTheSystem, light: colours(frame, page)}
   })
   document.body.dataset.found = JSON.stringify(found)
 }
@@ -162,15 +166,17 @@ onload = () => {
 
 
 class _Server(SimpleHTTPRequestHandler):
-    """Serves the site, and at ``/frames?390`` its pages in frames of that width."""
+    """Serves the site, and at ``/frames`` its pages in a narrow and in a wide frame."""
 
     def do_GET(self) -> None:
-        path, _, width = self.path.partition("?")
-        if path != "/frames":
+        if self.path != "/frames":
             super().do_GET()
             return
-        style = f"border:0;width:{width}px;height:900px"
-        frames = "".join(f'<iframe src="{page}" style="{style}"></iframe>' for page in SHOWN)
+        frames = "".join(
+            f'<iframe src="{page}" style="border:0;width:{width}px;height:900px"></iframe>'
+            for width in WIDTHS_PX
+            for page in SHOWN
+        )
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", "text/html")
         self.end_headers()
@@ -188,16 +194,15 @@ def address(site: Path) -> Iterator[str]:
     server.server_close()
 
 
-def show(address: str, profile: Path, *, width_px: int, dark: bool) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return what was measured of each page in a frame of a width, and what the browser's console says."""
+def shown(address: str, profile: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what was measured of each page, on a system that is dark, and what the browser's console says."""
     assert BROWSER is not None
     done = subprocess.run(
         [
             *(BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"),
             *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-            *("--enable-logging=stderr", f"--user-data-dir={profile}", "--dump-dom"),
-            *(["--blink-settings=preferredColorScheme=0"] if dark else []),
-            f"{address}/frames?{width_px}",
+            *("--blink-settings=preferredColorScheme=0", "--enable-logging=stderr", "--dump-dom"),
+            *(f"--user-data-dir={profile}", f"{address}/frames"),
         ],
         capture_output=True, text=True, check=True, timeout=200,
     )  # fmt: skip
@@ -213,18 +218,24 @@ def brightness(colour: str) -> float:
     return 0.3 * red + 0.6 * green + 0.1 * blue
 
 
+@pytest.mark.slow
 @ON_LOOPBACK
 @pytest.mark.skipif(BROWSER is None, reason="there is no Chromium (scripts/browser installs it)")
-@pytest.mark.parametrize(("width_px", "dark"), [(390, True), (1440, False)])
-def test_a_browser_shows_pages_without_moving_them_sideways_and_without_errors(
-    address: str, tmp_path: Path, width_px: int, *, dark: bool
+def test_a_browser_shows_pages_narrow_and_wide_light_and_dark_and_finds_no_error(
+    address: str, tmp_path: Path
 ) -> None:
-    measured, console = show(address, tmp_path, width_px=width_px, dark=dark)
+    measured, console = shown(address, tmp_path)
 
-    assert [one["page"] for one in measured] == list(SHOWN)
-    assert [one for one in measured if not 0 < one["needed"] <= one["given"] == width_px] == []
+    assert [(one["given"], one["page"]) for one in measured] == [
+        (w, page) for w in WIDTHS_PX for page in SHOWN
+    ]
+    assert [one for one in measured if not 0 < one["needed"] <= one["given"]] == []
     assert console == []
-    assert {brightness(one["background"]) < 60 for one in measured} == {dark}
-    drawn = [one for one in measured if one["word"]]
-    assert len(drawn) == 3
-    assert all(abs(brightness(one["word"]) - brightness(one["background"])) > 120 for one in drawn)
+    for one in measured:
+        (dark, word_in_dark), (light, word_in_light) = one["dark"], one["light"]
+        assert brightness(dark) < 60
+        assert brightness(light) > 200
+        if word_in_dark is not None:
+            assert brightness(word_in_dark) - brightness(dark) > 120
+            assert brightness(light) - brightness(word_in_light) > 120
+    assert sum(one["light"][1] is not None for one in measured) == 3 * len(WIDTHS_PX)
