@@ -35,11 +35,14 @@ def as_markdown(docstring: str) -> str:
 
 def _listed(body: str) -> str:
     """Make an item of each ``name : text``, whose further lines are indented."""
-    text, *further = re.split(r"\n(?=\S)(?!\s)", body)
-    items = [re.sub(r"\s*\n\s*", " ", item) for item in (text, *further)]
-    return "\n".join(
-        "- `{}`: {}".format(*item.split(" : ", 1)) if " : " in item else f"- {item}" for item in items
-    )
+    items = [re.sub(r"\s*\n\s*", " ", item) for item in re.split(r"\n(?=\S)", body)]
+    return "\n".join(f"- {_item(*item.partition(' : '))}" for item in items)
+
+
+def _item(name: str, colon: str, text: str) -> str:
+    if not colon:
+        return name
+    return f"{name}: {text}" if name == "Nothing" else f"`{name}`: {text}"
 
 
 class SectionsAsLists(Extension):

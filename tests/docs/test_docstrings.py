@@ -97,10 +97,11 @@ def test_sections_of_a_docstring_become_lists() -> None:
     Raises
     ------
     ParameterError : a number is negative.
+    Nothing : else.
     """
 
     assert as_markdown(docstring) == (
         "Do it, as `apply` does.\n\nLike this:\n\n    do()\n\nAnd so.\n\n    undo()\n\n"
         "**Parameters**\n\n- `first, second`: two numbers, in pixels.\n- `third`: a name.\n\n"
-        "**Returns**\n\nA number.\n\n**Raises**\n\n- `ParameterError`: a number is negative."
+        "**Returns**\n\nA number.\n\n**Raises**\n\n- `ParameterError`: a number is negative.\n- Nothing: else."
     )
