@@ -41,10 +41,7 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("quick-start/aws.md", "rios-batch doctor"): "looks at the stack, as tests/emulated/test_doctor.py does",
     ("quick-start/local.md", "make demo"): "fetches data; a step of .ci/run",
     # -- Python
-    (
-        "campaigns.md",
-        "from rios_batch import applier, batch",
-    ): "such a loop is run by tests/emulated/test_worker_pool.py",
+    ("campaigns.md", "from rios_batch import applier, batch"): "run on its own, with an emulated AWS",
     (
         "campaigns.md",
         "from dask_jobqueue",

@@ -19,7 +19,7 @@ from cdk_app.fields import SettingFields
 from rios_batch.cli.program import commands
 from tests.docs.fences import DOCS, FENCES, Fence
 from tests.docs.notrun import NOT_RUN
-from tests.support import ROOT, make_raster, ramp, read_raster, run_python
+from tests.support import ROOT, make_raster, ramp, read_raster, run_python, run_script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,6 +166,27 @@ def test_a_script_of_rios_runs_by_the_command_of_the_page(tmp_path: Path) -> Non
     run_commands(command.text, tmp_path)
 
     assert (tmp_path / "ndvi.tif").is_file()
+
+
+LOOP = f"""{CONTROLS}{FILES}
+infiles.scene, outfiles.ndvi = "scene.tif", "ndvi.tif"
+def ndvi(info, inputs, outputs):
+    outputs.ndvi = inputs.scene * 2
+scenes = ["the same", "and again"]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cloud")
+def test_a_loop_with_the_same_workers_runs_on_an_emulated_aws(tmp_path: Path) -> None:
+    (loop,) = [fence for fence in LISTED if "with batch.Workers(50):" in fence.text]
+    make_raster(tmp_path / "scene.tif", ramp(1, 300, 280))
+
+    done = run_script(tmp_path, LOOP + loop.text.replace("50", "1"))
+
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(read_raster(tmp_path / "ndvi.tif"), ramp(1, 300, 280) * 2)
+    assert done.stderr.count(" is finished: ") == 2
 
 
 @pytest.mark.parametrize("fence", [fence for fence in FENCES if fence.included], ids=str)
