@@ -40,6 +40,13 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("quick-start/aws.md", "make setup"): "rehearses as tests/emulated/test_three_commands.py does",
     ("quick-start/aws.md", "rios-batch doctor"): "looks at the stack, as tests/emulated/test_doctor.py does",
     ("quick-start/local.md", "make demo"): "fetches data; a step of .ci/run",
+    # -- installing
+    (
+        "install.md",
+        "sudo apt-get install python3-gdal",
+    ): "installs system packages; a step of .ci/run does the rest",
+    ("install.md", "conda create"): "needs conda, which CI has not; the page says so",
+    ("install.md", "sudo apt-get install libgdal-dev"): "compiles for minutes against the headers of libgdal",
     # -- Python
     ("campaigns.md", "from rios_batch import applier, batch"): "run on its own, with an emulated AWS",
     (
