@@ -98,6 +98,11 @@ def prepare_for_any(
     in_names, out_names = file_names(infiles, "infiles"), file_names(outfiles, "outfiles")
     controls.check_names(in_names.keys() | out_names.keys())
     inputs = plan_inputs(in_names, controls)
+    if isinstance(function, functools.partial):
+        from rios_batch.compute.dataarrays import DataArrayFunction  # noqa: PLC0415 - few scripts have one
+
+        if isinstance(function, DataArrayFunction):
+            function.check_inputs(inputs.specs)
     grid = inputs.grid
     blocks = BlockGrid(grid.ncols, grid.nrows, controls.windowxsize, controls.windowysize)
     outputs = _outputs(out_names, controls, blocks)

@@ -45,6 +45,11 @@ BREAKS = {
         "import distributed",
         "rios_batch.applier -> distributed",
     ),
+    "xarray stays where DataArrays are made": (
+        "rios_batch/compute/checks.py",
+        "import xarray",
+        "rios_batch.compute.checks -> xarray",
+    ),
     "the terminal's library stays in watching": (
         "rios_batch/worker.py",
         "import rich",

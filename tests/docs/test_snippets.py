@@ -34,12 +34,31 @@ def copy(info, inputs, outputs):
 applier.apply(copy, infiles, outfiles, controls=controls)
 """
 
+# Two dates with red and near infrared, and what the page's first piece runs.
+STACK = """
+from osgeo import gdal
+gdal.UseExceptions()
+for name in ("a.tif", "b.tif"):
+    gdal.Translate(name, "scene.tif", bandList=[3, 4])
+    file = gdal.Open(name, gdal.GA_Update)
+    for number, band in enumerate(("red", "nir"), start=1):
+        file.GetRasterBand(number).SetDescription(band)
+    del file
+dates = ["2024-06-01", "2024-07-01"]
+infiles.scenes, outfiles.ndvi = ["a.tif", "b.tif"], "ndvi.tif"
+controls.setStatsIgnore(-2)
+def ndvi(info, inputs, outputs):
+    red, nir = inputs.scenes[0].astype("f4")
+    outputs.ndvi = ((nir - red) / (nir + red))[None]
+"""
+
 # What stands before the first and behind the last piece of a page, where the pieces are not a script by themselves.
 AROUND: dict[str, tuple[str, str]] = {
     "aws-batch.md": (CONTROLS, ""),
     "compression.md": (CONTROLS + FILES, COPY),
     "concepts/tiles-blocks-windows.md": (CONTROLS + FILES, COPY),
     "files-in-the-cloud.md": (CONTROLS + FILES, ""),
+    "notebooks.md": (CONTROLS + FILES + STACK, ""),
     "porting-from-rios.md": (CONTROLS, ""),
     "quick-start/aws.md": (CONTROLS, ""),
     "reference/settings.md": (CONTROLS, ""),
