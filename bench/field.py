@@ -61,25 +61,24 @@ def measure(peer: Peer, environment: dict[str, str]) -> None:
 
 def run(command: list[str], environment: dict[str, str]) -> float:
     """Run a command, and return the most memory that it and its processes had, in megabytes."""
-    # GDAL 3.6 says much that means nothing when threads decompress blocks.
-    said = tempfile.TemporaryFile()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
-    samples, ended = [0.0], threading.Event()
+    with tempfile.TemporaryFile() as said:
+        # GDAL 3.6 says much that means nothing when threads decompress blocks.
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
+        samples, ended = [0.0], threading.Event()
 
-    def watch() -> None:
-        while not ended.wait(SAMPLE_SECONDS):
-            samples.append(proportional_mb(child.pid))
+        def watch() -> None:
+            while not ended.wait(SAMPLE_SECONDS):
+                samples.append(proportional_mb(child.pid))
 
-    watching = threading.Thread(target=watch)
-    watching.start()
-    status = child.wait()
-    ended.set()
-    watching.join()
-    if status:
-        said.seek(0)
-        sys.stderr.write(said.read().decode())
-        sys.exit(f"field: {' '.join(command)[:200]} ended with exit code {status}; its message is above.")
-    said.close()
+        watching = threading.Thread(target=watch)
+        watching.start()
+        status = child.wait()
+        ended.set()
+        watching.join()
+        if status:
+            said.seek(0)
+            sys.stderr.write(said.read().decode())
+            sys.exit(f"field: {' '.join(command)[:200]} ended with exit code {status}; its message is above.")
     return max(samples)
 
 

@@ -2,9 +2,9 @@
 
 python bench/field_rasterio.py TASK WAY OUT INPUT...
 
-``blocks``: a loop over the output's blocks; ``inside``: the same, then overviews, statistics and a histogram by rasterio;
-``read``: blocks are read only; ``merge``: `rasterio.merge`. Runs where rasterio is, which carries a GDAL of its own:
-nothing here imports osgeo or rios_batch.
+``blocks``: a loop over the output's blocks; ``inside``: the same, then overviews, statistics and a histogram by
+rasterio; ``read``: blocks are read only; ``merge``: `rasterio.merge`. Runs where rasterio is, which carries a GDAL of
+its own: nothing here imports osgeo or rios_batch.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
+import rasterio.merge
 from rasterio.enums import Resampling
 from rasterio.transform import from_origin
 from rasterio.vrt import WarpedVRT
@@ -122,10 +123,8 @@ def complete() -> None:
 
 
 def merge() -> None:
-    from rasterio.merge import merge as merged
-
     options = {"compress": "deflate", "tiled": True, "interleave": "band", "NUM_THREADS": THREADS}
-    merged(paths, method="last", nodata=0, dst_path=out, dst_kwds=options)
+    rasterio.merge.merge(paths, method="last", nodata=0, dst_path=out, dst_kwds=options)
 
 
 if way == "merge":

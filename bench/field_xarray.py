@@ -27,7 +27,7 @@ warnings.filterwarnings("ignore", category=UserWarning)
 
 
 def opened(path: str) -> Any:
-    scene = rioxarray.open_rasterio(path, chunks={"band": -1, "y": CHUNK_PX, "x": CHUNK_PX}, lock=False)
+    scene: Any = rioxarray.open_rasterio(path, chunks={"band": -1, "y": CHUNK_PX, "x": CHUNK_PX}, lock=False)
     return scene.isel(band=[band - 1 for band in task.bands])
 
 

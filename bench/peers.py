@@ -63,7 +63,12 @@ class Field:
         rios: Path | None,
         bounds_m: tuple[float, float, float, float],
     ) -> None:
-        self._task, self._inputs, self._out, self._plain = task, [str(path) for path in inputs], str(out), plain
+        self._task, self._inputs, self._out, self._plain = (
+            task,
+            [str(path) for path in inputs],
+            str(out),
+            plain,
+        )
         self._python, self._rios, self._bounds_m = str(rasterio_python), rios, bounds_m
 
     def peers(self) -> list[Peer]:
@@ -115,7 +120,15 @@ class Field:
 
     def _gdal_calc(self, group: str) -> list[Peer]:
         calc = "(B.astype('f4')-A.astype('f4'))/(B.astype('f4')+A.astype('f4'))"
-        bands = ["-A", self._inputs[0], "--A_band=3", "-B", self._inputs[0], "--B_band=4", f"--outfile={self._out}"]
+        bands = [
+            "-A",
+            self._inputs[0],
+            "--A_band=3",
+            "-B",
+            self._inputs[0],
+            "--B_band=4",
+            f"--outfile={self._out}",
+        ]
         options = [f"--co={option}" for option in DEFLATE]
         command = [sys.executable, "-m", "osgeo_utils.gdal_calc", *bands, f"--calc={calc}", "--type=Float32"]
         return [Peer(group, "gdal_calc", [[*command, "--quiet", "--hideNoData", *options]])]
@@ -155,4 +168,3 @@ class Field:
 
 def _options(options: list[str]) -> list[str]:
     return [word for option in options for word in ("-co", option)]
-

@@ -52,8 +52,8 @@ def find_reference(
     if controls.referencePixgrid is not None:
         if not is_wkt(controls.referencePixgrid.projection):
             raise GridError(
-                f"the projection of the reference pixel grid is {controls.referencePixgrid.projection[:100]!r}, and must "
-                "be WKT; osr.SpatialReference has SetFromUserInput() for others, and ExportToWkt()"
+                f"the projection of the reference pixel grid is {controls.referencePixgrid.projection[:100]!r}, and "
+                "must be WKT; osr.SpatialReference has SetFromUserInput() for others, and ExportToWkt()"
             )
         # A copy, since a script may change its own grid at any time.
         return Reference(

@@ -176,5 +176,7 @@ def test_a_reference_grid_whose_projection_is_no_wkt_is_refused(folder: Path, pr
     controls = applier.ApplierControls()
     controls.setReferencePixgrid(reference)
 
-    with pytest.raises(rioserrors.GridError, match=r"projection of the reference pixel grid is .*must be WKT"):
+    with pytest.raises(
+        rioserrors.GridError, match=r"projection of the reference pixel grid is .*must be WKT"
+    ):
         working_grid(controls, a=folder / "large.tif")
