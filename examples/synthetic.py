@@ -109,6 +109,15 @@ def write_dates(folder):
     return paths
 
 
+def write_scene(path, rows=900, cols=1200):
+    """Write blue, green, red and near infrared, with a corner without data as satellites' scenes have it."""
+    red, nir, _ = scene(0, rows, cols)
+    pixels = np.stack([0.6 * red, 0.8 * red, red, nir]).astype(np.uint16)
+    across, down = np.meshgrid(np.arange(cols), np.arange(rows))
+    pixels[:, across + 2 * down < 500] = NODATA
+    write(path, pixels)
+
+
 def write_elevation(path, rows=600, cols=640):
     """Write a float32 elevation model, in metres, with a hole."""
     x, y = coordinates(rows, cols)
@@ -159,6 +168,7 @@ if __name__ == "__main__":
     folder.mkdir(exist_ok=True)
     write_dates(folder)
     write_tiles(folder)
+    write_scene(folder / "scene.tif")
     write_elevation(folder / "elevation.tif")
     write_training_areas(folder / "training.geojson")
     write_zones(folder / "zones.geojson")

@@ -75,9 +75,10 @@ from rios_batch.result import ApplierReturn, Timers
 from rios_batch.structures import TempfileManager
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import TextIO
 
+    from rios_batch.compute.dataarrays import Date
     from rios_batch.jobmanagers import JobManager, Run
     from rios_batch.model.mergerules import MergeRule
     from rios_batch.model.spec import RunSpec, UserFunction
@@ -117,6 +118,7 @@ __all__ = [
     "PixelGridDefn",
     "TempfileManager",
     "apply",
+    "dataarrays",
     "dfltDriverOptions",
     "findCommonRegion",
     "pixelGridFromFile",
@@ -203,12 +205,47 @@ def apply(
         timings=_timings(time.perf_counter() - started, tiles),
         workinggrid=run.spec.grid,
         outputs=tuple(output.path for output in run.spec.outputs),
+        outputsByName=_by_name(run.spec),
         tiles=tuple(tile.record for tile in tiles),
         otherArgs=otherArgs,
         otherArgsList=copies,
         jobManagerType=manager.jobMgrType,
         skippedInputs=_skipped(run.spec, tiles),
     )
+
+
+def dataarrays(
+    function: Callable[..., object],
+    dates: Mapping[str, Sequence[Date]] | None = None,
+    *,
+    masked: bool = False,
+) -> UserFunction:
+    """Return a user function for ``apply`` that calls ``function`` with xarray's DataArrays in place of arrays.
+
+    ``applier.apply(applier.dataarrays(function), ...)`` needs ``pip install 'rios_batch[xarray]'``, also where workers
+    are. ``info`` and otherArgs are as without. The methods of ``info`` that take an input's array take its DataArray.
+
+    Parameters
+    ----------
+    function : called as ``f(info, inputs, outputs)``, with otherArgs as the fourth argument if they are given.
+        ``inputs.<name>`` is a DataArray with the dimensions (band, y, x), or a list of them for a list of files. ``y``
+        and ``x`` are centres of pixels, those in the margin of ``setOverlap`` included; ``band`` has the layers' names
+        where each has one of its own, else numbers from 1. Attributes are ``nodata`` and ``crs``; rioxarray finds both.
+        The function sets ``outputs.<name>`` to a DataArray (band, y, x) or (y, x), or to an array. NaN in a DataArray
+        becomes the output's nodata value, if the output has one.
+    dates : for names of lists of files, a date for each file, in the files' order: ``datetime.date``, ``datetime``,
+        numpy's ``datetime64``, or a text such as ``'2024-07-01'``. The function gets a DataArray (time, band, y, x) in
+        place of a list. Files that are None in a block (``setOutsideAsNone``) have no date there.
+    masked : whether nodata in inputs becomes NaN, so that ``.mean()`` and the like skip it. Integers become floats.
+
+    Raises
+    ------
+    ParameterError : ``function`` is no function, or a date is none. ``apply`` raises one if dates do not fit the files.
+    ModuleNotFoundError : xarray is not installed.
+    """
+    from rios_batch.compute.dataarrays import on_dataarrays  # noqa: PLC0415 - few scripts want it
+
+    return on_dataarrays(function, dates, masked=masked)
 
 
 def _start(manager: JobManager, spec: RunSpec, other_args: Any, stack: contextlib.ExitStack) -> Run:
@@ -315,6 +352,17 @@ def _timings(walltime_s: float, tiles: Sequence[_FinishedTile]) -> Timers:
             "writing": tuple(tile.writing_s for tile in tiles),
         }
     )
+
+
+def _by_name(spec: RunSpec) -> dict[str, str | list[str]]:
+    """Return the outputs' paths by symbolic names; a list where the script gave a list."""
+    named: dict[str, str | list[str]] = {}
+    for output in spec.outputs:
+        if output.sequence is None:
+            named[output.name] = output.path
+        else:
+            named.setdefault(output.name, []).append(output.path)  # type: ignore[union-attr]
+    return named
 
 
 def _skipped(spec: RunSpec, tiles: Sequence[_FinishedTile]) -> dict[str, str]:

@@ -253,10 +253,10 @@ class ApplierControls:
         self._keep("overlap", None, whole_number(overlap, "overlap", at_least=0))
 
     def setTileSize(self, xsize: int, ysize: int) -> None:
-        """Set the width and the height of a tile, the unit of work of a worker, in pixels.
+        """Set the width and the height of a tile, a worker's unit of work, in pixels; default several tiles a worker.
 
-        By default a size is chosen that gives every worker several tiles. A given size is rounded up to whole blocks,
-        and to whole TIFF blocks of the output. The pixels of the output do not depend on the tile size.
+        A given size is rounded up to whole blocks, and to whole TIFF blocks of the output. The pixels of the output do
+        not depend on the tile size.
 
         Raises
         ------
@@ -543,10 +543,10 @@ class ApplierControls:
     # -- outputs
 
     def setOutputDriverName(self, drivername: str, imagename: str | None = None) -> None:
-        """Set GDAL's driver of an output, such as 'GTiff', 'COG' or 'HFA'.
+        """Set GDAL's driver of an output, such as 'GTiff', 'COG' or 'HFA'; default what the file's extension says.
 
-        By default the file's extension says the driver, and GTiff is taken where the extension says nothing. ``apply``
-        raises `OutputError` for a driver that GDAL does not have, or that cannot write block by block.
+        GTiff is taken where the extension says nothing. ``apply`` raises `OutputError` for a driver that GDAL does not
+        have, or that cannot write block by block.
 
         Raises
         ------

@@ -4,9 +4,22 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
-from tqdm.auto import tqdm  # a widget in a notebook that can show one
+from tqdm import TqdmWarning
+
+with warnings.catch_warnings():
+    # In a notebook without ipywidgets there is a bar of text, and nothing is wrong with that.
+    warnings.simplefilter("ignore", TqdmWarning)
+    from tqdm.auto import tqdm  # a widget in a notebook that can show one
+
+_EVERY_S, _EVERY_S_OF_A_LOG = 0.1, 30.0  # a log file has a line for every drawing
+
+
+def _in_notebook() -> bool:
+    """Say whether standard error is a notebook's cell, where a bar is drawn over, be it a widget or text."""
+    return type(sys.stderr).__module__.partition(".")[0] == "ipykernel"
 
 
 class SilentProgress:
@@ -88,7 +101,7 @@ class CUIProgressBar(_WithMessages):
                 total=self._steps,
                 desc=self._label or None,
                 file=sys.stderr,
-                mininterval=0.1 if sys.stderr.isatty() else 30.0,  # a log file has a line for every drawing
+                mininterval=_EVERY_S if sys.stderr.isatty() or _in_notebook() else _EVERY_S_OF_A_LOG,
                 bar_format="{l_bar}{bar}| {elapsed} gone, {remaining} left",
             )
         self._bar.update(progress - self._bar.n)

@@ -4,6 +4,7 @@ The tree of the errors. ``*`` marks RIOS's names (``rios.rioserrors``): they hav
 clauses of ported scripts keep working. In parentheses stand the other bases of a class. ::
 
     RiosBatchError, by RIOS's name RiosError *
+    ├── RequirementError (ModuleNotFoundError)
     ├── ParameterError * (ValueError)
     │   ├── WrongControlsObject *
     │   ├── VectorAttributeError *
@@ -57,8 +58,16 @@ the module's own defines that error itself, under one of these classes.
 
 from __future__ import annotations
 
+import itertools
 import re
+import traceback
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from types import FrameType
+
+_OWN = __name__.partition(".")[0]
+_NOTEBOOKS = {"IPython", "ipykernel"}
 _SECRETS = re.compile(
     r"(://)[^/\s@'\"]+(?=@)"  # user:password
     r"|([?&][^=&?\s]*(?:sig|token|key|secret|password|credential)[^=&?\s]*=)[^&\s'\",;)]+",
@@ -77,8 +86,27 @@ class RiosBatchError(Exception):
     def __str__(self) -> str:
         return without_secrets(super().__str__())
 
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that a notebook shows: the script's own frames, then the message. IPython asks for them."""
+        cell = itertools.dropwhile(
+            lambda step: _package_of(step[0]) in _NOTEBOOKS, traceback.walk_tb(self.__traceback__)
+        )
+        frames = itertools.takewhile(lambda step: _package_of(step[0]) != _OWN, cell)
+        calls = traceback.StackSummary.extract(frames).format()
+        heading = ["Traceback (most recent call last):\n"] if calls else []
+        return "".join([*heading, *calls, *traceback.format_exception_only(self)]).splitlines()
+
+
+def _package_of(frame: FrameType) -> str:
+    name: str = frame.f_globals.get("__name__") or ""
+    return name.partition(".")[0]
+
 
 RiosError = RiosBatchError  # RIOS's name for its root
+
+
+class RequirementError(RiosBatchError, ModuleNotFoundError):
+    """A package that every run needs is not installed, or does not work."""
 
 
 class ParameterError(RiosBatchError, ValueError):
@@ -188,6 +216,13 @@ class UserFunctionError(WorkerExceptionError):
         super().__init__(message)
         self.exception_type = exception_type
         self.traceback_text = traceback_text
+
+    def _render_traceback_(self) -> list[str]:
+        text = "\n".join(super()._render_traceback_())
+        for note in getattr(self, "__notes__", ()):
+            if self.traceback_text in note:  # once is enough, and the message is what stands last
+                text = text.replace(note, "").rstrip()
+        return [*self.traceback_text.splitlines(), "", *text.splitlines()]
 
 
 class JobMgrError(RiosBatchError):

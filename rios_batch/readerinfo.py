@@ -13,7 +13,7 @@ import numpy as np
 from rios_batch.errors import ParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import TextIO
 
     from numpy.typing import NDArray
@@ -58,7 +58,7 @@ class ReaderInfo:
         overlap_px: int,
         xblock: int,
         yblock: int,
-        arrays: Mapping[int, InputFile],
+        arrays: dict[int, InputFile],
         open_file: Callable[[InputFile], Any],
     ) -> None:
         window = blocks.window(xblock, yblock)
@@ -246,6 +246,10 @@ class ReaderInfo:
         values = self._file_of(block).nodata
         nodata = values[_place(band, len(values))]
         return None if nodata is None else np.array(nodata).astype(block.dtype)
+
+    def _takes_for(self, made: Any, block: Array) -> None:
+        """Have an object that was made of an input's array taken for that array."""
+        self._arrays[id(made)] = self._file_of(block)
 
     def _file_of(self, block: Array) -> InputFile:
         try:

@@ -8,12 +8,15 @@ import html
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rios_batch.errors import ParameterError
 from rios_batch.gdalapi import reason
 from rios_batch.model.s3names import SCHEME
 from rios_batch.read.quicklook import quicklook_png
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from xarray import DataArray
 
     from rios_batch.model.forecast import Forecast
     from rios_batch.model.grid import PixelGridDefn
@@ -131,6 +134,7 @@ class ApplierReturn:
     jobManagerType : name of the job manager that ran the tiles.
     skippedInputs : why input files were taken for nodata, by the files' names (``controls.setInputErrors``).
     forecast : what the run would take, after a dry run (``controls.setDryRun``); None after a run.
+    outputsByName : the outputs' names by their symbolic names; a list of names where the script gave a list.
     """
 
     timings: Timers
@@ -142,6 +146,38 @@ class ApplierReturn:
     jobManagerType: str
     skippedInputs: Mapping[str, str] = field(default_factory=dict)
     forecast: Forecast | None = None
+    outputsByName: Mapping[str, str | list[str]] = field(default_factory=dict)
+
+    def to_xarray(self, *, masked: bool = False) -> dict[str, DataArray | list[DataArray]]:
+        """Return the outputs as xarray's DataArrays, by symbolic name; a list where the script gave a list.
+
+        Nothing is read but headers until pixels are looked at, and then only these are read. ``.chunk()`` makes dask
+        arrays of them. Dimensions are (band, y, x); ``band`` has the layers' names where each has one of its own, else
+        numbers from 1. ``.rio`` has projection and grid. Outputs in S3 are read with the credentials of the run.
+        ``xarray.Dataset(result.to_xarray())`` is a dataset, if no output is a list and all have the same bands. This
+        needs ``pip install 'rios_batch[xarray]'``.
+
+        Parameters
+        ----------
+        masked : whether nodata becomes NaN, and integers therefore floats. Otherwise pixels are as they are in the
+            file, and the attribute ``_FillValue`` is the nodata value.
+
+        Raises
+        ------
+        ModuleNotFoundError : xarray or rioxarray is not installed.
+        ParameterError : it was a dry run, which writes nothing.
+        FileOpenError, S3Error : an output is gone since, or cannot be read.
+        """
+        if self.forecast is not None:
+            raise ParameterError("a dry run writes no outputs to open; call apply without setDryRun")
+        from rios_batch.read.xarrays import open_dataarray  # noqa: PLC0415 - an extra
+
+        return {
+            name: [open_dataarray(path, masked=masked) for path in paths]
+            if isinstance(paths, list)
+            else open_dataarray(paths, masked=masked)
+            for name, paths in self.outputsByName.items()
+        }
 
     def __repr__(self) -> str:
         """Say in one line what was done. All details are in the attributes."""

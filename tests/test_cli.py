@@ -52,7 +52,7 @@ def test_the_doctor_says_what_this_machine_lacks() -> None:
 
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith(
-        "BAD  this machine: rios_batch needs osgeo to run, and it is not installed; use pip"
+        "BAD  this machine: rios_batch needs GDAL, and `from osgeo import gdal` fails here"
     )
 
 

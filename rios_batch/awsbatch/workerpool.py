@@ -49,9 +49,9 @@ LONGEST_IDLE_SECONDS = 43_200
 class Workers:
     """Workers for all calls of ``apply`` with job manager AWSBatch, as long as the ``with`` block lasts.
 
-    with batch.Workers(50):
-        for scene in scenes:
-            applier.apply(..., controls=controls)
+        with batch.Workers(50):
+            for scene in scenes:
+                applier.apply(..., controls=controls)
 
     Between calls the workers wait, which costs what their machines cost. One that has waited for ``idleSeconds`` ends;
     the next call has new ones started in place of all that have ended. A call from another thread while one is under

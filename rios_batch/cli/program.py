@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from rios_batch.cli.rehearse import rehearse
 from rios_batch.cli.replaying import replay
 from rios_batch.cli.report import report
 from rios_batch.cli.runs import RUN_COMMANDS
-from rios_batch.errors import ParameterError, RiosBatchError
+from rios_batch.errors import ParameterError, RequirementError, RiosBatchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RiosBatchError as error:
         say(f"rios-batch: {error}")
         return 1
+    except ImportError:
+        if (lack := _missing_requirement()) is None:
+            raise
+        say(f"rios-batch: {lack}")
+        return 1
     return status if isinstance(status, int) else 0
+
+
+def _missing_requirement() -> RequirementError | None:
+    """Return what every run needs and this environment has not, such as GDAL; None if all is there."""
+    try:
+        importlib.import_module("rios_batch.model.requirements")
+    except RequirementError as error:
+        return error
+    return None
 
 
 @click.group(epilog=EXIT_CODES, help=(rios_batch.__doc__ or "").partition("\n")[0])

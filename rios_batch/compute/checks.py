@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,10 @@ def _value_of(
 
 def _checked(output: OutputSpec, value: Any, window: PixelWindow, overlap_px: int, where: str) -> Returned:
     rows, cols = window.height + 2 * overlap_px, window.width + 2 * overlap_px
+    if "xarray" in sys.modules:  # few scripts have it, and no other can set a DataArray
+        from rios_batch.compute.dataarrays import as_array  # noqa: PLC0415
+
+        value = as_array(value, f"{output.label} {where}", has_nodata=output.nodata is not None)
     if not isinstance(value, np.ndarray):
         raise ArrayShapeError(
             f"{output.label} is a {type(value).__name__} {where}; "

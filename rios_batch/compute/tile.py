@@ -160,8 +160,10 @@ class TileRunner:
         return returned
 
     def _explained(self, error: Exception, block: _Block) -> UserFunctionError:
-        # The first frame is this module's; the reader wants to start at the function.
-        frames = error.__traceback__.tb_next if error.__traceback__ else None
+        # The first frames are this package's; the reader wants to start at the function.
+        frames = error.__traceback__
+        while frames and frames.tb_next and frames.tb_frame.f_globals.get("__package__") == __package__:
+            frames = frames.tb_next
         text = "".join(traceback.format_exception(type(error), error, frames or error.__traceback__))
         name = getattr(self._spec.function, "__name__", repr(self._spec.function))
         files = ", ".join(self._spec.input_names) or "none"

@@ -98,6 +98,7 @@ class _ThreadPool:
         self._tiles: set[int] = set()
         self._num_threads = num_threads
         self._threads: list[threading.Thread] = []
+        self._idle: set[threading.Thread] = set()
 
     def start(self) -> None:
         """Start the threads.
@@ -134,16 +135,20 @@ class _ThreadPool:
         return future
 
     def stop(self, *, wait: bool) -> None:
-        """Have the threads end after their block, and wait for that, if none hangs."""
+        """Have the threads end after their block, and wait for that; where one hangs, only for those that have no tile.
+
+        These are waited for since a thread that closes files while the interpreter ends takes the process with it:
+        Python before 3.14 unwinds the thread through GDAL's C++, which calls that ``terminate``.
+        """
         self._stopped.set()
         for _ in self._threads:
             self._orders.put(None)
-        for thread in self._threads if wait else ():
+        for thread in self._threads if wait else tuple(self._idle):
             thread.join()
 
     def _work(self) -> None:
         worker = _ThreadWorker(self._spec, self._other_args, self._stopped.is_set)
-        while (tile := self._orders.get()) is not None:
+        while (tile := self._next_tile()) is not None:
             future: Future[TileResult] = Future()
             try:
                 future.set_result(worker.run(tile))
@@ -151,6 +156,13 @@ class _ThreadPool:
                 future.set_exception(error)
             self._finished.put((tile.index, future))
         worker.close()
+
+    def _next_tile(self) -> Tile | None:
+        thread = threading.current_thread()
+        self._idle.add(thread)
+        if tile := self._orders.get():
+            self._idle.remove(thread)
+        return tile
 
 
 class _ThreadWorker:

@@ -98,6 +98,11 @@ def prepare_for_any(
     in_names, out_names = file_names(infiles, "infiles"), file_names(outfiles, "outfiles")
     controls.check_names(in_names.keys() | out_names.keys())
     inputs = plan_inputs(in_names, controls)
+    if isinstance(function, functools.partial):
+        from rios_batch.compute.dataarrays import DataArrayFunction  # noqa: PLC0415 - few scripts have one
+
+        if isinstance(function, DataArrayFunction):
+            function.check_inputs(inputs.specs)
     grid = inputs.grid
     blocks = BlockGrid(grid.ncols, grid.nrows, controls.windowxsize, controls.windowysize)
     outputs = _outputs(out_names, controls, blocks)
@@ -121,8 +126,6 @@ def prepare_for_any(
     opened = [placement.file.name for placement in inputs.placements] + [controls.referenceImage or ""]
     if any(is_remote(gdal_name(path)) for path in opened):
         release_connections()
-    first = blocks.window(0, 0).grown(controls.overlap)
-    width_px = plan.tile(0).window.width + 2 * controls.overlap
     spec = RunSpec(
         function=function,
         takes_other_args=takes_other_args,
@@ -135,7 +138,7 @@ def prepare_for_any(
         absent_outputs=tuple(sorted(vars(outfiles).keys() - out_names.keys())),
         gdal_exceptions=script_has_exceptions(),
         scratch=scratch_names(controls.otherArgsMergeRules),
-        input_cache_bytes=sum(placement.cache_bytes(first, width_px) for placement in inputs.placements),
+        input_cache_bytes=inputs.cache_bytes(plan, controls.overlap),
         environment=_environment(controls.workerEnvironment),
     )
     return Prepared(spec, plan_for)

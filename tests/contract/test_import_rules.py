@@ -50,6 +50,11 @@ BREAKS = {
         "import pystac",
         "rios_batch.applier -> pystac",
     ),
+    "xarray stays where DataArrays are made": (
+        "rios_batch/compute/checks.py",
+        "import xarray",
+        "rios_batch.compute.checks -> xarray",
+    ),
     "the terminal's library stays in watching": (
         "rios_batch/worker.py",
         "import rich",

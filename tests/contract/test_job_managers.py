@@ -20,11 +20,12 @@ from rios_batch.testing.rasters import read_raster
 from rios_batch.testing.running import SCENE, SceneRun, double
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from rios_batch.model.spec import RunSpec
     from rios_batch.model.tileresult import TileResult
+    from rios_batch.result import ApplierReturn
 
 
 class BackToFront(JobManager):
@@ -72,14 +73,30 @@ class TestBackToFront(JobManagerTests):
     script_imports = f"import {__name__}"
 
 
+class CoordinatedRun(SceneRun):
+    """A run whose tiles are all computed on AWS Batch. With a worker of its own, main computes nearly all of so few."""
+
+    def controls(self, **options: Any) -> applier.ApplierControls:
+        return super().controls(**{"setCoordinateOnly": True, **options})
+
+    def in_process(self, function: Callable[..., None], **options: Any) -> ApplierReturn:
+        return super().in_process(function, **{"setCoordinateOnly": False, **options})
+
+
 @pytest.mark.usefixtures("quick_cloud")
 class TestAWSBatch(JobManagerTests):
-    """Two vCPUs for each worker; main has one worker's share."""
+    """Two vCPUs for each worker. In scripts main has one worker's share."""
 
     manager_type = "AWSBatch"
     pickles = True
     survives_sigkill = True
     same_machine = False
+
+    @pytest.fixture
+    def run(self, tmp_path: Path) -> SceneRun:
+        folder = tmp_path / "work"
+        folder.mkdir()
+        return CoordinatedRun(folder, self.manager_type, self.num_threads, self.script_imports)
 
 
 # -- what one of them does

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rios_batch import applier
+from rios_batch.compute.tile import TileRunner
 from rios_batch.errors import ParameterError, WaitLimitError
 from rios_batch.jobmanagers import children
 from rios_batch.testing.running import SceneRun, as_in_a_script, double
@@ -83,6 +84,33 @@ def test_a_thread_that_hangs_ends_the_run_at_the_limit_and_lets_the_script_end(r
     assert "main waited for tile 1 in threads; last heard, " in done.stderr
     assert done.returncode == 1
     run.assert_nothing_left()
+
+
+def test_threads_that_do_not_hang_have_closed_their_files_when_the_error_arrives(
+    run: SceneRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed = threading.Event()
+    close = TileRunner.close
+
+    def closes_late(runner: TileRunner) -> None:
+        freed.wait(0.2)
+        close(runner)
+
+    def hangs(info: Any, inputs: Any, outputs: Any) -> None:
+        if info.getBlockCount() == (2, 0):
+            freed.wait()
+        outputs.result = inputs.image
+
+    monkeypatch.setattr(TileRunner, "close", closes_late)
+    try:
+        with pytest.raises(WaitLimitError):
+            run(hangs, setJobManagerType="threads", setWaitLimit=0.5)
+        left = [thread for thread in threading.enumerate() if thread.name.startswith("rios_batch_")]
+    finally:
+        freed.set()
+
+    assert len(left) == 1
+    left[0].join()
 
 
 def test_time_in_which_main_works_itself_is_no_waiting(run: SceneRun) -> None:

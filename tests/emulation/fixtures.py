@@ -31,7 +31,7 @@ def default_template() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def shared_cloud(default_template: dict[str, Any]) -> Iterator[Emulator]:
-    with Emulator.start(grace_seconds=2) as cloud:
+    with Emulator.start(grace_seconds=2, warm=True) as cloud:
         cloud.bootstrap()
         cloud.deploy(default_template, image_tags=template.pushed_tags(default_template))
         yield cloud

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("missing", ["numpy", "cloudpickle", "osgeo"])
+@pytest.mark.parametrize("missing", ["numpy", "cloudpickle"])
 def test_without_what_running_needs_a_sentence_says_how_to_install_it(tmp_path: Path, missing: str) -> None:
     done = run_script(
         tmp_path, f"import sys\nsys.modules[{missing!r}] = None\nfrom rios_batch import applier"
@@ -18,8 +18,51 @@ def test_without_what_running_needs_a_sentence_says_how_to_install_it(tmp_path: 
 
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith(f"ModuleNotFoundError: rios_batch needs {missing} to run")
-    assert "pip install 'rios_batch[run]'" in last
+    assert last.startswith(f"rios_batch.errors.RequirementError: rios_batch needs {missing} to run")
+    assert f"pip install {missing}" in last
+
+
+THREE_WAYS = ("--system-site-packages", "conda install -c conda-forge gdal", "gdal-config --version")
+
+
+@pytest.mark.parametrize("lacking", ["osgeo", "osgeo._gdal"])
+def test_without_gdal_one_sentence_names_the_three_ways_to_have_it(tmp_path: Path, lacking: str) -> None:
+    done = run_script(
+        tmp_path, f"import sys\nsys.modules[{lacking!r}] = None\nfrom rios_batch import applier"
+    )
+
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("rios_batch.errors.RequirementError: rios_batch needs GDAL")
+    assert [way for way in THREE_WAYS if way not in last] == []
+
+
+@pytest.mark.parametrize("command", ["runs", "report RUN", "replay RUN", "rehearse script.py"])
+def test_without_gdal_the_command_line_ends_with_that_sentence_alone(tmp_path: Path, command: str) -> None:
+    source = f"""
+        import sys
+
+        sys.modules["osgeo"] = None
+        from rios_batch.cli import main
+
+        sys.exit(main({command.split()}))
+    """
+    done = run_script(tmp_path, source)
+
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("rios-batch: rios_batch needs GDAL")
+    assert [way for way in THREE_WAYS if way not in line] == []
+
+
+def test_a_gdal_that_was_built_without_numpy_is_named_with_the_cure(tmp_path: Path) -> None:
+    source = "import sys\nsys.modules['osgeo._gdal_array'] = None\nfrom rios_batch import applier"
+    done = run_script(tmp_path, source)
+
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "was built without numpy" in last
+    assert "--no-build-isolation" in last
 
 
 def test_a_gdal_that_was_built_for_another_numpy_is_named_with_the_cure(tmp_path: Path) -> None:
@@ -38,7 +81,7 @@ def test_a_gdal_that_was_built_for_another_numpy_is_named_with_the_cure(tmp_path
 
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("ImportError: GDAL ")
+    assert last.startswith("rios_batch.errors.RequirementError: GDAL ")
     assert "was not built for numpy" in last
     assert "pip install 'numpy<2'" in last
 

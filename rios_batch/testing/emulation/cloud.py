@@ -59,6 +59,7 @@ class Emulator:
         grace_seconds: float = 30.0,
         image: str | None = None,
         code: Path | None = None,
+        warm: bool = False,
     ) -> Iterator[Emulator]:
         """Start a server in a process of its own, and stop it with all its jobs at the end.
 
@@ -70,6 +71,7 @@ class Emulator:
         grace_seconds : from a job's SIGTERM to its SIGKILL.
         image : a local image for ``container``, in place of those of job definitions.
         code : folder in which `docker_of_code.py` keeps what it builds; for ``process``.
+        warm : jobs' processes begin with numpy, GDAL and boto3 loaded; for ``process``.
         """
         command = [sys.executable, "-m", "rios_batch.testing.emulation.server", "--until-stdin-closes"]
         command += ["--host", host, "--port", str(port), "--region", region, "--runner", runner]
@@ -78,6 +80,8 @@ class Emulator:
             command += ["--image", image]
         if code is not None:
             command += ["--code", str(code)]
+        if warm:
+            command.append("--warm")
         process = subprocess.Popen(
             command,
             cwd=_PACKAGES,

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     machines = Machines(
         runner=ContainerRunner(reaper, image=options.image)
         if in_containers
-        else ProcessRunner(reaper, code=options.code),
+        else ProcessRunner(reaper, code=options.code, warm=options.warm),
         environment=aws_environment(f"http://127.0.0.1:{port}", options.region),
         grace_s=options.grace_seconds,
         logs_lock=door.service_lock("logs"),
@@ -102,6 +102,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--grace-seconds", type=float, default=30.0, help="from SIGTERM to SIGKILL")
     parser.add_argument("--image", help="a local image for containers, in place of those of job definitions")
     parser.add_argument("--code", type=Path, help="folder of what images hold, for processes: by tag")
+    parser.add_argument("--warm", action="store_true", help="fork processes that have loaded what jobs need")
     parser.add_argument(
         "--until-stdin-closes", action="store_true", help="stop when the starting process is gone"
     )
