@@ -6,9 +6,7 @@ import numpy as np
 
 from rios_batch import applier, stac
 
-found = stac.readItems(
-    sys.argv[1], ["red", "scl"]
-)  # a list of files for each band, in the order of found.dates
+found = stac.readItems(sys.argv[1], ["red", "scl"])  # a list of files for each band, by date
 infiles = applier.FilenameAssociations(**found.files)
 outfiles = applier.FilenameAssociations(median=sys.argv[2])
 controls = applier.ApplierControls()

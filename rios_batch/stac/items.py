@@ -85,7 +85,7 @@ def _parsed(one: Any) -> pystac.Item:
         raise ParameterError(f"items must be pystac.Item or dicts of items, not {type(one).__name__}")
     try:
         return pystac.Item.from_dict(one)
-    except (pystac.STACError, KeyError, TypeError, ValueError) as error:
+    except (pystac.STACError, pystac.STACTypeError, KeyError, TypeError, ValueError) as error:
         raise ParameterError(
             f"{one.get('id', 'a dict without id')!r} is not a STAC item: {type(error).__name__}: {error}"
         ) from error

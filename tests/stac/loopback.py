@@ -155,11 +155,13 @@ def sentinel_dates(url: str, count: int) -> tuple[dict[str, Any], Array, Array]:
             rows = slice(place * ROWS_APART, place * ROWS_APART + 64)
             np.copyto(red[number, rows], own_red, where=own_red != 0)
             np.copyto(classes[number, rows], own_classes.repeat(2, 0).repeat(2, 1))
-    random.shuffle(features)
-    return {"type": "FeatureCollection", "features": features}, red, classes
+    shuffled = [features[place] for place in random.permutation(len(features))]
+    return {"type": "FeatureCollection", "features": shuffled}, red, classes
 
 
 def median_of(red: Array, classes: Array) -> Array:
     """Return numpy's median over dates of clear pixels; 0 where no date is clear."""
+    masked: Any = np.ma  # numpy 1.24 has no types of it
     clear = np.isin(classes, [4, 5, 6, 7]) & (red != 0)
-    return np.rint(np.ma.median(np.ma.array(red, mask=~clear), axis=0)).filled(0).astype("u2")
+    found: Array = np.rint(masked.median(masked.array(red, mask=~clear), axis=0)).filled(0).astype("u2")
+    return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from tests.support import ROOT, read_raster, run_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from rios_batch.testing.emulation.cloud import Emulator
 
@@ -31,9 +31,10 @@ def url() -> Iterator[str]:
 
 
 def median(_info: Any, inputs: Any, outputs: Any) -> None:
+    masked: Any = np.ma  # numpy 1.24 has no types of it
     red, classes = np.array(inputs.red), np.array(inputs.scl)
     clear = np.isin(classes, [4, 5, 6, 7]) & (red != 0)
-    outputs.median = np.rint(np.ma.median(np.ma.array(red, mask=~clear), axis=0)).filled(0).astype("u2")
+    outputs.median = np.rint(masked.median(masked.array(red, mask=~clear), axis=0)).filled(0).astype("u2")
 
 
 def run(found: stac.FoundItems, output: Path, manager: str = "in-process") -> None:
@@ -56,7 +57,7 @@ def test_the_example_has_25_lines_and_gives_numpys_median_of_60_dates(url: str, 
     (tmp_path / "items.json").write_text(json.dumps(items))
     script = ROOT / "examples/stac_median.py"
 
-    done = run_python([str(script), "items.json", "median.tif"], cwd=tmp_path)
+    done = run_python(script, "items.json", "median.tif", folder=tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert len(script.read_text().splitlines()) <= 25
