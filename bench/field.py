@@ -1,71 +1,40 @@
 """The field's table: tasks with rios_batch and its peers, each a process of its own, in turn; prints Markdown.
 
-python bench/field.py [--repetitions 5] [--folder .bench] [--tasks light medium heavy]
+python bench/field.py [--repetitions 5] [--size 6000] [--folder .bench] [--rios FOLDER] [--json FILE] [--tasks ...]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import platform
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from light import make_scene  # type: ignore[import-not-found]  # beside this script
+from data import inputs, warp_bounds_m  # type: ignore[import-not-found]  # beside this script
 from osgeo import gdal
+from peers import Field  # type: ignore[import-not-found]  # beside this script
 from tasks import TASKS  # type: ignore[import-not-found]  # beside this script
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
+    from peers import Peer
 
 gdal.UseExceptions()
 
-HERE = Path(__file__).parent
 SAMPLE_SECONDS = 0.05
-
-
-@dataclass
-class Peer:
-    """One way to do a task; the ratios of its row are to the peer of the same group that is named best."""
-
-    group: str
-    name: str
-    command: list[str]
-    is_baseline: bool = False
-    wall_s: list[float] = field(default_factory=list)
-    cpu_s: list[float] = field(default_factory=list)
-    pss_mb: list[float] = field(default_factory=list)
-    mb: float = 0.0
-
-
-def peers(task: str, scene: Path, folder: Path) -> list[Peer]:
-    ours = [sys.executable, str(HERE / "field_rios_batch.py"), task]
-    theirs = [str(folder / "venv/bin/python"), str(HERE / "field_rasterio.py"), task]
-    image, whole = f"{task}, image only", f"{task}, complete file"
-    files = [str(scene), str(folder / "field_out.tif")]
-    found = [
-        Peer(image, "rasterio, 2 threads", [*theirs, "image", *files], is_baseline=True),
-        Peer(image, "rios_batch, 2 processes", [*ours, "image", *files]),
-        Peer(image, "rios_batch, 2 threads", [*ours, "image", *files, "threads"]),
-        Peer(whole, "rasterio, 2 threads", [*theirs, "complete", *files], is_baseline=True),
-        Peer(whole, "rios_batch, same options", [*ours, "complete", *files]),
-        Peer(whole, "rios_batch, defaults", [*ours, "defaults", *files]),
-    ]
-    if task == "light":
-        calc = "(B.astype('f4')-A.astype('f4'))/(B.astype('f4')+A.astype('f4'))"
-        options = [f"--co={option}" for option in ("TILED=YES", "COMPRESS=DEFLATE", "NUM_THREADS=2")]
-        inputs = ["-A", files[0], "--A_band=3", "-B", files[0], "--B_band=4"]
-        command = [sys.executable, "-m", "osgeo_utils.gdal_calc", *inputs, f"--outfile={files[1]}"]
-        more = [f"--calc={calc}", "--type=Float32", "--quiet", "--hideNoData", *options]
-        found.insert(3, Peer(image, "gdal_calc", [*command, *more]))
-    return found
 
 
 def proportional_mb(pid: int) -> float:
@@ -80,37 +49,51 @@ def proportional_mb(pid: int) -> float:
     return total * 1024 / 1e6 + sum(proportional_mb(int(child)) for child in children)
 
 
-def measure(peer: Peer, out: Path) -> None:
-    out.unlink(missing_ok=True)
+def measure(peer: Peer, environment: dict[str, str]) -> None:
+    """Run a peer's commands, and note their time, their processor time, and the most memory."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    child = subprocess.Popen(peer.command, stdout=subprocess.DEVNULL, env=_environment())
-    samples, ended = [0.0], threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(SAMPLE_SECONDS):
-            samples.append(proportional_mb(child.pid))
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    status = child.wait()
+    most_mb = max(run(command, environment) for command in peer.commands)
     wall_s, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    ended.set()
-    watching.join()
-    if status:
-        sys.exit(f"field: {peer.name} ended with exit code {status}; its message is above.")
     peer.wall_s.append(wall_s)
     peer.cpu_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    peer.pss_mb.append(max(samples))
-    peer.mb = out.stat().st_size / 1e6
+    peer.pss_mb.append(most_mb)
 
 
-def _environment() -> dict[str, str]:
-    # Compiled modules are kept, as they are for users.
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+def run(command: list[str], environment: dict[str, str]) -> float:
+    """Run a command, and return the most memory that it and its processes had, in megabytes."""
+    with tempfile.TemporaryFile() as said:
+        # GDAL 3.6 says much that means nothing when threads decompress blocks.
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
+        samples, ended = [0.0], threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(SAMPLE_SECONDS):
+                samples.append(proportional_mb(child.pid))
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        status = child.wait()
+        ended.set()
+        watching.join()
+        if status:
+            said.seek(0)
+            sys.stderr.write(said.read().decode())
+            sys.exit(f"field: {' '.join(command)[:200]} ended with exit code {status}; its message is above.")
+    return max(samples)
 
 
 def pixels(path: Path) -> NDArray[Any]:
     return gdal.Open(str(path)).ReadAsArray()  # type: ignore[no-any-return]
+
+
+def compared(found: NDArray[Any], expected: NDArray[Any]) -> str:
+    """Say in how many pixels two results differ."""
+    if found.shape != expected.shape:
+        return f"{found.shape} for {expected.shape}"
+    different = found != expected
+    if found.dtype.kind == "f":
+        different &= ~(np.isnan(found) & np.isnan(expected))
+    return f"{different.mean():.2%} differ" if different.any() else "equal"
 
 
 def ratio(peer: Peer, base: Peer, figure: str) -> float:
@@ -121,54 +104,95 @@ def ratio(peer: Peer, base: Peer, figure: str) -> float:
 
 
 def table(measured: list[Peer]) -> str:
-    lines = ["| | | wall s | CPU s | wall, ratio | CPU, ratio | peak PSS MB | file MB |", "|---" * 8 + "|"]
+    lines = [
+        "| | | wall s | CPU s | wall, ratio | CPU, ratio | peak PSS MB | file MB | pixels |",
+        "|---" * 9 + "|",
+    ]
+    group = ""
     for peer in measured:
         base = next(other for other in measured if other.group == peer.group and other.is_baseline)
-        group = peer.group if peer.is_baseline else ""
         medians = [statistics.median(figure) for figure in (peer.wall_s, peer.cpu_s, peer.pss_mb)]
         lines.append(
-            f"| {group} | {peer.name} | {medians[0]:.2f} | {medians[1]:.2f} | {ratio(peer, base, 'wall_s'):.2f} | "
-            f"{ratio(peer, base, 'cpu_s'):.2f} | {medians[2]:.0f} | {peer.mb:.1f} |"
+            f"| {peer.group if peer.group != group else ''} | {peer.name} | {medians[0]:.2f} | {medians[1]:.2f} | "
+            f"{ratio(peer, base, 'wall_s'):.2f} | {ratio(peer, base, 'cpu_s'):.2f} | {medians[2]:.0f} | "
+            f"{f'{peer.mb:.1f}' if peer.mb else ''} | {peer.pixels} |"
         )
+        group = peer.group
     return "\n".join(lines)
+
+
+def run_task(runs: list[Peer], out: Path, plain: Path, repetitions: int, environment: dict[str, str]) -> None:
+    """Measure the peers of a task in turn, each repetition from another one on, after one that warms up."""
+    first = next(peer for peer in runs if peer.is_baseline)
+    measure(first, environment)
+    expected = pixels(out)
+    gdal.Translate(str(plain), str(out), creationOptions=["TILED=YES"])
+    for repetition in range(repetitions + 1):
+        begin = repetition % len(runs)
+        for peer in runs[begin:] + runs[:begin]:
+            for left in (out, Path(f"{out}.aux.xml"), Path(f"{out}.vrt")):
+                left.unlink(missing_ok=True)
+            measure(peer, environment)
+            if not peer.is_limit:
+                peer.pixels, peer.mb = compared(pixels(out), expected), out.stat().st_size / 1e6
+    del first.wall_s[0], first.cpu_s[0], first.pss_mb[0]
+    for peer in runs:
+        del peer.wall_s[0], peer.cpu_s[0], peer.pss_mb[0]
+
+
+def tables(tasks: Iterable[str], arguments: argparse.Namespace) -> list[Peer]:
+    """Measure tasks, print a table of each, and return all rows."""
+    folder: Path = arguments.folder
+    out, plain = folder / "field_out.tif", folder / "field_plain.tif"
+    # Compiled modules are kept, as they are for users.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    found: list[Peer] = []
+    for task in tasks:
+        paths = inputs(task, folder, arguments.size)
+        for path in paths:
+            path.read_bytes()  # the first peer must not be the one that waits for the disk
+        bounds_m = warp_bounds_m(paths[0]) if task == "warp" else (0.0, 0.0, 0.0, 0.0)
+        environment["WARP_BOUNDS_M"] = json.dumps(bounds_m)
+        field = Field(
+            task,
+            paths,
+            out,
+            plain=plain,
+            rasterio_python=folder / "venv/bin/python",
+            rios=arguments.rios,
+            bounds_m=bounds_m,
+        )
+        runs = field.peers()
+        run_task(runs, out, plain, arguments.repetitions, environment)
+        print(f"\n{table(runs)}", flush=True)
+        found += runs
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Tasks with rios_batch and its peers.")
     parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--size", type=int, default=6000, help="rows and columns of a scene, default 6000")
     parser.add_argument("--folder", type=Path, default=Path(".bench"), help="where `make bench` put rasterio")
+    parser.add_argument("--rios", type=Path, help="folder that has RIOS's package `rios`, for rows of it")
+    parser.add_argument("--json", type=Path, help="file for all that was measured, which bench/plot.py draws")
     parser.add_argument("--tasks", nargs="*", choices=list(TASKS), default=list(TASKS))
     arguments = parser.parse_args()
-    folder: Path = arguments.folder
-    if not (folder / "venv/bin/python").exists():
-        sys.exit(f"field: there is no rasterio in {folder}; `make bench` installs it.")
-    scene, out = folder / "light.tif", folder / "field_out.tif"
-    if not scene.exists():
-        make_scene(scene)
-    scene.read_bytes()  # the first peer must not be the one that waits for the disk
-    cores, version = os.cpu_count(), gdal.VersionInfo("RELEASE_NAME")
-    print(f"{time.strftime('%Y-%m-%d')}, {cores} cores, GDAL {version}, medians of {arguments.repetitions}")
-    for task in arguments.tasks:
-        print(f"\n{table(run_task(peers(task, scene, folder), out, arguments.repetitions))}", flush=True)
-
-
-def run_task(runs: list[Peer], out: Path, repetitions: int) -> list[Peer]:
-    """Measure the peers of a task in turn, each repetition from another one on, after one that warms up."""
-    expected: NDArray[Any] | None = None
-    for repetition in range(repetitions + 1):
-        first = repetition % len(runs)
-        for peer in runs[first:] + runs[:first]:
-            measure(peer, out)
-            found = pixels(out)
-            out.unlink()
-            expected = found if expected is None else expected
-            if not np.array_equal(found, expected, equal_nan=found.dtype.kind == "f"):
-                sys.exit(
-                    f"field: the pixels of {peer.name} ({peer.group}) differ from those of {runs[0].name}."
-                )
-    for peer in runs:
-        del peer.wall_s[0], peer.cpu_s[0], peer.pss_mb[0]
-    return runs
+    if not (arguments.folder / "venv/bin/python").exists():
+        sys.exit(f"field: there is no rasterio in {arguments.folder}; `make bench` installs it.")
+    machine = {
+        "date": time.strftime("%Y-%m-%d"),
+        "cores": os.cpu_count(),
+        "gdal": gdal.VersionInfo("RELEASE_NAME"),
+        "python": platform.python_version(),
+        "size_px": arguments.size,
+        "repetitions": arguments.repetitions,
+    }
+    print(", ".join(f"{name}: {value}" for name, value in machine.items()))
+    rows = tables(arguments.tasks, arguments)
+    if arguments.json:
+        shown = [{name: value for name, value in asdict(row).items() if name != "commands"} for row in rows]
+        arguments.json.write_text(json.dumps({"machine": machine, "rows": shown}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,17 @@ def heavy(scene: Array) -> Array:
     return found
 
 
+def dates(images: Array) -> Array:
+    """Return the median of (dates, bands, rows, cols), as uint16."""
+    found: Array = np.median(images, axis=0).astype("u2")
+    return found
+
+
+def same(scene: Array) -> Array:
+    """Return what was read."""
+    return scene
+
+
 @dataclass(frozen=True)
 class Task:
     """A function, the bands that it gets, its margin in pixels, and the output's bands and type."""
@@ -54,4 +65,10 @@ TASKS = {
     "light": Task(light, (3, 4), 0, 1, "float32"),
     "medium": Task(medium, (1, 2, 3, 4, 5, 6), 0, 3, "int16"),
     "heavy": Task(heavy, (4,), 1, 1, "uint16"),
+    "dates": Task(dates, (1,), 0, 1, "uint16"),
+    "mosaic": Task(same, (1, 2, 3), 0, 3, "uint16"),
+    "warp": Task(same, (4,), 0, 1, "uint16"),
 }
+# Bounds in metres and pixel size of the grid onto which "warp" brings the scene, in Australian Albers.
+WARP_CRS, WARP_RESOLUTION_M = "EPSG:3577", 30.0
+SCENE_CRS, SCENE_LEFT_M, SCENE_TOP_M, SCENE_RESOLUTION_M = "EPSG:32755", 500_000.0, 6_200_000.0, 30.0

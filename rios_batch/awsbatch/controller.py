@@ -205,7 +205,9 @@ class RunController:
 
     def _start_local_worker(self, config: WorkerConfig) -> LocalWorker:
         worker = LocalWorker(config)
-        self._undo.add("main's own worker", worker.stop)
+        self._undo.add("main's own worker", worker.stop if self.pool is None else worker.leave)
+        if self.pool is not None:
+            self._undo.add("its turn", self.pool.queue.delete)  # ends first, so that the worker leaves
         return worker
 
     def _watch(self, parts: _Parts, local_worker: LocalWorker | None) -> QueueRenewal:

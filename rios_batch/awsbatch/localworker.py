@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _STARTS = 3
 _CURE = ". Most likely memory ran out: use setCoordinateOnly(True), or run main on a larger machine"
 _STOP_SECONDS = 6.0  # told to end, a worker takes less than five
+_LEAVE_SECONDS = 4.0  # a request for work that finds none takes one
 
 
 class LocalWorker:
@@ -78,6 +80,16 @@ class LocalWorker:
         self.stop()
         self._config, self._starts = config, 0
         self._process = self._start()
+
+    def leave(self) -> None:
+        """Wait for the worker to find that its run is over, and then end it if it has not left.
+
+        A request for work that is cut off is still answered by SQS, for some seconds: with a message of the next run
+        that uses the queue, which nobody has then until its lease lapses.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_LEAVE_SECONDS)
+        self.stop()
 
     def stop(self) -> None:
         """End the worker. The worker gives its leases back to the queue."""

@@ -91,10 +91,18 @@ class SharedQueue:
     ----------
     queue : the pool's.
     idle_seconds : for how long a worker waits for something to do.
+    longest_wait_s : of one request.
     """
 
-    def __init__(self, queue: WorkQueue, marks: TurnMarks, idle_seconds: float) -> None:
+    def __init__(
+        self,
+        queue: WorkQueue,
+        marks: TurnMarks,
+        idle_seconds: float,
+        longest_wait_s: int = LONGEST_WAIT_SECONDS,
+    ) -> None:
         self.queue, self.marks, self._idle_seconds = queue, marks, idle_seconds
+        self._longest_wait_s = longest_wait_s
         self.busy()
         self._next: tuple[Turn, Lease] | None = None
 
@@ -110,7 +118,7 @@ class SharedQueue:
     def wait_s(self, at_most: int) -> int:
         """Return for how many seconds a request may wait."""
         left_s = self._busy_at + self._idle_seconds - time.monotonic()
-        return math.ceil(max(1.0, min(left_s, at_most)))
+        return math.ceil(max(1.0, min(left_s, at_most, self._longest_wait_s)))
 
     def next_turn(self) -> TurnQueue | None:
         """Wait for the next run; None if none comes for too long, or the pool was closed.

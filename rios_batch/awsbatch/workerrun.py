@@ -109,7 +109,8 @@ def _queue_of(config: WorkerConfig) -> WorkQueue:
     if not config.turn:
         return queue
     bucket = Bucket(config.bucket, make_client("s3", region=config.region))
-    shared = SharedQueue(queue, TurnMarks(bucket, config.pool_id), math.inf)
+    # Requests are short: this worker leaves with its run, and main waits for that.
+    shared = SharedQueue(queue, TurnMarks(bucket, config.pool_id), math.inf, longest_wait_s=1)
     return TurnQueue(shared, Turn(config.turn, config.run_id, config.job_sha256, config.inputs_sha256))
 
 

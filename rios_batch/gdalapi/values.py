@@ -128,6 +128,17 @@ def same_projection(wkt: str, other_wkt: str) -> bool:
     return bool(osr.SpatialReference(wkt).IsSame(osr.SpatialReference(other_wkt)))
 
 
+def is_wkt(text: str) -> bool:
+    """Say whether a text is empty, or WKT of a projection."""
+    if not text:
+        return True
+    projection = osr.SpatialReference()
+    try:
+        return int(projection.ImportFromWkt(text)) == 0
+    except RuntimeError:
+        return False
+
+
 def set_nodata(dataset: gdal.Dataset, value: float, dtype_name: str) -> None:
     """Set the nodata value of all bands.
 

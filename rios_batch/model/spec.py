@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from rios_batch.model.grid import PixelWindow
 from rios_batch.model.s3names import SCHEME
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from rios_batch.model.colourtables import Colour
     from rios_batch.model.creationoptions import Compression, CreationOptions
-    from rios_batch.model.grid import PixelGridDefn, PixelWindow
+    from rios_batch.model.grid import PixelGridDefn
     from rios_batch.model.pyramid import Pyramid
     from rios_batch.model.tiles import TilePlan
 
@@ -104,6 +105,13 @@ class InputFile:
     reach: PixelWindow | None = None
     unreadable: str = ""
     files: tuple[str, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def place(self) -> PixelWindow | None:
+        """Where the raster lies on the working grid, and beyond; None for everywhere."""
+        if self.warp is not None or self.burn is not None:
+            return self.reach
+        return PixelWindow(-self.col_offset, -self.row_offset, self.ncols, self.nrows)
 
     def touches(self, window: PixelWindow) -> bool:
         """Say whether a window of the working grid, which may reach outside it, has pixels of the file."""

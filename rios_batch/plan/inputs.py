@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from rios_batch.controls import ApplierControls
     from rios_batch.model.grid import PixelGridDefn, PixelWindow
+    from rios_batch.model.tiles import TilePlan
     from rios_batch.pixelgrid import PixelGridDefn as PublicGrid
     from rios_batch.plan.opening import FileNames
     from rios_batch.plan.workinggrid import Reference
@@ -99,6 +100,25 @@ class InputPlan:
     @property
     def placements(self) -> tuple[Placement, ...]:
         return tuple(placement for planned in self.inputs for placement in planned.placements)
+
+    def cache_bytes(self, plan: TilePlan, overlap_px: int) -> int:
+        """Return how much of its files GDAL should keep, so that nothing is read twice in the tile that needs most.
+
+        Of a mosaic's hundreds of scenes few lie in one tile.
+        """
+        first, tile = plan.blocks.window(0, 0).grown(overlap_px), plan.tile(0).window
+        everywhere, somewhere = 0, np.zeros((plan.ntiles_y, plan.ntiles_x), np.int64)
+        for placement in self.placements:
+            needed = placement.cache_bytes(first, tile.width + 2 * overlap_px)
+            place = placement.file.place
+            if needed and place is not None:
+                place = place.grown(overlap_px).clipped(plan.blocks.ncols, plan.blocks.nrows)
+                rows = slice(place.row // tile.height, -(-place.end_row // tile.height))
+                cols = slice(place.col // tile.width, -(-place.end_col // tile.width))
+                somewhere[rows, cols] += needed
+            else:
+                everywhere += needed
+        return everywhere + int(somewhere.max())
 
 
 def plan_inputs(names: FileNames, controls: ApplierControls) -> InputPlan:

@@ -126,8 +126,6 @@ def prepare_for_any(
     opened = [placement.file.name for placement in inputs.placements] + [controls.referenceImage or ""]
     if any(is_remote(gdal_name(path)) for path in opened):
         release_connections()
-    first = blocks.window(0, 0).grown(controls.overlap)
-    width_px = plan.tile(0).window.width + 2 * controls.overlap
     spec = RunSpec(
         function=function,
         takes_other_args=takes_other_args,
@@ -140,7 +138,7 @@ def prepare_for_any(
         absent_outputs=tuple(sorted(vars(outfiles).keys() - out_names.keys())),
         gdal_exceptions=script_has_exceptions(),
         scratch=scratch_names(controls.otherArgsMergeRules),
-        input_cache_bytes=sum(placement.cache_bytes(first, width_px) for placement in inputs.placements),
+        input_cache_bytes=inputs.cache_bytes(plan, controls.overlap),
         environment=_environment(controls.workerEnvironment),
     )
     return Prepared(spec, plan_for)

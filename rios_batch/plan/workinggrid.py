@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rios_batch.errors import GridError, IntersectionError, ParameterError
+from rios_batch.gdalapi import is_wkt
 from rios_batch.model.grid import BOUNDS_FROM_REFERENCE
 from rios_batch.pixelgrid import PixelGridDefn
 from rios_batch.read.extents import common_region
@@ -46,9 +47,14 @@ def find_reference(
     ------
     FileOpenError : the reference image cannot be opened.
     ParameterError : there is neither an input raster nor a reference.
-    GridError : the reference is rotated or south-up.
+    GridError : the reference is rotated or south-up, or its projection is no WKT.
     """
     if controls.referencePixgrid is not None:
+        if not is_wkt(controls.referencePixgrid.projection):
+            raise GridError(
+                f"the projection of the reference pixel grid is {controls.referencePixgrid.projection[:100]!r}, and "
+                "must be WKT; osr.SpatialReference has SetFromUserInput() for others, and ExportToWkt()"
+            )
         # A copy, since a script may change its own grid at any time.
         return Reference(
             PixelGridDefn.of(controls.referencePixgrid), "the reference pixel grid", was_set=True

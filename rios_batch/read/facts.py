@@ -119,7 +119,12 @@ class RasterFacts:
             return 0  # windows are whole blocks, and each block is read once
         nbands = self.nbands if self.reads_all_bands else nlayers
         # Wherever the windows lie, they touch at most one block more at either end.
-        touched_px = (width_px + 2 * self.block_xsize) * (window.height + 2 * self.block_ysize)
+        touched_px = min(
+            width_px + 2 * self.block_xsize, -(-self.ncols // self.block_xsize) * self.block_xsize
+        )
+        touched_px *= min(
+            window.height + 2 * self.block_ysize, -(-self.nrows // self.block_ysize) * self.block_ysize
+        )
         return touched_px * nbands * self.itemsize
 
     def warp_cache_bytes(self, nlayers: int, warp: Warp, height_px: int, width_px: int) -> int:

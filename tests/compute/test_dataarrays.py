@@ -18,6 +18,7 @@ from tests.s3server import ON_LOOPBACK
 from tests.support import ORIGIN, PIXEL_M, make_raster, ramp, read_raster, run_script
 
 xarray = pytest.importorskip("xarray", reason="the extra 'xarray' is not installed")
+pytest.importorskip("rioxarray")  # gives DataArrays their attribute `rio`; blocks do without
 
 if TYPE_CHECKING:
     from collections.abc import Callable

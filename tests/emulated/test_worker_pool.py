@@ -17,6 +17,7 @@ import pytest
 from rios_batch import applier, batch
 from rios_batch.aws.cloud import Cloud
 from rios_batch.awsbatch import workerpool
+from rios_batch.awsbatch.localworker import LocalWorker
 from rios_batch.awsbatch.runinfo import dead_pools, remove_run
 from rios_batch.errors import CostLimitError, JobMgrError, ParameterError, UserFunctionError
 from rios_batch.model import costs
@@ -100,6 +101,28 @@ def test_five_runs_have_one_queue_and_one_job_and_nothing_of_each_other(
     assert costs_said[-1].startswith(f"pool {workers.pool_id} cost about")
     assert costs_said[-1].endswith("with the waiting between 5 runs")
     assert workerpool.current() is None
+
+
+def test_the_worker_beside_main_leaves_with_each_run_and_cuts_no_request_for_work_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statuses = []
+    stop = LocalWorker.stop
+
+    def noted_stop(worker: LocalWorker) -> None:
+        stop(worker)
+        statuses.append(worker._process.returncode)
+
+    monkeypatch.setattr(LocalWorker, "stop", noted_stop)
+    made = controls()
+    made.setCoordinateOnly(False)
+    with batch.Workers(1):
+        for factor in (2, 3):
+            run(tmp_path, times, applier.OtherInputs(factor=factor), made)
+            np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), PIXELS * factor)
+
+    # A worker that was ended in mid-request left a message of the next run to nobody, for the time of a lease.
+    assert statuses == [0, 0]
 
 
 def test_workers_that_have_ended_are_replaced_before_and_during_a_run(

@@ -167,3 +167,16 @@ def test_an_empty_list_of_files_that_leaves_no_raster_is_named() -> None:
 
 def test_an_empty_list_beside_a_raster_is_an_empty_list_of_arrays(folder: Path) -> None:
     assert working_grid(applier.ApplierControls(), a=folder / "large.tif", b=[]).getDimensions() == (60, 80)
+
+
+@pytest.mark.parametrize("projection", ["EPSG:3577", "+proj=utm +zone=55", "PROJCS[half"])
+def test_a_reference_grid_whose_projection_is_no_wkt_is_refused(folder: Path, projection: str) -> None:
+    reference = pixelgrid.pixelGridFromFile(folder / "large.tif")
+    reference.projection = projection
+    controls = applier.ApplierControls()
+    controls.setReferencePixgrid(reference)
+
+    with pytest.raises(
+        rioserrors.GridError, match=r"projection of the reference pixel grid is .*must be WKT"
+    ):
+        working_grid(controls, a=folder / "large.tif")

@@ -2,8 +2,6 @@
 
 Most of a short job's time is that of loading numpy, GDAL and boto3. What environment variables decide while these
 packages are loaded is decided by those of this process.
-
-python -m rios_batch.testing.emulation.warm FD
 """
 
 from __future__ import annotations
@@ -32,10 +30,12 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 2**17
 _NUMBER = struct.Struct("i")
+# By its path: the packages that it lies in load boto3, which jobs must not find loaded.
+_THIS_MODULE_ALONE = f"import runpy; runpy.run_path({__file__!r}, run_name='__main__')"
 
 
 class WarmStarts:
-    """A process that forks jobs, and ends with this one.
+    """A process that forks jobs, and ends with this one or when closed.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class WarmStarts:
         self._control, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __spec__.name, str(its.fileno())],
+                [sys.executable, "-c", _THIS_MODULE_ALONE, str(its.fileno())],
                 cwd=packages,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
@@ -63,6 +63,11 @@ class WarmStarts:
         os.close(its_output)
         os.close(its_status)
         return WarmJob(output, status)
+
+    def close(self) -> None:
+        """End the process that forks jobs; jobs that run go on."""
+        self._control.close()
+        self._process.wait()
 
 
 class WarmJob:
