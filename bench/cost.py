@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -17,17 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.costpage import cost_page, with_prices
+from bench.costpage import FUNCTIONS, cost_page, with_prices
 from bench.reckoning import Counted, Measured
 from rios_batch.model.costs import Prices
 
 if TYPE_CHECKING:
     from bench.tasks import Task
+    from rios_batch.model.tileresult import TileRecord
 
 MEASUREMENTS = Path(__file__).with_name("cost.json")
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, WHO_PAYS = DOCS / "cost.md", DOCS / "concepts" / "who-pays-what.md"
-REPETITIONS = 3
+REPETITIONS, SCENE_PX = 3, 4000
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,11 @@ def measure() -> Measurements:
     from osgeo import gdal  # noqa: PLC0415 - not needed to make the page
 
     from bench.calls import KINDS, count  # noqa: PLC0415 - needs the emulation
-    from bench.light import make_scene  # noqa: PLC0415
     from bench.tasks import TASKS  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="rios_batch-bench-") as name:
-        folder = Path(name)
-        make_scene(folder / "scene.tif")
-        measured = {name: _measured(task, folder) for name, task in TASKS.items()}
+        path = scene(Path(name))
+        measured = {task: _measured(TASKS[task], path) for task in FUNCTIONS}
     processor = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line)
     machine = (
         f"{os.cpu_count()} cores of {processor.split(': ')[1]}, GDAL {gdal.VersionInfo('RELEASE_NAME')}, "
@@ -79,8 +79,19 @@ def measure() -> Measurements:
     return Measurements(time.strftime("%Y-%m-%d"), machine, counted, measured)
 
 
-def _measured(task: Task, folder: Path) -> Measured:
-    """Run a task in one process, and return what a million pixels take in the fastest of a few runs."""
+def scene(folder: Path) -> Path:
+    """Make the scene of field.py, and return its path."""
+    sys.path.append(
+        str(Path(__file__).parent)
+    )  # where data.py, which is run from here otherwise, looks for tasks.py
+    from bench.data import inputs  # noqa: PLC0415 - loads GDAL
+
+    (path,) = inputs("light", folder, SCENE_PX)
+    return path
+
+
+def run_task(task: Task, path: Path, **options: Any) -> tuple[TileRecord, ...]:
+    """Run a task, and return the records of its tiles; options are setters' names with their values."""
     from rios_batch import applier  # noqa: PLC0415 - loads GDAL
 
     def function(_info: Any, inputs: Any, outputs: Any) -> None:
@@ -88,12 +99,19 @@ def _measured(task: Task, folder: Path) -> Measured:
         outputs.out = np.pad(task.function(inputs.scene), ((0, 0), *margin))
 
     infiles, outfiles = applier.FilenameAssociations(), applier.FilenameAssociations()
-    infiles.scene, outfiles.out = folder / "scene.tif", folder / "out.tif"
+    infiles.scene, outfiles.out = path, path.with_name("out.tif")
     controls = applier.ApplierControls()
     controls.selectInputImageLayers(list(task.bands))
     controls.setStatsIgnore(None)
     controls.setOverlap(task.margin_px)
-    runs = [applier.apply(function, infiles, outfiles, controls=controls).tiles for _ in range(REPETITIONS)]
+    for setter, value in options.items():
+        getattr(controls, setter)(*value if isinstance(value, tuple) else (value,))
+    return applier.apply(function, infiles, outfiles, controls=controls).tiles
+
+
+def _measured(task: Task, path: Path) -> Measured:
+    """Run a task in one process, and return what a million pixels take in the fastest of a few runs."""
+    runs = [run_task(task, path) for _ in range(REPETITIONS)]
     tiles = min(
         runs, key=lambda run: sum(t.reading_s + t.function_s + t.encoding_s + t.statistics_s for t in run)
     )
