@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ ENV_PRICES = "RIOS_BATCH_PRICES"
 """Names a file that replaces the project's prices."""
 _OWN = Path(__file__).with_name("prices.json")
 _HOURS_PER_MONTH = 730
+_MAY_LACK = "vcpu_hour_on_demand"  # no run is reckoned with it
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Prices:
     put_1000, get_1000 : of a thousand requests to S3.
     queue_million : of a million requests to SQS.
     transfer_gb : of a GB (10**9 bytes) that leaves AWS.
+    vcpu_hour_on_demand : of a machine that is not taken away, such as main's; None where the file does not say.
     """
 
     date: str
@@ -45,6 +47,7 @@ class Prices:
     get_1000: float
     queue_million: float
     transfer_gb: float
+    vcpu_hour_on_demand: float | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Prices:
@@ -59,7 +62,9 @@ class Prices:
             found = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
             raise ParameterError(f"the file of prices {path} cannot be read as JSON: {error}") from error
-        names = {field.name: field.type for field in fields(cls)}
+        names = {field.name: field.type for field in fields(cls) if field.default is MISSING}
+        if isinstance(found, dict) and _MAY_LACK in found:
+            names[_MAY_LACK] = "float"
         if not isinstance(found, dict) or found.keys() != names.keys():
             wrong = sorted(found.keys() ^ names.keys()) if isinstance(found, dict) else [type(found).__name__]
             raise ParameterError(

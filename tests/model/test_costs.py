@@ -46,6 +46,13 @@ def test_a_file_replaces_the_prices(tmp_path: Path) -> None:
     assert (prices.vcpu_hour, prices.describes, prices.transfer_gb) == (1, "mine", OWN.transfer_gb)
 
 
+def test_a_file_may_lack_the_price_on_demand_with_which_no_run_is_reckoned(tmp_path: Path) -> None:
+    prices = Prices.read(changed(tmp_path, vcpu_hour_on_demand=None))
+
+    assert prices.vcpu_hour_on_demand is None
+    assert cost_usd(Usage(16, 8, 2, 3, 4, 5, 6), prices) == cost_usd(Usage(16, 8, 2, 3, 4, 5, 6), OWN)
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -53,6 +60,7 @@ def test_a_file_replaces_the_prices(tmp_path: Path) -> None:
         ({"gpu_hour": 1}, "it differs in gpu_hour"),
         ({"vcpu_hour": -1}, r"vcpu_hour in the file of prices .* is -1, not a number of at least 0"),
         ({"vcpu_hour": "0.02"}, "is '0.02', not a number"),
+        ({"vcpu_hour_on_demand": "0.05"}, "is '0.05', not a number"),
         ({"vcpu_hour": True}, "is True, not a number"),
         ({"date": 2026}, "date in the file of prices .* is 2026, not a text"),
     ],
