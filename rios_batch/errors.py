@@ -58,12 +58,15 @@ the module's own defines that error itself, under one of these classes.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import re
 import traceback
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
 _OWN = __name__.partition(".")[0]
@@ -87,14 +90,29 @@ class RiosBatchError(Exception):
         return without_secrets(super().__str__())
 
     def _render_traceback_(self) -> list[str]:
-        """Return the lines that a notebook shows: the script's own frames, then the message. IPython asks for them."""
-        cell = itertools.dropwhile(
-            lambda step: _package_of(step[0]) in _NOTEBOOKS, traceback.walk_tb(self.__traceback__)
-        )
-        frames = itertools.takewhile(lambda step: _package_of(step[0]) != _OWN, cell)
-        calls = traceback.StackSummary.extract(frames).format()
-        heading = ["Traceback (most recent call last):\n"] if calls else []
-        return "".join([*heading, *calls, *traceback.format_exception_only(self)]).splitlines()
+        """Return the lines that a notebook shows. IPython asks for them."""
+        return _own_lines(self)
+
+
+@contextlib.contextmanager
+def short_when_interrupted() -> Iterator[None]:
+    """Have a notebook show an interrupt as it shows errors of this package: without the package's own frames."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        interrupt._render_traceback_ = functools.partial(_own_lines, interrupt)  # type: ignore[attr-defined]
+        raise
+
+
+def _own_lines(error: BaseException) -> list[str]:
+    """Return the script's own frames, then the message."""
+    cell = itertools.dropwhile(
+        lambda step: _package_of(step[0]) in _NOTEBOOKS, traceback.walk_tb(error.__traceback__)
+    )
+    frames = itertools.takewhile(lambda step: _package_of(step[0]) != _OWN, cell)
+    calls = traceback.StackSummary.extract(frames).format()
+    heading = ["Traceback (most recent call last):\n"] if calls else []
+    return "".join([*heading, *calls, *traceback.format_exception_only(error)]).splitlines()
 
 
 def _package_of(frame: FrameType) -> str:
