@@ -30,9 +30,8 @@ controls.setStatsIgnore(NODATA)
 controls.setColorTable(COLOURS)
 
 model = applier.OtherInputs()
-model.network = Path(
-    network
-).read_bytes()  # travels with the function, also to workers that do not have the file
+# It travels with the function, also to workers that do not have the file.
+model.network = Path(network).read_bytes()
 
 loaded = {}  # the network, once in each worker process
 
