@@ -148,6 +148,16 @@ def write_zones(path):
     write_rectangles(path, "zone", rectangles)
 
 
+def write_clearing(path):
+    """Write a later date than the others, when some of the forest is a field."""
+    pixels = scene(13).astype(np.int64)
+    x, y = coordinates(*pixels.shape[1:])
+    felled = (np.hypot(x - WEST - 3_600, y - NORTH + 3_000) < 1_000) & (land_cover(x, y) == FOREST)
+    for band in (0, 1):
+        pixels[band, felled & (pixels[2] == CLEAR)] += REFLECTANCE[FIELD][band] - REFLECTANCE[FOREST][band]
+    write(path, pixels.astype(np.uint16))
+
+
 def write_tiles(folder):
     """Write four scenes that overlap, and leave a corner free; return the paths."""
     paths = []
@@ -167,6 +177,7 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     folder.mkdir(exist_ok=True)
     write_dates(folder)
+    write_clearing(folder / "felled.tif")
     write_tiles(folder)
     write_scene(folder / "scene.tif")
     write_elevation(folder / "elevation.tif")

@@ -47,7 +47,7 @@ from rios_batch.controls import (
     DEFAULTWINDOWYSIZE,
     ApplierControls,
 )
-from rios_batch.errors import WrongControlsObject
+from rios_batch.errors import WrongControlsObject, short_when_interrupted
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.jobmanagers import getJobManagerClassByType
 from rios_batch.jobmanagers.base import WITH_WORKERS_AT_HAND
@@ -164,6 +164,17 @@ def apply(
         written, nothing is at the outputs' paths, and what stood there before is still there; outputs are moved
         there one after the other when all are complete.
     """
+    with short_when_interrupted():
+        return _applied(userFunction, infiles, outfiles, otherArgs, controls)
+
+
+def _applied(
+    userFunction: UserFunction,
+    infiles: FilenameAssociations,
+    outfiles: FilenameAssociations,
+    otherArgs: Any,
+    controls: ApplierControls | None,
+) -> ApplierReturn:
     started = time.perf_counter()
     controls = _checked(controls, otherArgs)
     manager = _manager(controls)

@@ -58,12 +58,15 @@ the module's own defines that error itself, under one of these classes.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import re
 import traceback
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
 _OWN = __name__.partition(".")[0]
@@ -75,21 +78,41 @@ _SECRETS = re.compile(
 )
 
 
+def without_secrets(text: str) -> str:
+    """Return a text without the credentials in the URLs that it has."""
+    return _SECRETS.sub(r"\1\2***", text)
+
+
 class RiosBatchError(Exception):
     """Root of all errors raised by rios_batch itself. Credentials in URLs are not part of its text."""
 
     def __str__(self) -> str:
-        return _SECRETS.sub(r"\1\2***", super().__str__())
+        return without_secrets(super().__str__())
 
     def _render_traceback_(self) -> list[str]:
-        """Return the lines that a notebook shows: the script's own frames, then the message. IPython asks for them."""
-        cell = itertools.dropwhile(
-            lambda step: _package_of(step[0]) in _NOTEBOOKS, traceback.walk_tb(self.__traceback__)
-        )
-        frames = itertools.takewhile(lambda step: _package_of(step[0]) != _OWN, cell)
-        calls = traceback.StackSummary.extract(frames).format()
-        heading = ["Traceback (most recent call last):\n"] if calls else []
-        return "".join([*heading, *calls, *traceback.format_exception_only(self)]).splitlines()
+        """Return the lines that a notebook shows. IPython asks for them."""
+        return _own_lines(self)
+
+
+@contextlib.contextmanager
+def short_when_interrupted() -> Iterator[None]:
+    """Have a notebook show an interrupt as it shows errors of this package: without the package's own frames."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        interrupt._render_traceback_ = functools.partial(_own_lines, interrupt)  # type: ignore[attr-defined]
+        raise
+
+
+def _own_lines(error: BaseException) -> list[str]:
+    """Return the script's own frames, then the message."""
+    cell = itertools.dropwhile(
+        lambda step: _package_of(step[0]) in _NOTEBOOKS, traceback.walk_tb(error.__traceback__)
+    )
+    frames = itertools.takewhile(lambda step: _package_of(step[0]) != _OWN, cell)
+    calls = traceback.StackSummary.extract(frames).format()
+    heading = ["Traceback (most recent call last):\n"] if calls else []
+    return "".join([*heading, *calls, *traceback.format_exception_only(error)]).splitlines()
 
 
 def _package_of(frame: FrameType) -> str:

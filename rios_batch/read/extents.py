@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,30 @@ def spatial_reference(projection: str) -> osr.SpatialReference:
     reference = osr.SpatialReference(projection)
     reference.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
     return reference
+
+
+@functools.cache
+def wkt_of(text: str, whose: str) -> str:
+    """Return a projection as WKT.
+
+    Parameters
+    ----------
+    text : a code such as ``EPSG:32633``, WKT, or PROJJSON.
+    whose : what has the projection; errors speak of it.
+
+    Raises
+    ------
+    GridError : PROJ does not know the projection.
+    """
+    reference = osr.SpatialReference()
+    try:
+        with raising_what_is_reported():
+            reference.SetFromUserInput(text)
+        return str(reference.ExportToWkt())
+    except RuntimeError as error:
+        raise GridError(
+            f"the projection of {whose}, {text!r}, is not known to PROJ: {reason(error)}"
+        ) from error
 
 
 def transformation(projection: str, other: str) -> osr.CoordinateTransformation:

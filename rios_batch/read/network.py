@@ -99,6 +99,18 @@ _LOOPBACK = re.compile(r"(https?://)?(localhost|127\.|\[::1\])")
 # GDAL's numbers of what went wrong last (cpl_vsi_error.h); its Python bindings have no names for them.
 _ACCESS_DENIED, _NO_BUCKET, _NO_OBJECT, _BAD_CREDENTIALS, _BAD_SIGNATURE = 6, 7, 8, 9, 10
 
+# What a server answers that is not a bucket of a known cloud.
+_REFUSED = {
+    "response code: 401": (
+        "may not be read: the server asks who you are (HTTP 401); set GDAL_HTTP_HEADER_FILE to a file with the line "
+        "'Authorization: Bearer ...', or sign the address"
+    ),
+    "response code: 403": (
+        "may not be read: the server forbids it (HTTP 403); sign the address anew if it is a signed one, which "
+        "expires, or set GDAL_HTTP_HEADER_FILE to a file with a token that is allowed to read it"
+    ),
+}
+
 
 def gdal_name(name: str) -> str:
     """Return the name that GDAL opens for ``s3://``, ``gs://`` and ``https://``; any other is one already.
@@ -208,8 +220,9 @@ def explain_failure(name: str, text: str) -> tuple[bool, str]:
     if code == _NO_BUCKET:
         bucket = gdal_name(name).split("/")[2]
         return True, f"does not exist: there is no bucket {bucket!r}; check its name"
-    if "response code: 403" in text:
-        return False, "may not be read: the server forbids it (HTTP 403)"
+    for response, why in _REFUSED.items():
+        if response in text:
+            return False, why
     if code == _ACCESS_DENIED:
         return False, (
             f"may not be read ({text}): the credentials need s3:GetObject, and s3:ListBucket to tell a missing "
@@ -233,8 +246,7 @@ def cloud_options(spec: RunSpec) -> dict[str, dict[str, str]]:
     options: dict[str, dict[str, str]] = {}
     for path in {file.path for input_spec in spec.inputs for file in input_spec.files}:
         for system, names in _TRAVELLING.items():
-            if found := re.search(rf"{system}([^/\"]+)", path):
-                bucket = found.group()
+            for bucket in re.findall(rf"{system}[^/\"<>]+", _what_names_files(path)):
                 given = {name: gdal.GetPathSpecificOption(f"{bucket}/", name) for name in names}
                 if _LOOPBACK.match(given.get("AWS_S3_ENDPOINT") or ""):
                     for name in ("AWS_S3_ENDPOINT", "AWS_HTTPS", "AWS_VIRTUAL_HOSTING"):

@@ -11,7 +11,7 @@ import numpy as np
 from osgeo import gdal
 
 from rios_batch.associations import BlockAssociations
-from rios_batch.errors import FileOpenError, GdalWarpError, ImageOpenError
+from rios_batch.errors import FileOpenError, GdalWarpError, ImageOpenError, without_secrets
 from rios_batch.gdalapi import buffer_type, reason
 from rios_batch.read.ahead import ReadAhead
 from rios_batch.read.credentials import generation_of_credentials
@@ -109,7 +109,7 @@ class BlockReader:
         try:
             return self._read_file(file, window)
         except (FileOpenError, GdalWarpError) as error:
-            self.skipped.setdefault(file.name, str(error))
+            self.skipped.setdefault(without_secrets(file.name), str(error))
             return _nodata(file, window)
 
     def _read_file(self, file: InputFile, window: PixelWindow) -> Array:
@@ -118,7 +118,7 @@ class BlockReader:
         except (FileOpenError, GdalWarpError) as error:
             if not forget_answers(file.path):
                 raise
-            log.info("input %r is opened and read once more: %s", file.name, error)
+            log.info("input %r is opened and read once more: %s", without_secrets(file.name), error)
         # Credentials may have expired that were good when the file, or a file that it shares sources with, was opened.
         self.close()
         return self._read_open_file(file, window)

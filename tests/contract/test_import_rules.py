@@ -45,6 +45,11 @@ BREAKS = {
         "import distributed",
         "rios_batch.applier -> distributed",
     ),
+    "pystac stays in stac": (
+        "rios_batch/applier.py",
+        "import pystac",
+        "rios_batch.applier -> pystac",
+    ),
     "xarray stays where DataArrays are made": (
         "rios_batch/compute/checks.py",
         "import xarray",

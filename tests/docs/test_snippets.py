@@ -71,7 +71,10 @@ WITH_EXAMPLES = {"quick-start/local.md", "quick-start/aws.md"} | {
 
 LISTED = [f for f in FENCES if any(f.page == page and f.text.startswith(begin) for page, begin in NOT_RUN)]
 RUN = [fence for fence in FENCES if fence not in LISTED]
-PYTHON_PAGES = sorted({fence.page for fence in RUN if fence.language == "python" and not fence.included})
+ELSEWHERE = {"stac.md": "tests/stac/test_stac_runs.py"}  # with a server of what its items name
+PYTHON_PAGES = sorted(
+    {fence.page for fence in RUN if fence.language == "python" and not fence.included} - ELSEWHERE.keys()
+)
 COMMANDS = [fence for fence in RUN if fence.language == "sh"]
 
 
@@ -139,6 +142,11 @@ def test_commands_that_are_run_are_known_to_be_harmless(fence: Fence) -> None:
 
 
 # -- what is run
+
+
+@pytest.mark.parametrize(("page", "path"), ELSEWHERE.items())
+def test_pages_that_are_run_elsewhere_are(page: str, path: str) -> None:
+    assert f"docs/{page}" in (ROOT / path).read_text()
 
 
 @pytest.mark.parametrize("page", PYTHON_PAGES)

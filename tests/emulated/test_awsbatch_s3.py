@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rios_batch.testing.emulation.cloud import Emulator
     from rios_batch.testing.emulation.records import Call
 
-TILE_PX = 384
-COLUMNS = 20
+TILE_PX = 768
+COLUMNS = 10
 MIB = 2**20
 DATA = "somebodys-data"
 
@@ -36,11 +36,11 @@ SCRIPT = """
     infiles.image, outfiles.result = sys.argv[1:3]
     controls = applier.ApplierControls()
     controls.setWindowSize(384, 384)
-    controls.setTileSize(384, 384)
+    controls.setTileSize(768, 768)
     controls.setCreationOptions(["TILED=YES", "BLOCKXSIZE=384", "BLOCKYSIZE=384", "COMPRESS=DEFLATE"])
     controls.setNumThreads(5)
     controls.setJobManagerType("AWSBatch")
-    controls.setOmitPyramids(True)  # tiles of 384 px are no whole blocks of them
+    controls.setOmitPyramids(True)  # tiles of 768 px are no whole blocks of them
     controls.setCoordinateOnly(True)  # so that all that main reads and sends is seen
     result = applier.apply(invert, infiles, outfiles, controls=controls)
     # What getrusage says begins with the size of the process that started this one.
@@ -68,7 +68,7 @@ def noise(rows: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 def test_pixels_do_not_pass_through_main(tmp_path: Path, quick_cloud: Emulator, data: str) -> None:
     s3 = quick_cloud.client("s3")
     peak_mib, read_by_main, sent_by_main, asked = {}, {}, {}, {}
-    for rows in (3, 10):
+    for rows in (1, 3):
         pixels = noise(rows)
         scene = make_raster(
             tmp_path / "scene.tif", pixels, options=["TILED=YES", "BLOCKXSIZE=384", "BLOCKYSIZE=384"]
@@ -92,17 +92,21 @@ def test_pixels_do_not_pass_through_main(tmp_path: Path, quick_cloud: Emulator, 
         np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), 255 - pixels)
 
     few, many = sorted(peak_mib)
-    # The tiles that are more weigh 40 MiB; the head of each is 8 KiB.
+    # The tiles that are more weigh 24 MiB; the head of each is 8 KiB.
     assert peak_mib[many] - peak_mib[few] < 10
     assert read_by_main[many] - read_by_main[few] < (many - few) * 8 * 1024 + 8 * MIB
     assert sent_by_main[many] < 16 * MIB
-    assert 4 < (asked[many] - asked[few]) / (many - few) <= 6
+    # About 4.7, and one for receiving the message. A request more for each tile is seen; one more for a worker is not.
+    assert 3 < (asked[many] - asked[few]) / (many - few) < 5.6
 
 
 def _is_by_time(call: Call, data: str) -> bool:
     """Say whether a request is for an input, or made again and again as time passes, however many tiles there are."""
     of_input = any(resource.endswith(f"{data}/scene.tif") for resource in call.resources)
-    return of_input or call.operation in {"list_objects_v2", "change_message_visibility_batch"}
+    by_time = {
+        "list_objects_v2", "change_message_visibility_batch", "get_queue_attributes", "receive_message",
+    }  # fmt: skip
+    return of_input or call.operation in by_time
 
 
 WITH_OVERVIEWS = """

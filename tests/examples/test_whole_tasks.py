@@ -6,6 +6,7 @@ import csv
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from osgeo import gdal, ogr
 from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
@@ -105,6 +106,63 @@ def test_random_forest_predicts_what_one_call_on_all_pixels_predicts(synthetic: 
     assert validate(str(tmp_path / "out.tif"))[:2] == ([], [])
 
 
+def test_a_network_predicts_what_one_call_on_all_pixels_predicts(synthetic: Any, tmp_path: Path) -> None:
+    scene = synthetic.scene(1)
+    scene[:, 40:60, 200:] = 0
+    synthetic.write(tmp_path / "scene.tif", scene)
+    synthetic.write_training_areas(tmp_path / "training.geojson")
+    network = tmp_path / "network.onnx"
+
+    run_well("train_network.py", tmp_path / "scene.tif", tmp_path / "training.geojson", network)
+    run_well("network.py", tmp_path / "scene.tif", network, tmp_path / "out.tif")
+
+    session = onnxruntime.InferenceSession(network.read_bytes(), providers=["CPUExecutionProvider"])
+    pixels = scene[:2].reshape(2, -1).T.astype("f4")
+    expected = session.run(None, {session.get_inputs()[0].name: pixels})[0].reshape(scene.shape[1:])
+    missing = (scene[:2] == 0).any(axis=0)
+    expected[missing] = 0
+    found = read_raster(tmp_path / "out.tif")[0]
+    # Products of matrices of another size round in another way: a pixel on the border of two classes may go either way.
+    assert np.count_nonzero(found != expected) <= 5
+    truth = synthetic.land_cover(*synthetic.coordinates(260, 300))
+    clear = ~missing & (scene[2] == synthetic.CLEAR)
+    assert (found == truth)[clear].mean() > 0.95
+
+
+def test_change_is_numpys_of_whole_scenes_and_shows_what_was_felled(synthetic: Any, tmp_path: Path) -> None:
+    synthetic.write_clearing(tmp_path / "after.tif")
+    before, after = synthetic.scene(1), read_raster(tmp_path / "after.tif")
+    before[:, 40:60, 200:] = 0
+    synthetic.write(tmp_path / "before.tif", before)
+
+    run_well("change_detection.py", *(tmp_path / name for name in ("before.tif", "after.tif", "change.tif")))
+
+    valid = (before != 0).all(axis=0) & (before[2] == 1) & (after[2] == 1)
+    (red, nir), (later_red, later_nir) = before[:2].astype("f8"), after[:2].astype("f8")
+    with np.errstate(invalid="ignore"):
+        ndvi = (nir - red) / (nir + red)
+    change = np.rint(1000 * ((later_nir - later_red) / (later_nir + later_red) - ndvi))
+    mean, deviation = change[valid].mean(), change[valid].std()
+    expected = np.select([change < mean - 3 * deviation, change > mean + 3 * deviation], [2, 3], 1)
+    expected[~valid] = 0
+    found = read_raster(tmp_path / "change.tif")[0]
+    np.testing.assert_array_equal(found, expected)
+    felled = valid & (np.abs(after[0] - 1500.0) <= 150) & (np.abs(before[0] - 500.0) <= 150)
+    assert felled.sum() > 500
+    assert (found[felled] == 2).mean() > 0.8  # NDVI is noisy
+    assert gdal.Open(str(tmp_path / "change.tif")).GetRasterBand(1).GetColorTable() is not None
+
+
+def test_two_scenes_that_share_no_clear_pixel_are_said(synthetic: Any, tmp_path: Path) -> None:
+    clouds = np.full((3, 40, 50), 2, np.uint16)
+    synthetic.write(tmp_path / "scene.tif", clouds)
+
+    done = run_python(EXAMPLES / "change_detection.py", *[tmp_path / "scene.tif"] * 2, tmp_path / "out.tif")
+
+    assert (done.returncode, done.stderr) == (1, "no pixel is clear on both dates\n")
+    assert not (tmp_path / "out.tif").exists()
+
+
 def test_zonal_statistics_equal_numpys_of_the_whole_raster(synthetic: Any, tmp_path: Path) -> None:
     scene = synthetic.scene(5)
     scene[0, 50:70, 50:90] = 0
@@ -178,12 +236,15 @@ def test_mosaic_equals_gdals_virtual_one(synthetic: Any, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "example",
     [
+        "change_detection.py",
         "cloud_free_median.py",
         "many_scenes.py",
         "mosaic.py",
+        "network.py",
         "random_forest.py",
         "slope.py",
         "synthetic.py",
+        "train_network.py",
         "zonal_statistics.py",
     ],
 )
