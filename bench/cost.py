@@ -1,7 +1,7 @@
 """The page on money, docs/cost.md, made from measurements (cost.json beside this script) and the project's prices.
 
 python -m bench.cost              # writes the page anew
-python -m bench.cost --measure    # measures first, some minutes; needs rios_batch[emulation]
+python -m bench.cost --measure    # measures first, some minutes, on an idle machine; needs rios_batch[emulation]
 """
 
 from __future__ import annotations

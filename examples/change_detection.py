@@ -26,11 +26,13 @@ def difference(info, inputs):
     """Return by how much NDVI has changed, in whole thousandths, and where both dates have data and are clear."""
     valid, ndvi = True, []
     for scene in (inputs.before, inputs.after):
-        valid = valid & (scene != info.getNoDataValueFor(scene)).all(axis=0) & (scene[2] == CLEAR)
         red, nir = scene[:2].astype("f8")
-        ndvi.append((nir - red) / np.maximum(nir + red, 1))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ndvi.append((nir - red) / (nir + red))
+        valid = valid & (scene != info.getNoDataValueFor(scene)).all(axis=0) & (scene[2] == CLEAR)
+        valid &= np.isfinite(ndvi[-1])
     # Sums of whole numbers are the same in any order, so the result does not depend on the number of workers.
-    return np.rint(1000 * (ndvi[1] - ndvi[0])).astype("i8"), valid
+    return np.rint(1000 * np.where(valid, ndvi[1] - ndvi[0], 0)).astype("i8"), valid
 
 
 # -- how much all pixels differ, gathered on otherArgs; nothing is written

@@ -128,7 +128,7 @@ class TileRunner:
 
     def _read(self, block: _Block, seconds: _Seconds) -> tuple[BlockAssociations, dict[int, InputFile]]:
         with seconds.spent_on("reading"):
-            return self._reader.read(block.window)
+            return self._reader.read(block.window, block.tile.window)
 
     def _compute(
         self,

@@ -37,9 +37,10 @@ _REMOTE = re.compile(rf"(?<![\w.-])({'|'.join(_FILE_SYSTEMS)})")
 # They matter to the network only. Merging of neighbouring ranges and HTTP/2 multiplexing are on by default; VSI_CACHE
 # and GDAL_INGESTED_BYTES_AT_OPEN save no request once chunks are this large.
 _SETTINGS = {
-    # A tile is read row by row, and neighbouring blocks mostly follow each other in a file. GDAL's 16 KiB would be one
-    # request per block: 579 for four rows of windows of a 3-band raster in 256 px blocks of 30 KB, against 147
-    # with this, for 2 % more bytes. It takes as long to transfer as a tenth of a request's latency.
+    # What is not read ahead (rios_batch/read/ahead.py) is read block by block, and neighbouring blocks mostly follow
+    # each other in a file. GDAL's 16 KiB would be one request per block: 579 for four rows of windows of a raster with
+    # 3 bands in 256 px blocks of 30 KB, against 147 with this, for 2 % more bytes. It takes as long to transfer as a
+    # tenth of a request's latency.
     "CPL_VSIL_CURL_CHUNK_SIZE": str(128 * 2**10),
     # GDAL's 16 MiB are 128 such chunks; with many inputs and bands a chunk would be gone before its neighbour is read.
     "CPL_VSIL_CURL_CACHE_SIZE": str(64 * 2**20),

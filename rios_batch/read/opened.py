@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-OPENED_AT_ONCE = 16  # over the network, where opening is waiting
+OPENED_AT_ONCE = 32  # over the network, where opening is waiting
 _MOST = 4096  # where the system sets no limit, or a high one
 _OTHERS = 128  # connections, outputs, sources of VRTs, and what else a process has open
 _FEWEST = 4

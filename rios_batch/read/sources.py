@@ -13,6 +13,7 @@ from osgeo import gdal
 from rios_batch.associations import BlockAssociations
 from rios_batch.errors import FileOpenError, GdalWarpError, ImageOpenError, without_secrets
 from rios_batch.gdalapi import buffer_type, reason
+from rios_batch.read.ahead import ReadAhead
 from rios_batch.read.credentials import generation_of_credentials
 from rios_batch.read.facts import open_raster
 from rios_batch.read.network import forget_answers, is_remote, prepare_network
@@ -38,15 +39,21 @@ class BlockReader:
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
         self._opened: OpenDatasets[Any] = OpenDatasets()
+        self._ahead = ReadAhead()
+        self._tile: PixelWindow | None = None
+        self._together = 0
         self.skipped: dict[str, str] = {}
         self._generation = 0
 
-    def read(self, window: PixelWindow) -> tuple[BlockAssociations, dict[int, InputFile]]:
+    def read(
+        self, window: PixelWindow, tile: PixelWindow | None = None
+    ) -> tuple[BlockAssociations, dict[int, InputFile]]:
         """Read one block of every input, with the run's overlap as margin.
 
         Parameters
         ----------
         window : the block, in pixels of the working grid, without margin.
+        tile : what is read next, row by row, so that files over the network can be read ahead; None for nothing.
 
         Returns
         -------
@@ -60,6 +67,9 @@ class BlockReader:
         files: dict[int, InputFile] = {}
         wanted = window.grown(self._spec.overlap_px)
         self._opened.next_block()
+        tile = tile and tile.grown(self._spec.overlap_px)
+        if tile != self._tile:
+            self._tile, self._together = tile, self._read_ahead_together(tile)
         self._open_remote_files(wanted)
         for input_spec in self._spec.inputs:
             arrays = [
@@ -76,6 +86,14 @@ class BlockReader:
     def close(self) -> None:
         """Close the files; reading opens them again."""
         self._opened.clear()
+        self._ahead.clear()
+
+    def _read_ahead_together(self, tile: PixelWindow | None) -> int:
+        """Return how many files over the network share the cache in a tile."""
+        if tile is None:
+            return 0
+        files = (file for given in self._spec.inputs for file in given.files)
+        return sum(_is_read_ahead(file) and file.touches(tile) for file in files)
 
     def _open_remote_files(self, window: PixelWindow) -> None:
         """Open what a window needs and the network has, several files at a time."""
@@ -131,6 +149,9 @@ class BlockReader:
 
     def _read_pixels(self, file: InputFile, window: PixelWindow) -> Array:
         dataset = self._dataset(file)
+        if self._tile is not None and _is_read_ahead(file):
+            tile = self._tile.shifted(file.col_offset, file.row_offset).clipped(file.ncols, file.nrows)
+            self._ahead.of(_key(file), dataset, file.layers, window, tile, self._together)
         # A warped raster has the wanted layers only.
         bands = file.layers if file.warp is None else range(1, len(file.layers) + 1)
         try:
@@ -163,6 +184,10 @@ class BlockReader:
             width_px = spec.plan.tile(0).window.width + 2 * spec.overlap_px
             return Rasterizer(file, file.burn, spec.grid, width_px)
         return open_warped(file, file.warp) if file.warp else open_raster(file.name, file.path)
+
+
+def _is_read_ahead(file: InputFile) -> bool:
+    return file.warp is None and file.burn is None and is_remote(file.path)
 
 
 def _nodata(file: InputFile, window: PixelWindow) -> Array:

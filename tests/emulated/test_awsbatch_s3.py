@@ -67,7 +67,7 @@ def noise(rows: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 def test_pixels_do_not_pass_through_main(tmp_path: Path, quick_cloud: Emulator, data: str) -> None:
     s3 = quick_cloud.client("s3")
-    peak_mib, read_by_main, sent_by_main = {}, {}, {}
+    peak_mib, read_by_main, sent_by_main, asked = {}, {}, {}, {}
     for rows in (1, 3):
         pixels = noise(rows)
         scene = make_raster(
@@ -80,12 +80,14 @@ def test_pixels_do_not_pass_through_main(tmp_path: Path, quick_cloud: Emulator, 
 
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
-        by_main = [call for call in quick_cloud.calls() if call.caller == "root" and call.service == "s3"]
+        calls = quick_cloud.calls()
+        by_main = [call for call in calls if call.caller == "root" and call.service == "s3"]
         ntiles = found["tiles"]
         assert ntiles == rows * COLUMNS
         peak_mib[ntiles] = found["peak_mib"]
         read_by_main[ntiles] = sum_of(by_main, "get_object", "bytes_out")
         sent_by_main[ntiles] = sum_of(by_main, "upload_part", "bytes_in")
+        asked[ntiles] = sum(call.service in {"s3", "sqs"} and not _is_by_time(call, data) for call in calls)
         s3.download_file(data, "out.tif", str(tmp_path / "out.tif"))
         np.testing.assert_array_equal(read_raster(tmp_path / "out.tif"), 255 - pixels)
 
@@ -94,6 +96,17 @@ def test_pixels_do_not_pass_through_main(tmp_path: Path, quick_cloud: Emulator, 
     assert peak_mib[many] - peak_mib[few] < 10
     assert read_by_main[many] - read_by_main[few] < (many - few) * 8 * 1024 + 8 * MIB
     assert sent_by_main[many] < 16 * MIB
+    # About 4.7, and one for receiving the message. A request more for each tile is seen; one more for a worker is not.
+    assert 3 < (asked[many] - asked[few]) / (many - few) < 5.6
+
+
+def _is_by_time(call: Call, data: str) -> bool:
+    """Say whether a request is for an input, or made again and again as time passes, however many tiles there are."""
+    of_input = any(resource.endswith(f"{data}/scene.tif") for resource in call.resources)
+    by_time = {
+        "list_objects_v2", "change_message_visibility_batch", "get_queue_attributes", "receive_message",
+    }  # fmt: skip
+    return of_input or call.operation in by_time
 
 
 WITH_OVERVIEWS = """

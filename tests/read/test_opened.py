@@ -148,14 +148,15 @@ def test_an_input_is_opened_once_before_the_first_block(
 
 
 def test_what_waits_for_the_network_waits_at_the_same_time_but_for_the_first() -> None:
-    together = threading.Barrier(4)
+    together = threading.Barrier(32)
 
     def wait(name: str) -> str:
         if name != "first":
             together.wait(timeout=60)
         return name.upper()
 
-    assert map_concurrently(wait, ["first", "a", "b", "c", "d"]) == ["FIRST", "A", "B", "C", "D"]
+    others = [f"name {number}" for number in range(32)]
+    assert map_concurrently(wait, ["first", *others]) == ["FIRST", *(name.upper() for name in others)]
 
 
 def test_files_over_the_network_are_opened_at_the_same_time(
