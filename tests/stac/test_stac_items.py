@@ -15,6 +15,7 @@ from osgeo import gdal, osr
 
 from rios_batch import stac
 from rios_batch.errors import GridError, ImageOpenError, MissingFileError, ParameterError
+from rios_batch.read.extents import wkt_of
 from tests.stac.loopback import HERE, recorded, tiff
 from tests.support import read_raster, run_script
 
@@ -317,6 +318,7 @@ PIXELS = {"shape": [64, 64], "transform": NORTH}
         (PIXELS, {"code": "EPSG:32633"}),
         (PIXELS, {"code": None, "epsg": 32633}),
         ({"epsg": 32633}, {"code": "EPSG:32632", **PIXELS}),
+        ({"wkt2": wkt_of("EPSG:32633", "a test")}, {"code": "EPSG:32632", **PIXELS}),
         (
             {"code": "EPSG:32633", **PIXELS},
             {"epsg": 32632, "shape": [1, 1], "transform": [1, 0, 0, 0, -1, 0]},
