@@ -39,7 +39,8 @@ def executed(notebook: Path) -> Any:
 def pieces(notebook: Any, stem: str) -> Iterator[str]:
     """Yield a page's pieces: a cell of text as it is, one of code as a fence, each followed by what it shows."""
     for number, cell in enumerate(notebook.cells):
-        yield cell.source if cell.cell_type == "markdown" else f"```python\n{cell.source}\n```"
+        linked = cell.source.replace(".ipynb)", ".md)")  # from page to page
+        yield linked if cell.cell_type == "markdown" else f"```python\n{cell.source}\n```"
         for output in cell.get("outputs", ()):
             text, html = shown(output), output.get("data", {}).get("text/html", "")
             if text:

@@ -155,7 +155,7 @@ def test_a_notebooks_page_has_its_cells_in_order_and_what_they_show(notebook: Pa
         "run scripts/tutorial-pages.py, which makes the page of the notebook"
     )
     assert any(fence.language == "text" for fence in fences)
-    places = [page.find("".join(cell["source"])) for cell in cells]
+    places = [page.find("".join(cell["source"]).replace(".ipynb)", ".md)")) for cell in cells]
     assert -1 not in places
     assert places == sorted(places)
     pictures = re.findall(r"!\[.+\]\((.+)\)", page)
