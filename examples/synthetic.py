@@ -17,6 +17,7 @@ WEST, NORTH, PIXEL_M = 280_000, 5_200_000, 30
 WATER, FOREST, FIELD = 1, 2, 3
 REFLECTANCE = {WATER: (400, 200), FOREST: (500, 3000), FIELD: (1500, 2500)}  # of red and near infrared
 CLEAR, CLOUD = 1, 2
+FELLED, PLANTED = np.s_[130:220, 0:90], np.s_[40:140, 150:260]  # rows and columns
 NODATA = 0
 
 
@@ -148,6 +149,20 @@ def write_zones(path):
     write_rectangles(path, "zone", rectangles)
 
 
+def write_change(before, after):
+    """Write two dates, between which a part of the forest was felled and a part of the fields was planted."""
+    early, late = scene(1), scene(6)
+    cover = land_cover(*coordinates(*early.shape[1:]))
+    for area, now, became in (FELLED, FOREST, FIELD), (PLANTED, FIELD, FOREST):
+        changed = np.zeros(cover.shape, bool)
+        changed[area] = True
+        changed &= (cover == now) & (late[2] == CLEAR)
+        late[:2, changed] += np.subtract(REFLECTANCE[became], REFLECTANCE[now])[:, None].astype(late.dtype)
+    early[:, :20, :30] = late[:, -20:, -30:] = NODATA
+    write(before, early)
+    write(after, late)
+
+
 def write_tiles(folder):
     """Write four scenes that overlap, and leave a corner free; return the paths."""
     paths = []
@@ -168,6 +183,7 @@ if __name__ == "__main__":
     folder.mkdir(exist_ok=True)
     write_dates(folder)
     write_tiles(folder)
+    write_change(folder / "before.tif", folder / "after.tif")
     write_scene(folder / "scene.tif")
     write_elevation(folder / "elevation.tif")
     write_training_areas(folder / "training.geojson")

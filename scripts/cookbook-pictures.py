@@ -120,6 +120,20 @@ def slope(data: Path) -> Picture:
     return beside(heights[::2, ::2], coloured(pixels(data / "slope.tif")[0], DARK_TO_BRIGHT, -9999)[::2, ::2])
 
 
+def change_detection(data: Path) -> Picture:
+    dates = [data / "before.tif", data / "after.tif"]
+    example("change_detection", *dates, data / "difference.tif", data / "change.tif")
+    table = np.array([(255, 255, 255), (225, 225, 225), (200, 60, 40), (40, 120, 60)], np.uint8)
+    return beside(*(infrared(pixels(date)) for date in dates), table[pixels(data / "change.tif")[0]])
+
+
+def network_inference(data: Path) -> Picture:
+    network = ROOT / "examples" / "land_cover.onnx"
+    example("network_inference", data / "date01.tif", network, data / "land_cover.tif")
+    table = np.array([CLASSES[value] for value in range(len(CLASSES))], np.uint8)
+    return beside(infrared(pixels(data / "date01.tif")), table[pixels(data / "land_cover.tif")[0]])
+
+
 def mosaic(data: Path) -> Picture:
     example("mosaic", data / "mosaic.tif", *sorted(data.glob("tile*.tif")))
     whole = gdal.Open(str(data / "mosaic.tif"))
@@ -145,7 +159,10 @@ def many_scenes(data: Path) -> Picture:
     )
 
 
-RECIPES = (cloud_free_median, classification, zonal_statistics, slope, mosaic, many_scenes)
+RECIPES = (
+    *(cloud_free_median, classification, network_inference, change_detection, zonal_statistics),
+    *(slope, mosaic, many_scenes),
+)
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
