@@ -58,12 +58,15 @@ the module's own defines that error itself, under one of these classes.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import re
 import traceback
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
 _OWN = __name__.partition(".")[0]
@@ -87,14 +90,29 @@ class RiosBatchError(Exception):
         return without_secrets(super().__str__())
 
     def _render_traceback_(self) -> list[str]:
-        """Return the lines that a notebook shows: the script's own frames, then the message. IPython asks for them."""
-        cell = itertools.dropwhile(
-            lambda step: _package_of(step[0]) in _NOTEBOOKS, traceback.walk_tb(self.__traceback__)
-        )
-        frames = itertools.takewhile(lambda step: _package_of(step[0]) != _OWN, cell)
-        calls = traceback.StackSummary.extract(frames).format()
-        heading = ["Traceback (most recent call last):\n"] if calls else []
-        return "".join([*heading, *calls, *traceback.format_exception_only(self)]).splitlines()
+        return lines_for_a_notebook(self)
+
+
+def lines_for_a_notebook(error: BaseException) -> list[str]:
+    """Return the script's own frames, then the message; a notebook shows them if ``_render_traceback_`` returns them."""
+    cell = itertools.dropwhile(
+        lambda step: _package_of(step[0]) in _NOTEBOOKS, traceback.walk_tb(error.__traceback__)
+    )
+    frames = itertools.takewhile(lambda step: _package_of(step[0]) != _OWN, cell)
+    calls = traceback.StackSummary.extract(frames).format()
+    heading = ["Traceback (most recent call last):\n"] if calls else []
+    return "".join([*heading, *calls, *traceback.format_exception_only(error)]).splitlines()
+
+
+@contextlib.contextmanager
+def short_interrupts() -> Iterator[None]:
+    """Have a notebook show an interrupt as the package's own errors; everywhere else it is what it was."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        # An attribute of this one object, because handlers of the script may look for the very type.
+        interrupt._render_traceback_ = functools.partial(lines_for_a_notebook, interrupt)  # type: ignore[attr-defined]
+        raise
 
 
 def _package_of(frame: FrameType) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -45,6 +46,9 @@ def plan(*, as_rios: bool, as_json: bool, script: Path, arguments: tuple[str, ..
     """
     if not script.is_file():
         raise ParameterError(f"{script} is not a file")
+    importlib.import_module(
+        "rios_batch.model.requirements"
+    )  # which the script's process would show as a traceback
     planned, ended = 0, None
     with tempfile.TemporaryDirectory(prefix="rios_batch-") as folder:
         process = _start(Path(folder) / "plan", [*["--as-rios"] * as_rios, str(script), *arguments])

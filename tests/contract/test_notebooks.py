@@ -112,6 +112,11 @@ def test_functions_of_cells_run_fail_in_few_lines_and_are_interrupted(kernel: Ke
     while (reply := kernel.client.get_shell_msg(timeout=60))["parent_header"]["msg_id"] != waited_for:
         pass
     assert reply["content"]["ename"] == "KeyboardInterrupt"
+    lines = "\n".join(reply["content"]["traceback"]).splitlines()
+    assert lines[-1] == "KeyboardInterrupt"
+    assert any("run(hangs)" in line for line in lines)
+    assert not any("/rios_batch/" in line or "multiprocessing/" in line for line in lines)
+    assert len(lines) < 10
     assert files_below(kernel.folder) == ["begun", "image.tif", "out.tif"]
     assert (kernel.folder / "out.tif").read_bytes() == whole
 
