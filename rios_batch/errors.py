@@ -94,7 +94,7 @@ class RiosBatchError(Exception):
 
 
 def lines_for_a_notebook(error: BaseException) -> list[str]:
-    """Return the script's own frames, then the message; a notebook shows them if ``_render_traceback_`` returns them."""
+    """Return the script's own frames, then the message: what IPython wants of ``_render_traceback_``."""
     cell = itertools.dropwhile(
         lambda step: _package_of(step[0]) in _NOTEBOOKS, traceback.walk_tb(error.__traceback__)
     )

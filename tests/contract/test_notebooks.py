@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
-from tests.support import ROOT, files_below, make_raster, ramp
+from tests.support import ROOT, files_below, make_raster, ramp, read_raster
 
 nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
 pytest.importorskip("ipykernel", reason="ipykernel is not installed")
@@ -41,14 +42,15 @@ def fails(info, inputs, outputs):
 def hangs(info, inputs, outputs):
     Path("begun").touch()
     time.sleep(300)
-def run(function):
+def run(function, out="out.tif", manager="multiprocessing"):
     controls = applier.ApplierControls()
     controls.setStatsIgnore(0)
     controls.setNumThreads(2)
-    controls.setJobManagerType("multiprocessing")
+    controls.setJobManagerType(manager)
+    controls.setCoordinateOnly(manager == "AWSBatch")
     controls.setProgress(cuiprogress.CUIProgressBar())
     files = applier.FilenameAssociations
-    return applier.apply(function, files(image="image.tif"), files(out="out.tif"), controls=controls)
+    return applier.apply(function, files(image="image.tif"), files(out=out), controls=controls)
 """
 
 
@@ -122,6 +124,31 @@ def test_functions_of_cells_run_fail_in_few_lines_and_are_interrupted(kernel: Ke
 
     assert kernel.run("run(threefold)")[0]["status"] == "ok"
     assert (kernel.folder / "out.tif").read_bytes() == whole
+
+
+@pytest.mark.usefixtures("cloud")
+def test_a_cell_runs_on_an_emulated_aws_batch_with_a_bar_and_gives_the_same_pixels(kernel: Kernel) -> None:
+    kernel.run(FIRST_CELL.format(without_widgets=False))
+    kernel.run("run(threefold, 'here.tif', 'in-process')")
+
+    reply, shown = kernel.run("result = run(threefold, 'there.tif', 'AWSBatch'); result")
+
+    assert reply["status"] == "ok", reply
+    data = [message["content"]["data"] for message in shown if "data" in message["content"]]
+    assert any("application/vnd.jupyter.widget-view+json" in one for one in data)
+    assert '<img src="data:image/png;base64,' in next(one for one in data if "text/html" in one)["text/html"]
+    _, shown = kernel.run("print(result.jobManagerType, all('job' in tile.worker for tile in result.tiles))")
+    (said,) = [message["content"]["text"] for message in shown if message["msg_type"] == "stream"]
+    assert said == "AWSBatch True\n"
+    np.testing.assert_array_equal(read_raster(kernel.folder / "there.tif"), PIXELS * 3)
+    assert (kernel.folder / "there.tif").read_bytes() == (kernel.folder / "here.tif").read_bytes()
+
+    reply, _ = kernel.run("run(fails, 'there.tif', 'AWSBatch')")
+    lines = "\n".join(reply["traceback"]).splitlines()
+    assert reply["ename"] == "UserFunctionError"
+    assert sum("outputs.out = inputs.image[:, 1 // 0]" in line for line in lines) == 1
+    assert any("run(fails, 'there.tif', 'AWSBatch')" in line for line in lines)
+    assert files_below(kernel.folder) == ["here.tif", "image.tif", "there.tif"]
 
 
 def test_without_ipywidgets_there_is_a_bar_of_text_and_no_warning(kernel: Kernel) -> None:
