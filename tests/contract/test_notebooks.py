@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from scripts.tutorials import page
 from tests.support import ROOT, files_below, make_raster, ramp, read_raster
 
 nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
@@ -186,3 +189,15 @@ def test_a_tutorial_runs_and_is_kept_without_outputs(
     assert failed == [cell for cell in cells if "raises-exception" in cell.metadata.get("tags", [])]
     assert any("<img src=" in output.get("data", {}).get("text/html", "") for output in outputs)
     assert files_below(folder)
+
+
+@pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda path: path.stem)
+def test_the_page_of_a_tutorial_has_the_words_and_the_code_of_the_notebook(tutorial: Path) -> None:
+    text, cells = tutorial.with_suffix(".md").read_text(), json.loads(tutorial.read_text())["cells"]
+    at = 0
+    for piece in page(tutorial, cells, outputs=False):
+        at = text.find(piece, at)
+        assert at >= 0, f"{piece!r} is not in its place; make the pages anew: python -m scripts.tutorials"
+        at += len(piece)
+    assert text.count("```python\n") == sum(cell["cell_type"] == "code" for cell in cells)
+    assert not re.search(r"/(work|tmp|root|home)/", text)
