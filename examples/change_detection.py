@@ -1,8 +1,8 @@
-"""Where plants became fewer or more between two dates, and where nobody can tell because of clouds.
+"""What has become greener or less green between two dates, beyond what differs everywhere.
 
-python examples/change_detection.py before.tif after.tif difference.tif change.tif
+python examples/change_detection.py before.tif after.tif change.tif
 
-Each date has three bands: red, near infrared (reflectance times 10,000), and a mask that is 1 where the sky is clear.
+The scenes have red, near infrared, and a mask in which 1 is clear.
 """
 
 import sys
@@ -11,92 +11,74 @@ import numpy as np
 
 from rios_batch import applier
 
-if len(sys.argv) != 5:
-    sys.exit("usage: change_detection.py BEFORE AFTER DIFFERENCE CHANGE")
+if len(sys.argv) != 4:
+    sys.exit("usage: change_detection.py BEFORE AFTER CHANGE")
 
-CLEAR = 1
-MISSING = -9999  # in the difference
-UNKNOWN, SAME, FEWER, MORE = range(4)  # the classes; UNKNOWN is nodata
-COLOURS = {UNKNOWN: (255, 255, 255, 0), SAME: (225, 225, 225), FEWER: (200, 60, 40), MORE: (40, 120, 60)}
-SIGMAS = 5  # a difference this far from the usual one is a change
-EDGES = np.linspace(-4, 4, 8001)  # of the histogram of differences; the index is between -1.1 and 2.5
+NODATA, UNCHANGED, LESS_GREEN, GREENER = 0, 1, 2, 3
+COLOURS = {NODATA: (255, 255, 255, 0), 1: (235, 230, 215), 2: (200, 60, 30), 3: (30, 120, 60)}
+CLEAR, DEVIATIONS = 1, 3
 
 infiles = applier.FilenameAssociations()
-infiles.before, infiles.after, difference, change = sys.argv[1:]
+infiles.before, infiles.after = sys.argv[1:3]
 
 
-def index(date, nodata):
-    """Return the two-band enhanced vegetation index of one date, with NaN where there is no clear pixel."""
-    red, nir = date[:2].astype("f4") / 10_000  # integers without a sign cannot be subtracted
-    clear = (date[2] == CLEAR) & (date[:2] != nodata).all(axis=0)
-    return np.where(clear, 2.5 * (nir - red) / (nir + 2.4 * red + 1), np.nan)
+def difference(info, inputs):
+    """Return by how much NDVI has changed, in whole thousandths, and where both dates have data and are clear."""
+    valid, ndvi = True, []
+    for scene in (inputs.before, inputs.after):
+        valid = valid & (scene != info.getNoDataValueFor(scene)).all(axis=0) & (scene[2] == CLEAR)
+        red, nir = scene[:2].astype("f8")
+        ndvi.append((nir - red) / np.maximum(nir + red, 1))
+    # Sums of whole numbers are the same in any order, so the result does not depend on the number of workers.
+    return np.rint(1000 * (ndvi[1] - ndvi[0])).astype("i8"), valid
 
 
-def subtract(info, inputs):
-    before, after = (index(date, info.getNoDataValueFor(date)) for date in (inputs.before, inputs.after))
-    return after - before
+# -- how much all pixels differ, gathered on otherArgs; nothing is written
 
-
-# -- what differences are usual, where most of the land is as it was; nothing is written
-
-usual = applier.OtherInputs()
-usual.histogram = np.zeros(len(EDGES) - 1, np.int64)
 controls = applier.ApplierControls()
 controls.setNumThreads(2)
-controls.setOtherArgsMerge("histogram", "sum")
+for name in ("count", "sum", "squares"):
+    controls.setOtherArgsMerge(name, "sum")
+
+found = applier.OtherInputs()
+found.count = found.sum = found.squares = 0
 
 
-def count(info, inputs, outputs, usual):
-    values = subtract(info, inputs)
-    usual.histogram = usual.histogram + np.histogram(values[~np.isnan(values)], EDGES)[0]
+def add_up(info, inputs, outputs, found):
+    change, valid = difference(info, inputs)
+    found.count += int(valid.sum())
+    found.sum += int(change[valid].sum())
+    found.squares += int((change[valid] ** 2).sum())
 
 
-applier.apply(count, infiles, applier.FilenameAssociations(), usual, controls=controls)
-if not usual.histogram.any():
+applier.apply(add_up, infiles, applier.FilenameAssociations(), found, controls=controls)
+if not found.count:
     sys.exit("no pixel is clear on both dates")
 
 
-def median(middles, counts):
-    order = np.argsort(middles)
-    return middles[order][np.searchsorted(np.cumsum(counts[order]), counts.sum() / 2)]
-
-
-middles = (EDGES[:-1] + EDGES[1:]) / 2
-shift = median(middles, usual.histogram)  # of haze and season, which is everywhere
-sigma = 1.4826 * median(np.abs(middles - shift), usual.histogram)
-
-
-# -- the difference and the classes
-
-outfiles = applier.FilenameAssociations()
-outfiles.difference, outfiles.change = difference, change
-
-controls = applier.ApplierControls()
-controls.setNumThreads(2)
-controls.setStatsIgnore(MISSING, "difference")
-controls.setStatsIgnore(UNKNOWN, "change")
-controls.setThematic(True, "change")
-controls.setColorTable(COLOURS, "change")
-controls.setOtherArgsMerge("pixels", "sum")
+# -- which pixels differ by more than three standard deviations from that
 
 limits = applier.OtherInputs()
-limits.shift, limits.distance = (
-    shift,
-    SIGMAS * sigma + np.diff(EDGES)[0],
-)  # at least one class of the histogram
-limits.pixels = np.zeros(len(COLOURS), np.int64)
+limits.mean = found.sum / found.count
+limits.deviation = np.sqrt(found.squares / found.count - limits.mean**2)
+
+outfiles = applier.FilenameAssociations(change=sys.argv[3])
+controls = applier.ApplierControls()
+controls.setNumThreads(2)
+controls.setThematic(True)
+controls.setStatsIgnore(NODATA)
+controls.setColorTable(COLOURS)
 
 
-def compare(info, inputs, outputs, limits):
-    values = subtract(info, inputs)
-    fewer, more = values - limits.shift < -limits.distance, values - limits.shift > limits.distance
-    classes = np.select([np.isnan(values), fewer, more], [UNKNOWN, FEWER, MORE], SAME)
-    limits.pixels = limits.pixels + np.bincount(classes.ravel(), minlength=len(COLOURS))
-    outputs.change = classes[None].astype("u1")
-    outputs.difference = np.where(np.isnan(values), MISSING, values)[None].astype("f4")
+def classify(info, inputs, outputs, limits):
+    change, valid = difference(info, inputs)
+    away = change - limits.mean
+    classes = np.full(change.shape, UNCHANGED, np.uint8)
+    classes[away < -DEVIATIONS * limits.deviation] = LESS_GREEN
+    classes[away > DEVIATIONS * limits.deviation] = GREENER
+    classes[~valid] = NODATA
+    outputs.change = classes[None]
 
 
-applier.apply(compare, infiles, outfiles, limits, controls=controls)
-for name, pixels in zip(("unknown", "same", "fewer", "more"), limits.pixels, strict=True):
-    print(f"{name}: {pixels} pixels")
-print(f"usual: {shift:.4f}, and {sigma:.4f} on either side")
+applier.apply(classify, infiles, outfiles, limits, controls=controls)
+print(f"NDVI has changed by {limits.mean / 1000:.3f} +- {limits.deviation / 1000:.3f}")

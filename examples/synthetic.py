@@ -17,7 +17,6 @@ WEST, NORTH, PIXEL_M = 280_000, 5_200_000, 30
 WATER, FOREST, FIELD = 1, 2, 3
 REFLECTANCE = {WATER: (400, 200), FOREST: (500, 3000), FIELD: (1500, 2500)}  # of red and near infrared
 CLEAR, CLOUD = 1, 2
-FELLED, PLANTED = np.s_[130:220, 0:90], np.s_[40:140, 150:260]  # rows and columns
 NODATA = 0
 
 
@@ -149,18 +148,14 @@ def write_zones(path):
     write_rectangles(path, "zone", rectangles)
 
 
-def write_change(before, after):
-    """Write two dates, between which a part of the forest was felled and a part of the fields was planted."""
-    early, late = scene(1), scene(6)
-    cover = land_cover(*coordinates(*early.shape[1:]))
-    for area, now, became in (FELLED, FOREST, FIELD), (PLANTED, FIELD, FOREST):
-        changed = np.zeros(cover.shape, bool)
-        changed[area] = True
-        changed &= (cover == now) & (late[2] == CLEAR)
-        late[:2, changed] += np.subtract(REFLECTANCE[became], REFLECTANCE[now])[:, None].astype(late.dtype)
-    early[:, :20, :30] = late[:, -20:, -30:] = NODATA
-    write(before, early)
-    write(after, late)
+def write_clearing(path):
+    """Write a later date than the others, when some of the forest is a field."""
+    pixels = scene(13).astype(np.int64)
+    x, y = coordinates(*pixels.shape[1:])
+    felled = (np.hypot(x - WEST - 3_600, y - NORTH + 3_000) < 1_000) & (land_cover(x, y) == FOREST)
+    for band in (0, 1):
+        pixels[band, felled & (pixels[2] == CLEAR)] += REFLECTANCE[FIELD][band] - REFLECTANCE[FOREST][band]
+    write(path, pixels.astype(np.uint16))
 
 
 def write_tiles(folder):
@@ -182,8 +177,8 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     folder.mkdir(exist_ok=True)
     write_dates(folder)
+    write_clearing(folder / "felled.tif")
     write_tiles(folder)
-    write_change(folder / "before.tif", folder / "after.tif")
     write_scene(folder / "scene.tif")
     write_elevation(folder / "elevation.tif")
     write_training_areas(folder / "training.geojson")

@@ -47,7 +47,7 @@ from rios_batch.controls import (
     DEFAULTWINDOWYSIZE,
     ApplierControls,
 )
-from rios_batch.errors import WrongControlsObject, short_interrupts
+from rios_batch.errors import WrongControlsObject, short_when_interrupted
 from rios_batch.gdalapi import gdal_exceptions
 from rios_batch.jobmanagers import getJobManagerClassByType
 from rios_batch.jobmanagers.base import WITH_WORKERS_AT_HAND
@@ -164,17 +164,23 @@ def apply(
         written, nothing is at the outputs' paths, and what stood there before is still there; outputs are moved
         there one after the other when all are complete.
     """
+    with short_when_interrupted():
+        return _applied(userFunction, infiles, outfiles, otherArgs, controls)
+
+
+def _applied(
+    userFunction: UserFunction,
+    infiles: FilenameAssociations,
+    outfiles: FilenameAssociations,
+    otherArgs: Any,
+    controls: ApplierControls | None,
+) -> ApplierReturn:
     started = time.perf_counter()
     controls = _checked(controls, otherArgs)
     manager = _manager(controls)
     if controls.dryRun or os.environ.get(ENV_DRY_RUN):
         return _plan_only(userFunction, infiles, outfiles, otherArgs, controls, manager)
-    with (
-        short_interrupts(),
-        contextlib.ExitStack() as stack,
-        _messages_to(controls.loggingstream),
-        gdal_exceptions(),
-    ):
+    with contextlib.ExitStack() as stack, _messages_to(controls.loggingstream), gdal_exceptions():
         spec = prepare(
             userFunction,
             infiles,
@@ -282,7 +288,7 @@ def _plan_only(
     from rios_batch.plan.dryrun import dry_run  # noqa: PLC0415 - few scripts want one
 
     started = time.perf_counter()
-    with short_interrupts(), _messages_to(controls.loggingstream), gdal_exceptions():
+    with _messages_to(controls.loggingstream), gdal_exceptions():
         spec, forecast = dry_run(function, infiles, outfiles, other_args, controls, manager)
     return ApplierReturn(
         timings=_timings(time.perf_counter() - started, []),

@@ -90,11 +90,22 @@ class RiosBatchError(Exception):
         return without_secrets(super().__str__())
 
     def _render_traceback_(self) -> list[str]:
-        return lines_for_a_notebook(self)
+        """Return the lines that a notebook shows. IPython asks for them."""
+        return _own_lines(self)
 
 
-def lines_for_a_notebook(error: BaseException) -> list[str]:
-    """Return the script's own frames, then the message: what IPython wants of ``_render_traceback_``."""
+@contextlib.contextmanager
+def short_when_interrupted() -> Iterator[None]:
+    """Have a notebook show an interrupt as it shows errors of this package: without the package's own frames."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        interrupt._render_traceback_ = functools.partial(_own_lines, interrupt)  # type: ignore[attr-defined]
+        raise
+
+
+def _own_lines(error: BaseException) -> list[str]:
+    """Return the script's own frames, then the message."""
     cell = itertools.dropwhile(
         lambda step: _package_of(step[0]) in _NOTEBOOKS, traceback.walk_tb(error.__traceback__)
     )
@@ -102,17 +113,6 @@ def lines_for_a_notebook(error: BaseException) -> list[str]:
     calls = traceback.StackSummary.extract(frames).format()
     heading = ["Traceback (most recent call last):\n"] if calls else []
     return "".join([*heading, *calls, *traceback.format_exception_only(error)]).splitlines()
-
-
-@contextlib.contextmanager
-def short_interrupts() -> Iterator[None]:
-    """Have a notebook show an interrupt as the package's own errors; everywhere else it is what it was."""
-    try:
-        yield
-    except KeyboardInterrupt as interrupt:
-        # An attribute of this one object, because handlers of the script may look for the very type.
-        interrupt._render_traceback_ = functools.partial(lines_for_a_notebook, interrupt)  # type: ignore[attr-defined]
-        raise
 
 
 def _package_of(frame: FrameType) -> str:

@@ -98,6 +98,20 @@ def classification(data: Path) -> Picture:
     return beside(infrared(pixels(data / "date01.tif")), table[pixels(data / "classes.tif")[0]])
 
 
+def neural_network(data: Path) -> Picture:
+    example("train_network", data / "date01.tif", data / "training.geojson", data / "network.onnx")
+    example("network", data / "date01.tif", data / "network.onnx", data / "classes.tif")
+    table = np.array([CLASSES[value] for value in range(len(CLASSES))], np.uint8)
+    return beside(infrared(pixels(data / "date01.tif")), table[pixels(data / "classes.tif")[0]])
+
+
+def change_detection(data: Path) -> Picture:
+    example("change_detection", data / "date01.tif", data / "felled.tif", data / "change.tif")
+    table = np.array([(225, 225, 225), (235, 230, 215), (200, 60, 30), (30, 120, 60)], np.uint8)
+    scenes = (infrared(pixels(data / name)) for name in ("date01.tif", "felled.tif"))
+    return beside(*scenes, table[pixels(data / "change.tif")[0]])
+
+
 def zonal_statistics(data: Path) -> Picture:
     example("zonal_statistics", data / "date05.tif", data / "zones.geojson", data / "table.csv")
     scene = gdal.Open(str(data / "date05.tif"))
@@ -118,20 +132,6 @@ def slope(data: Path) -> Picture:
     example("slope", data / "elevation.tif", data / "slope.tif")
     heights = coloured(pixels(data / "elevation.tif")[0], EARTH, -9999)
     return beside(heights[::2, ::2], coloured(pixels(data / "slope.tif")[0], DARK_TO_BRIGHT, -9999)[::2, ::2])
-
-
-def change_detection(data: Path) -> Picture:
-    dates = [data / "before.tif", data / "after.tif"]
-    example("change_detection", *dates, data / "difference.tif", data / "change.tif")
-    table = np.array([(255, 255, 255), (225, 225, 225), (200, 60, 40), (40, 120, 60)], np.uint8)
-    return beside(*(infrared(pixels(date)) for date in dates), table[pixels(data / "change.tif")[0]])
-
-
-def network_inference(data: Path) -> Picture:
-    network = ROOT / "examples" / "land_cover.onnx"
-    example("network_inference", data / "date01.tif", network, data / "land_cover.tif")
-    table = np.array([CLASSES[value] for value in range(len(CLASSES))], np.uint8)
-    return beside(infrared(pixels(data / "date01.tif")), table[pixels(data / "land_cover.tif")[0]])
 
 
 def mosaic(data: Path) -> Picture:
@@ -160,9 +160,8 @@ def many_scenes(data: Path) -> Picture:
 
 
 RECIPES = (
-    *(cloud_free_median, classification, network_inference, change_detection, zonal_statistics),
-    *(slope, mosaic, many_scenes),
-)
+    cloud_free_median, classification, neural_network, change_detection, zonal_statistics, slope, mosaic, many_scenes
+)  # fmt: skip
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER

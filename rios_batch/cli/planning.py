@@ -48,7 +48,7 @@ def plan(*, as_rios: bool, as_json: bool, script: Path, arguments: tuple[str, ..
         raise ParameterError(f"{script} is not a file")
     importlib.import_module(
         "rios_batch.model.requirements"
-    )  # which the script's process would show as a traceback
+    )  # else the script fails by a traceback of its own
     planned, ended = 0, None
     with tempfile.TemporaryDirectory(prefix="rios_batch-") as folder:
         process = _start(Path(folder) / "plan", [*["--as-rios"] * as_rios, str(script), *arguments])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from rios_batch.errors import GridError, ParameterError
@@ -12,11 +12,16 @@ from rios_batch.pixelgrid import PixelGridDefn
 from rios_batch.read.extents import wkt_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import pystac
 
+Default = TypeVar("Default", float, None)
+
+_PROJECTIONS = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson")
 _LISTS_OF_BANDS = ("bands", "eo:bands", "raster:bands")
+_NUMBERS_OF_THREE_ROWS = 9
+_NUMBERS_WITH_HEIGHTS = 6
 _HOW_TO_NAME_A_GRID = "name the grid with setReferencePixgrid or setReferenceImage"
 
 
@@ -51,10 +56,10 @@ class Layer:
     file: str
     scale: BandScale
 
-    def said(self, field: str) -> Any:
-        """Return a field of the asset, or else of the item; None if neither has it."""
-        own = self.item.assets[self.key].extra_fields.get(field)
-        return self.item.properties.get(field) if own is None else own
+    @property
+    def _levels(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the fields of the asset, which count first, and those of the item."""
+        return self.item.assets[self.key].extra_fields, self.item.properties
 
     @property
     def projection(self) -> str | None:
@@ -64,11 +69,15 @@ class Layer:
         ------
         GridError : PROJ does not know it.
         """
-        code = self.said("proj:code") or self.said("proj:epsg") or self.said("proj:wkt2")
-        text = f"EPSG:{code}" if isinstance(code, int) else code
-        if text is None and (projjson := self.said("proj:projjson")) is not None:
-            text = json.dumps(projjson)
-        return None if text is None else wkt_of(text, f"item {self.item.id!r}")
+        # All that an asset says goes before what its item says, however it is said.
+        said = (fields.get(name) for fields in self._levels for name in _PROJECTIONS)
+        found = next((projection for projection in said if projection is not None), None)
+        if found is None:
+            return None
+        if isinstance(found, int | float):
+            found = f"EPSG:{found:.0f}"
+        text = found if isinstance(found, str) else json.dumps(found)
+        return wkt_of(text, f"item {self.item.id!r}")
 
     @property
     def grid(self) -> PixelGridDefn:
@@ -78,27 +87,57 @@ class Layer:
         ------
         GridError : the item does not say, or the grid is rotated or south-up.
         """
-        projection, shape, transform = self.projection, self.said("proj:shape"), self._transform()
-        if projection is None or shape is None or transform is None:
+        projection = self.projection
+        shape, transform, bbox = self._pixels()
+        if projection is None or not shape or not (transform or bbox):
             raise GridError(
                 f"item {self.item.id!r} does not say on which pixels its asset {self.key!r} lies; needed are proj:code "
                 f"or proj:epsg, proj:shape, and proj:transform or proj:bbox; {_HOW_TO_NAME_A_GRID}"
             )
         try:
-            return PixelGridDefn(transform, shape[0], shape[1], projection)
+            rows, cols = (int(side) for side in shape if int(side) == side)
+            place = _of_matrix(transform) if transform else _of_bounds(bbox, rows, cols)
+            return PixelGridDefn(place, rows, cols, projection)
         except GridError as error:
             raise GridError(f"the grid of asset {self.key!r} of item {self.item.id!r}: {error}") from None
+        except (TypeError, ValueError, ZeroDivisionError):
+            raise GridError(
+                f"asset {self.key!r} of item {self.item.id!r} has proj:shape {shape!r} and "
+                f"{'proj:transform' if transform else 'proj:bbox'} {transform or bbox!r}; a shape must be 2 whole "
+                f"numbers, a transform 6 or 9 numbers, a bbox 4 or 6; {_HOW_TO_NAME_A_GRID}"
+            ) from None
 
-    def _transform(self) -> tuple[float, ...] | None:
-        """Return GDAL's six numbers; STAC has them in the order of an affine matrix."""
-        if matrix := self.said("proj:transform"):
-            a, b, c, d, e, f = matrix[:6]
-            return (c, a, b, f, d, e)
-        bbox, shape = self.said("proj:bbox"), self.said("proj:shape")
-        if not bbox or not shape:
-            return None
-        (x_min, y_min), (x_max, y_max) = bbox[:2], bbox[len(bbox) // 2 :][:2]
-        return (x_min, (x_max - x_min) / shape[1], 0.0, y_max, 0.0, (y_min - y_max) / shape[0])
+    def _pixels(self) -> tuple[Any, Any, Any]:
+        """Return proj:shape, proj:transform and proj:bbox; None for what is not said.
+
+        The item's transform is that of other pixels where the asset has a shape or bounds of its own.
+        """
+        own, common = self._levels
+
+        def differs(field: str) -> bool:
+            return bool(own.get(field) and common.get(field)) and own[field] != common[field]
+
+        shape, bbox = (own.get(field) or common.get(field) for field in ("proj:shape", "proj:bbox"))
+        transform = own.get("proj:transform")
+        if not transform and not differs("proj:shape") and not differs("proj:bbox"):
+            transform = common.get("proj:transform")
+        return shape, transform, bbox
+
+
+def _of_matrix(matrix: Sequence[float]) -> tuple[float, ...]:
+    """Return GDAL's six numbers; STAC has them in the order of an affine matrix of two or three rows."""
+    numbers = [float(number) for number in matrix]
+    a, b, c, d, e, f = numbers[:6] if len(numbers) == _NUMBERS_OF_THREE_ROWS else numbers
+    return (c, a, b, f, d, e)
+
+
+def _of_bounds(bbox: Sequence[float], rows: int, cols: int) -> tuple[float, ...]:
+    """Return GDAL's six numbers; bounds may have heights as well."""
+    numbers = [float(number) for number in bbox]
+    x_min, y_min, x_max, y_max = (
+        numbers if len(numbers) != _NUMBERS_WITH_HEIGHTS else numbers[:2] + numbers[3:5]
+    )
+    return (x_min, (x_max - x_min) / cols, 0.0, y_max, 0.0, (y_min - y_max) / rows)
 
 
 def layer_of(
@@ -118,7 +157,8 @@ def layer_of(
     """
     key = _key_of(item, name)
     asset = item.assets[key]
-    href = asset.get_absolute_href() or asset.href
+    # A path from the root is one of this machine or of GDAL (/vsis3/), not of the server that has the item.
+    href = asset.href if asset.href.startswith("/") else asset.get_absolute_href() or asset.href
     if alternate is not None:
         href = _alternate(item, key, alternate)
     if href.startswith("file://"):
@@ -160,7 +200,7 @@ def _bands(asset: pystac.Asset) -> list[dict[str, Any]]:
     merged: list[dict[str, Any]] = [{} for _ in range(max(map(len, lists)))]
     for bands in lists:
         for band, more in zip(merged, bands, strict=False):
-            band.update(more)
+            band.update(more or {})
     return merged
 
 
@@ -170,13 +210,14 @@ def _names(bands: list[dict[str, Any]]) -> set[str]:
 
 
 def _alternate(item: pystac.Item, key: str, alternate: str) -> str:
-    known = item.assets[key].extra_fields.get("alternate") or {}
+    given = item.assets[key].extra_fields.get("alternate") or {}
+    known = {name: place["href"] for name, place in given.items() if place.get("href")}
     if alternate not in known:
         raise ParameterError(
             f"asset {key!r} of item {item.id!r} has no alternate location {alternate!r}; it has "
             f"{', '.join(known) or 'none'}"
         )
-    return str(known[alternate]["href"])
+    return str(known[alternate])
 
 
 def _scale(item: pystac.Item, asset: pystac.Asset) -> BandScale:
@@ -185,15 +226,20 @@ def _scale(item: pystac.Item, asset: pystac.Asset) -> BandScale:
     for band in _bands(asset)[:1]:
         said.update(band)
 
-    def number(field: str, default: float) -> float:
+    def number(field: str, default: Default) -> float | Default:
         found = said.get(field, said.get(f"raster:{field}"))
-        return default if found is None else float(found)
+        try:
+            return default if found is None else float(found)
+        except (TypeError, ValueError):
+            raise ParameterError(
+                f"an asset of item {item.id!r} has the {field} {found!r}, which is no number; leave the "
+                "item out of the search"
+            ) from None
 
     applied = item.properties.get("earthsearch:boa_offset_applied") is True
-    nodata = said.get("nodata")
     return BandScale(
         scale=number("scale", 1.0),
         offset=0.0 if applied else number("offset", 0.0),
-        nodata=None if nodata is None else float(nodata),
+        nodata=number("nodata", None),
         unit=said.get("unit"),
     )

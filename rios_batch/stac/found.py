@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 import math
 import tempfile
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rios_batch.pixelgrid import PixelGridDefn
     from rios_batch.stac.items import Items
 
+_DIGEST_DIGITS = 12
 _BOUNDS_SLACK_PX = 1e-6  # so that bounds on a pixel's edge take no pixel more
 _folders: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process ends
 
@@ -152,15 +154,17 @@ def readItems(
         scaling[name].append(_common_scale(day, name, group))
     for day, name, group in by_date:
         files[name].append(
-            group[0].file if len(group) == 1 else _mosaic(place() / f"{day}-{name}.vrt", day, group)
+            group[0].file
+            if len(group) == 1
+            else _mosaic(place() / _mosaics_name(day, name, group), day, group)
         )
     return FoundItems(tuple(found), [day for day, _ in grouped], files, scaling, tuple(layers))
 
 
 def _wanted(bands: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     """Return the bands by their names in the function."""
-    if isinstance(bands, str):
-        raise ParameterError(f"bands must be a list of names, such as [{bands!r}], not the str {bands!r}")
+    if isinstance(bands, str) or not hasattr(bands, "__iter__"):
+        raise ParameterError(f"bands must be a list of names, such as [{bands!r}], not {bands!r}")
     wanted = dict(bands) if hasattr(bands, "keys") else {band: band for band in bands}
     if not wanted:
         raise ParameterError("bands must name at least one band")
@@ -174,12 +178,21 @@ def _wanted(bands: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
 
 def _common_scale(day: date, name: str, group: Sequence[Layer]) -> BandScale:
     for layer in group[1:]:
-        if layer.scale != group[0].scale:
+        if repr(layer.scale) != repr(group[0].scale):  # a nodata value that is NaN differs from itself
             raise ParameterError(
                 f"items {group[0].item.id!r} and {layer.item.id!r} of {day} have other scales of {name!r}: "
                 f"{group[0].scale} and {layer.scale}; leave one out of the search, or set mosaic=False"
             )
     return group[0].scale
+
+
+def _mosaics_name(day: date, name: str, group: Sequence[Layer]) -> str:
+    """Return a file name that no other items have, so that several searches can have one folder.
+
+    The name is the same when the files are signed anew.
+    """
+    files = "\n".join(layer.href.partition("?")[0] for layer in group)
+    return f"{day}-{name}-{hashlib.sha256(files.encode()).hexdigest()[:_DIGEST_DIGITS]}.vrt"
 
 
 def _mosaic(path: Path, day: date, group: Sequence[Layer]) -> str:
@@ -214,8 +227,8 @@ def _check_one_projection(found: Iterable[tuple[str, str]]) -> None:
     by_projection: dict[str, str] = {}
     for item, projection in found:
         by_projection.setdefault(projection, item)
-    (first, one), *others = by_projection.items()
-    for projection, other in others:
+    for projection, other in by_projection.items():
+        first, one = next(iter(by_projection.items()))
         if not same_projection(first, projection):
             raise GridError(
                 f"items lie in several projections ({one!r} in {_title(first)}, {other!r} in {_title(projection)}); "
@@ -228,19 +241,23 @@ def _title(projection: str) -> str:
     return projection.split('"')[1]
 
 
-def _with_resolution(lattice: PixelGridDefn, resolution: float) -> PixelGridDefn:
-    if not (math.isfinite(resolution) and resolution > 0):
+def _with_resolution(lattice: PixelGridDefn, resolution: object) -> PixelGridDefn:
+    if not (isinstance(resolution, int | float) and math.isfinite(resolution) and resolution > 0):
         raise ParameterError(f"the resolution must be a size above 0, not {resolution!r}")
     origin = (lattice.xMin, resolution, 0.0, lattice.yMax, 0.0, -resolution)
     return type(lattice)(origin, 1, 1, lattice.projection)
 
 
 def _rectangle(bounds: Sequence[float], projection: str) -> Extent:
-    if len(bounds) != 4 or not (bounds[0] < bounds[2] and bounds[1] < bounds[3]):  # noqa: PLR2004 - a rectangle
+    try:
+        x_min, y_min, x_max, y_max = map(float, bounds)
+        is_one = x_min < x_max and y_min < y_max
+    except (TypeError, ValueError):
+        is_one = False
+    if not is_one:
         raise ParameterError(
-            f"bounds must be (x_min, y_min, x_max, y_max), each minimum below its maximum, not {tuple(bounds)}"
+            f"bounds must be (x_min, y_min, x_max, y_max), each minimum below its maximum, not {bounds!r}"
         )
-    x_min, y_min, x_max, y_max = map(float, bounds)
     return Extent(x_min, y_min, x_max, y_max, wkt_of(projection, "boundsProjection"))
 
 

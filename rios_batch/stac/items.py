@@ -16,7 +16,7 @@ except ImportError as error:
     raise ImportError("rios_batch.stac needs pystac; run: pip install 'rios_batch[stac]'") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Items = (
         str
@@ -62,15 +62,28 @@ def items_of(given: Items) -> list[pystac.Item]:
 
 def _from_file(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        several = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise MissingFileError(f"the file of items {str(path)!r} does not exist") from error
+    except OSError as error:
+        raise ParameterError(f"the file of items {str(path)!r} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ParameterError(f"the file of items {str(path)!r} is not JSON: {error}") from error
+    items = several if isinstance(several, list) else _features(several)
+    return [_from_folder(one, path.absolute().parent) for one in items]
 
 
-def _features(given: dict[str, Any]) -> list[Any]:
-    kind = given.get("type")
+def _from_folder(one: Any, folder: Path) -> pystac.Item:
+    """Return an item of a file, whose relative addresses count from the item's own address, or else from the file's."""
+    item = _parsed(one)
+    if item.get_self_href() is None:
+        for asset in item.assets.values():
+            asset.href = pystac.utils.make_absolute_href(asset.href, str(folder), start_is_dir=True)
+    return item
+
+
+def _features(given: Any) -> list[Any]:
+    kind = given.get("type") if isinstance(given, dict) else type(given).__name__
     if kind == "Feature":
         return [given]
     if kind != "FeatureCollection" or not isinstance(given.get("features"), list):
@@ -83,12 +96,25 @@ def _features(given: dict[str, Any]) -> list[Any]:
 def _parsed(one: Any) -> pystac.Item:
     if not isinstance(one, dict):
         raise ParameterError(f"items must be pystac.Item or dicts of items, not {type(one).__name__}")
+    if not _has_a_time(one.get("properties")):
+        raise ParameterError(
+            f"item {one.get('id')!r} has neither datetime nor start_datetime and end_datetime; leave the "
+            "item out of the search"
+        )
     try:
         return pystac.Item.from_dict(one)
     except (pystac.STACError, pystac.STACTypeError, KeyError, TypeError, ValueError) as error:
         raise ParameterError(
             f"{one.get('id', 'a dict without id')!r} is not a STAC item: {type(error).__name__}: {error}"
         ) from error
+
+
+def _has_a_time(properties: Any) -> bool:
+    """Say whether there is a time; what are no properties is for pystac to refuse."""
+    if not isinstance(properties, dict):
+        return True
+    given = {name for name, value in properties.items() if value is not None}
+    return "datetime" in given or {"start_datetime", "end_datetime"} <= given
 
 
 def moment(item: pystac.Item) -> datetime:
@@ -116,5 +142,26 @@ def _longitude(item: pystac.Item) -> float:
     west, east = item.bbox[0], item.bbox[len(item.bbox) // 2]
     if west > east:  # across the antimeridian
         east += 360
+    if east - west > 180 and (around := _across_antimeridian(item.geometry)):  # noqa: PLR2004 - degrees
+        west, east = around
     middle = (west + east) / 2
     return middle - 360 if middle > 180 else middle  # noqa: PLR2004 - degrees
+
+
+def _across_antimeridian(geometry: dict[str, Any] | None) -> tuple[float, float] | None:
+    """Return west and east of a geometry at the antimeridian, eastwards from 0 to 360; None if it lies elsewhere.
+
+    Catalogues have items there whose bbox reaches from -180 to 180.
+    """
+    longitudes = [longitude % 360 for longitude in _longitudes((geometry or {}).get("coordinates") or [])]
+    if not longitudes or not 0 < max(longitudes) - min(longitudes) < 180:  # noqa: PLR2004 - degrees
+        return None
+    return min(longitudes), max(longitudes)
+
+
+def _longitudes(coordinates: Sequence[Any]) -> Iterator[float]:
+    if coordinates and isinstance(coordinates[0], int | float):
+        yield float(coordinates[0])
+        return
+    for part in coordinates:
+        yield from _longitudes(part)

@@ -15,7 +15,7 @@ import pystac
 
 from rios_batch import __version__
 from rios_batch.awsbatch.fingerprint import function_digest
-from rios_batch.errors import OutputError, without_secrets
+from rios_batch.errors import OutputError, ParameterError, without_secrets
 from rios_batch.gdalapi import gdal_version
 from rios_batch.model.s3names import SCHEME, S3Name
 from rios_batch.read.footprints import describe_for_catalogue
@@ -59,10 +59,13 @@ def writeItem(
 
     Raises
     ------
+    ParameterError : the function is none, or properties are not what JSON holds.
     FileOpenError : the output cannot be opened.
     OutputError : the item cannot be written.
     S3Error : S3 refuses the item.
     """
+    if function is not None and not callable(function):
+        raise ParameterError(f"function must be the function that apply ran, not {function!r}")
     name = os.fspath(output)
     sources = list(inputs.items) if isinstance(inputs, FoundItems) else items_of(inputs)
     described = describe_for_catalogue(name)
@@ -171,7 +174,13 @@ def _number(value: float, dtype: str) -> float | int | str:
 
 def _write(output: str, item: pystac.Item) -> None:
     name = output.removesuffix(Path(output).suffix) + _SUFFIX
-    data = json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=2).encode()
+    content = item.to_dict(include_self_link=False, transform_hrefs=False)
+    try:
+        data = json.dumps(content, indent=2, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise ParameterError(
+            f"properties must be what JSON holds: str, bool, finite numbers, None, lists and dicts of these; {error}"
+        ) from None
     if output.startswith(SCHEME):
         from rios_batch.aws.objects import Bucket  # noqa: PLC0415 - with it comes boto3
 

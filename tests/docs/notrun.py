@@ -23,6 +23,10 @@ NOT_RUN: dict[tuple[str, str], str] = {
         "campaigns.md",
         "PIP_PACKAGES=",
     ): "needs machines with GPUs; tests/cdk_app/test_cdk_combinations.py synthesises such",
+    (
+        "cookbook/neural-network.md",
+        "torch.onnx.export",
+    ): "needs torch, some gigabytes; tests/examples/test_whole_tasks.py runs the recipe with a small network",
     # -- runs on AWS Batch with files of the reader's; on the emulation the tests run the same with their own
     (
         "aws-account.md",

@@ -145,7 +145,12 @@ SHOWN = (
         "/cookbook/cloud-free-median/",
     ),
     *("/reference/settings/", "/reference/errors/", "/operations/", "/compression/", "/design/"),
-    *("/quick-start/local/", "/performance/", "/tutorials/plan_and_report/", "/decisions/0021-a-site-by-zensical/"),
+    *(
+        "/quick-start/local/",
+        "/performance/",
+        "/tutorials/plan_and_report/",
+        "/decisions/0021-a-site-by-zensical/",
+    ),
 )
 WIDTHS_PX = (390, 1440)
 MEASURE = """

@@ -37,7 +37,9 @@ def test_without_gdal_one_sentence_names_the_three_ways_to_have_it(tmp_path: Pat
     assert [way for way in THREE_WAYS if way not in last] == []
 
 
-@pytest.mark.parametrize("command", ["runs", "report RUN", "replay RUN", "rehearse script.py"])
+@pytest.mark.parametrize(
+    "command", ["runs", "report RUN", "replay RUN", "rehearse script.py", "plan script.py"]
+)
 def test_without_gdal_the_command_line_ends_with_that_sentence_alone(tmp_path: Path, command: str) -> None:
     source = f"""
         import sys

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +14,12 @@ import pytest
 from osgeo import gdal, osr
 
 from rios_batch import stac
-from rios_batch.errors import GridError, MissingFileError, ParameterError
+from rios_batch.errors import GridError, ImageOpenError, MissingFileError, ParameterError
 from tests.stac.loopback import HERE, recorded, tiff
-from tests.support import run_script
+from tests.support import read_raster, run_script
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from rios_batch.pixelgrid import PixelGridDefn
 
 NORTH = [10.0, 0.0, 399960.0, 0.0, -10.0, 5400320.0]
 
@@ -120,13 +122,15 @@ def test_a_cog_goes_before_the_same_band_as_jpeg_2000() -> None:
 
 
 def test_bands_that_cannot_be_told_are_refused() -> None:
-    for bands, sentence in [
+    cases: list[tuple[Any, str]] = [
         (["swir16"], "has no asset and no band 'swir16'; its assets are red, nir, visual"),
         (["green"], "only together with others, in asset visual"),
         (["red-jp2"], "cannot be a name of an input"),
         ("red", "must be a list of names"),
         ([], "at least one band"),
-    ]:
+        (None, "must be a list of names"),
+    ]
+    for bands, sentence in cases:
         with pytest.raises(ParameterError, match=sentence):
             stac.readItems([sentinel()], bands)
 
@@ -178,8 +182,11 @@ def test_the_grid_is_the_finest_bands_around_all_items() -> None:
     [
         ({"bounds": (0, 0, 1, 1)}, "lie beside all items"),
         ({"bounds": (1, 1, 0, 0)}, "each minimum below its maximum"),
+        ({"bounds": 5}, "each minimum below its maximum, not 5"),
+        ({"bounds": ("west", 0, 1, 1)}, "each minimum below its maximum"),
         ({"bounds": (0, 0, 1, 1), "boundsProjection": "EPSG:0"}, "not known to PROJ"),
         ({"resolution": 0}, "a size above 0"),
+        ({"resolution": "20"}, "a size above 0, not '20'"),
     ],
 )
 def test_a_grid_that_cannot_be_is_refused(options: dict[str, Any], sentence: str) -> None:
@@ -215,11 +222,212 @@ def test_a_mosaic_that_is_the_same_is_not_written_again(tmp_path: Path) -> None:
         path.write_bytes(tiff(np.ones((64, 64), "u2"), asset["proj:transform"], nodata=0))
         asset["href"] = path.as_uri()
     (first,) = stac.readItems(items, ["red"], folder=tmp_path).files["red"]
-    assert first == str(tmp_path / "2026-06-01-red.vrt")
-    known = (tmp_path / "2026-06-01-red.vrt").stat().st_mtime_ns
+    assert Path(first).name.startswith("2026-06-01-red-")
+    known = Path(first).stat().st_mtime_ns
     stac.readItems(items, ["red"], folder=tmp_path)
-    assert (tmp_path / "2026-06-01-red.vrt").stat().st_mtime_ns == known
+    assert Path(first).stat().st_mtime_ns == known
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".tif", ".tif", ".vrt"]
+
+
+def kept_in(folder: Path, items: list[dict[str, Any]], value: int = 1) -> list[dict[str, Any]]:
+    """Give items local files of one value."""
+    folder.mkdir(exist_ok=True)
+    for item in items:
+        asset = item["assets"]["red"]
+        path = folder / f"{item['id']}.tif"
+        path.write_bytes(tiff(np.full((64, 64), value, "u2"), asset["proj:transform"], nodata=0))
+        asset["href"] = str(path)
+    return items
+
+
+def test_two_searches_can_keep_their_mosaics_in_one_folder(tmp_path: Path) -> None:
+    found = [
+        stac.readItems(
+            kept_in(tmp_path / str(value), recorded("sentinel-2-l2a"), value),
+            ["red"],
+            folder=tmp_path / "kept",
+        )
+        for value in (1, 2)
+    ]
+    assert [read_raster(Path(one.files["red"][0])).max() for one in found] == [1, 2]
+
+
+def test_items_without_a_grid_make_a_mosaic_all_the_same(tmp_path: Path) -> None:
+    items = kept_in(tmp_path, recorded("sentinel-2-l2a"))
+    for item in items:
+        for fields in (item["properties"], item["assets"]["red"]):
+            for name in [name for name in fields if name.startswith("proj:")]:
+                del fields[name]
+    (name,) = stac.readItems(items, ["red"]).files["red"]
+    assert read_raster(Path(name)).shape == (1, 96, 64)
+
+
+def test_items_of_a_day_whose_nodata_is_nan_make_a_mosaic(tmp_path: Path) -> None:
+    items = kept_in(tmp_path, recorded("sentinel-2-l2a"))
+    for item in items:
+        item["assets"]["red"]["raster:bands"] = [{"nodata": "nan"}]
+    assert len(stac.readItems(items, ["red"]).files["red"]) == 1
+
+
+def test_files_that_cannot_be_reached_are_named(tmp_path: Path) -> None:
+    items = recorded("sentinel-2-l2a")
+    for item in items:
+        item["assets"]["red"]["href"] = "http://127.0.0.1:9/red.tif"
+    with pytest.raises(ImageOpenError, match=r"input 'http://127\.0\.0\.1:9/red\.tif' cannot be opened"):
+        stac.readItems(items, ["red"], folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("href", "self_href", "file"),
+    [
+        ("./red.tif", "https://a.example/items/one.json", "https://a.example/items/red.tif"),
+        ("./red.tif", None, "{folder}/red.tif"),
+        ("s3://bucket/red.tif", "https://a.example/items/one.json", "s3://bucket/red.tif"),
+        ("/data/red.tif", "https://a.example/items/one.json", "/data/red.tif"),
+        ("/vsis3/bucket/red.tif", None, "/vsis3/bucket/red.tif"),
+    ],
+)
+def test_an_address_counts_from_the_item_or_else_from_the_file_of_items(
+    tmp_path: Path, href: str, self_href: str | None, file: str
+) -> None:
+    item = sentinel()
+    item["assets"]["red"]["href"] = href
+    item["links"] = [{"rel": "self", "href": self_href}] if self_href else []
+    (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": [item]}))
+    found = stac.readItems(tmp_path / "items.json", ["red"])
+    assert found.files["red"] == [file.format(folder=tmp_path)]
+
+
+def projected(item: dict[str, Any], asset: dict[str, Any], common: dict[str, Any]) -> PixelGridDefn:
+    """Return the grid of an item whose asset and properties say this of the projection."""
+    for fields, said in ((item["assets"]["red"], asset), (item["properties"], common)):
+        for name in [name for name in fields if name.startswith("proj:")]:
+            del fields[name]
+        fields.update({f"proj:{name}": value for name, value in said.items()})
+    return stac.readItems([item], ["red"]).pixelGrid()
+
+
+PIXELS = {"shape": [64, 64], "transform": NORTH}
+
+
+@pytest.mark.parametrize(
+    ("asset", "common"),
+    [
+        (PIXELS, {"code": "EPSG:32633"}),
+        (PIXELS, {"code": None, "epsg": 32633}),
+        ({"epsg": 32633}, {"code": "EPSG:32632", **PIXELS}),
+        (
+            {"code": "EPSG:32633", **PIXELS},
+            {"epsg": 32632, "shape": [1, 1], "transform": [1, 0, 0, 0, -1, 0]},
+        ),
+        ({"shape": [64, 64]}, {"epsg": 32633, "bbox": [399960, 5399680, 400600, 5400320]}),
+        ({"shape": [64, 64]}, {"epsg": 32633, "bbox": [399960, 5399680, 0, 400600, 5400320, 9]}),
+        # The item's transform is that of the asset of 20 m.
+        (
+            {"shape": [64, 64]},
+            {
+                "epsg": 32633,
+                "shape": [32, 32],
+                "transform": [20, 0, 399960, 0, -20, 5400320],
+                "bbox": [399960, 5399680, 400600, 5400320],
+            },
+        ),
+    ],
+)
+def test_what_an_asset_says_of_its_grid_goes_before_what_its_item_says(
+    asset: dict[str, Any], common: dict[str, Any]
+) -> None:
+    grid = projected(sentinel(), asset, common)
+    assert (grid.xMin, grid.yMax, grid.xRes, grid.nrows, grid.ncols) == (399960, 5400320, 10, 64, 64)
+    assert "zone 33N" in grid.projection
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"transform": [10, 0, 399960]},
+            "has proj:shape .* and proj:transform .*; a shape must be 2 whole numbers",
+        ),
+        ({"transform": ["a"] * 6}, "a transform 6 or 9 numbers"),
+        ({"shape": [64]}, "a shape must be 2 whole numbers"),
+        ({"shape": [64.5, 64]}, "a shape must be 2 whole numbers"),
+        ({"transform": None, "bbox": [1, 2, 3]}, "proj:bbox .* a bbox 4 or 6"),
+        ({"transform": [10, 0, 0, 0, 10, 0]}, "is not north-up"),
+        ({"code": "EPSG:0"}, "not known to PROJ"),
+    ],
+)
+def test_a_grid_that_an_item_says_wrongly_is_refused_by_its_name(
+    changes: dict[str, Any], sentence: str
+) -> None:
+    said = {"code": "EPSG:32633", **PIXELS, **changes}
+    with pytest.raises(GridError, match=sentence) as raised:
+        projected(sentinel(), said, {})
+    assert "S2B_33UVQ_20260601_0_L2A" in str(raised.value)
+
+
+def test_an_item_whose_bbox_goes_around_the_globe_has_its_middle_by_its_geometry() -> None:
+    item = sentinel(datetime="2026-06-01T23:30:00Z")
+    item["bbox"] = [-180.0, -20.0, 180.0, -19.0]
+    item["geometry"] = {
+        "type": "MultiPolygon",
+        "coordinates": [
+            [[[179, -20], [180, -20], [180, -19], [179, -19], [179, -20]]],
+            [[[-180, -20], [-179.5, -20], [-179.5, -19], [-180, -19], [-180, -20]]],
+        ],
+    }
+    assert stac.readItems([item], ["red"]).dates == [date(2026, 6, 2)]
+    item["geometry"] = {
+        "type": "Polygon",
+        "coordinates": [[[-180, -20], [180, -20], [180, -19], [-180, -19], [-180, -20]]],
+    }
+    assert stac.readItems([item], ["red"]).dates == [date(2026, 6, 1)]  # the whole globe
+
+
+def test_passes_of_both_directions_on_one_day_are_one_mosaic_with_the_first_on_top(tmp_path: Path) -> None:
+    descending, ascending = recorded("sentinel-2-l2a")[0], recorded("sentinel-2-l2a")[0]
+    ascending["id"], ascending["properties"]["datetime"] = "ascending", "2026-06-01T17:00:00Z"
+    kept_in(tmp_path / "a", [ascending], 2)
+    kept_in(tmp_path / "d", [descending], 1)
+    found = stac.readItems([ascending, descending], ["red"])
+    assert found.dates == [date(2026, 6, 1)]
+    assert np.unique(read_raster(Path(found.files["red"][0]))).tolist() == [1]
+    assert len(stac.readItems([ascending, descending], ["red"], mosaic=False).dates) == 2
+
+
+@pytest.mark.parametrize(
+    "changes", [{"datetime": None}, {"datetime": None, "start_datetime": "2026-06-03T00:00:00Z"}]
+)
+def test_an_item_without_a_time_is_named(changes: dict[str, Any]) -> None:
+    with pytest.raises(
+        ParameterError, match="item 'S2B_33UVQ_20260601_0_L2A' has neither datetime nor start_datetime"
+    ):
+        stac.readItems([sentinel(**changes)], ["red"])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("{", "is not JSON"), ("5", "must be of type FeatureCollection.*it is 'int'"), ("[5]", "not int")],
+)
+def test_a_file_that_holds_no_items_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "items.json").write_text(text)
+    with pytest.raises(ParameterError, match=sentence):
+        stac.readItems(tmp_path / "items.json", ["red"])
+
+
+def test_a_folder_is_no_file_of_items(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="cannot be read: Is a directory"):
+        stac.readItems(tmp_path, ["red"])
+
+
+def test_what_a_catalogue_says_of_bands_may_be_null_and_must_be_numbers() -> None:
+    item = sentinel()
+    item["assets"]["red"].update({"raster:bands": None, "eo:bands": [None]})
+    assert stac.readItems([item], ["red"]).scaling["red"] == [stac.BandScale()]
+    item["assets"]["red"]["raster:bands"] = [{"scale": "large"}]
+    with pytest.raises(ParameterError, match="has the scale 'large', which is no number"):
+        stac.readItems([item], ["red"])
 
 
 # -- the item beside an output
@@ -324,6 +532,23 @@ def test_an_item_beside_an_output_says_what_it_is_and_validates(tmp_path: Path) 
     assert len(expression["sha256"]) == 64
     assert item.properties["rios_batch:image"] == "workers@sha256:12ab"
     assert item.assets["data"].get_absolute_href() == str(output)
+
+
+@pytest.mark.parametrize(
+    ("function", "properties", "sentence"),
+    [
+        ("median", {}, "function must be the function that apply ran, not 'median'"),
+        (None, {"processed": date(2026, 6, 1)}, "properties must be what JSON holds"),
+        (None, {"threshold": float("nan")}, "properties must be what JSON holds"),
+    ],
+)
+def test_what_no_item_can_hold_is_refused_and_nothing_written(
+    tmp_path: Path, function: Any, properties: dict[str, Any], sentence: str
+) -> None:
+    output = make(tmp_path / "one.tif", NORTH, None)
+    with pytest.raises(ParameterError, match=sentence):
+        stac.writeItem(output, [landsat()], function, properties=properties)
+    assert [path.name for path in tmp_path.iterdir()] == ["one.tif"]
 
 
 def test_an_item_of_one_moment_has_a_datetime_and_no_span(tmp_path: Path) -> None:
