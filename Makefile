@@ -11,7 +11,7 @@ CDK    := .venv-cdk
 demo-aws smoke-aws check pytest snapshot chaos e2e: export PATH := $(CURDIR)/$(BIN):$(PATH)
 synth: export PATH := $(CURDIR)/$(CDK)/bin:$(PATH)
 
-.PHONY: help setup demo demo-aws smoke-aws docs tutorials check test lint style audit typecheck pytest synth snapshot chaos e2e \
+.PHONY: help setup demo demo-aws smoke-aws docs check test lint style audit typecheck pytest synth snapshot chaos e2e \
 	dist install-test image format bench clean
 
 help:  ## list the targets
@@ -58,9 +58,6 @@ bench: $(VENV)/.ready .bench/venv/.ready  ## time, CPU and memory of six tasks b
 
 docs: $(VENV)/.ready  ## build the docs as a site into site/, strictly; any host of files serves it
 	$(BIN)/zensical build --strict --clean
-
-tutorials: $(VENV)/.ready  ## run the notebooks of docs/tutorials, and make their pages anew
-	$(BIN)/python -m scripts.tutorials
 
 # One process of tests per core (tests/conftest.py); PYTEST_ARGS adds options, such as -n 0 for one process.
 PARALLEL := --numprocesses auto --dist worksteal

@@ -48,5 +48,4 @@ def _fences_of(page: str) -> Iterator[Fence]:
         )
 
 
-# Tutorials are notebooks, which tests/contract/test_notebooks.py runs; their pages are made of them.
-FENCES = [fence for page in PAGES if not page.startswith("tutorials/") for fence in _fences_of(page)]
+FENCES = [fence for page in PAGES for fence in _fences_of(page)]

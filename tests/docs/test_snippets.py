@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import re
 import shlex
@@ -70,7 +71,9 @@ WITH_EXAMPLES = {"quick-start/local.md", "quick-start/aws.md"} | {
 }
 
 LISTED = [f for f in FENCES if any(f.page == page and f.text.startswith(begin) for page, begin in NOT_RUN)]
-RUN = [fence for fence in FENCES if fence not in LISTED]
+# Pages that a script makes of notebooks, whose cells tests/contract/test_notebooks.py runs.
+NOTEBOOKS = "tutorials/"
+RUN = [fence for fence in FENCES if fence not in LISTED and not fence.page.startswith(NOTEBOOKS)]
 ELSEWHERE = {"stac.md": "tests/stac/test_stac_runs.py"}  # with a server of what its items name
 PYTHON_PAGES = sorted(
     {fence.page for fence in RUN if fence.language == "python" and not fence.included} - ELSEWHERE.keys()
@@ -139,6 +142,26 @@ def test_commands_that_are_run_are_known_to_be_harmless(fence: Fence) -> None:
     assert fence.page in AS_RIOS, (
         f"add {fence} to tests/docs/notrun.py with a reason, or have test_snippets.py run it"
     )
+
+
+@pytest.mark.parametrize("notebook", sorted((DOCS / NOTEBOOKS).glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebooks_page_has_its_cells_in_order_and_what_they_show(notebook: Path) -> None:
+    page = notebook.with_suffix(".md").read_text()
+    fences = [fence for fence in FENCES if fence.page == f"{NOTEBOOKS}{notebook.stem}.md"]
+    cells = json.loads(notebook.read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+    assert [f.text.rstrip("\n") for f in fences if f.language == "python"] == code, (
+        "run scripts/tutorial-pages.py, which makes the page of the notebook"
+    )
+    assert any(fence.language == "text" for fence in fences)
+    places = [page.find("".join(cell["source"])) for cell in cells]
+    assert -1 not in places
+    assert places == sorted(places)
+    pictures = re.findall(r"!\[.+\]\((.+)\)", page)
+    assert pictures
+    assert [name for name in pictures if not (notebook.parent / name).is_file()] == []
+    assert not re.search(r"/tmp/|ipykernel|\x1b", page)
 
 
 # -- what is run
