@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import files_below, make_raster, ramp
+from tests.support import ROOT, files_below, make_raster, ramp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +52,20 @@ def plan(tmp_path: Path) -> Any:
         )
 
     return planned
+
+
+def test_without_gdal_a_plan_is_one_sentence_and_no_traceback(
+    plan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "osgeo").mkdir()
+    (tmp_path / "osgeo" / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+
+    done = plan("", "script.py")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("rios-batch: rios_batch needs GDAL")
 
 
 def test_every_apply_of_a_script_is_planned_whatever_its_controls_say(plan: Any, tmp_path: Path) -> None:

@@ -95,7 +95,8 @@ class WorkerTests(ManagerTestBase):
             run(poison)
         run.assert_nothing_left()
 
-    def test_ctrl_c_stops_everything_and_leaves_nothing(self, run: SceneRun) -> None:
+    def test_ctrl_c_stops_everything_and_leaves_nothing_but_the_older_output(self, run: SceneRun) -> None:
+        run.target.write_bytes(b"precious")
         with self._slow_script(run) as (process, workers):
             os.killpg(process.pid, signal.SIGINT)  # the terminal sends it to the whole group
 
@@ -105,7 +106,8 @@ class WorkerTests(ManagerTestBase):
             assert stderr.rstrip().endswith("KeyboardInterrupt")
             wait_until(lambda: not any(map(is_running, workers)))
         names = [path.name for path in run.folder.iterdir() if not path.name.startswith("started-")]
-        assert names == [run.scene.name]
+        assert sorted(names) == sorted([run.scene.name, run.target.name])
+        assert run.target.read_bytes() == b"precious"
 
     def test_workers_leave_when_main_is_killed(self, run: SceneRun) -> None:
         if not (self.pickles and self.same_machine):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import html
+import inspect
 import json
 import re
 import shutil
@@ -19,6 +20,7 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 
+from rios_batch.controls import ApplierControls
 from scripts.drawings import drawings
 from tests.docs.fences import DOCS, PAGES
 from tests.once import once_per_run
@@ -94,6 +96,20 @@ def test_no_link_is_broken_and_no_place_in_a_page_is_missing(site: Path, pages: 
     ] == []
 
 
+def test_the_reference_shows_every_setting_with_its_default_and_effect(site: Path) -> None:
+    text = html.unescape(re.sub(r"<[^>]+>", "", (site / "reference" / "settings" / "index.html").read_text()))
+    shown = " ".join(text.split())
+    setters = [name for name in vars(ApplierControls) if name.startswith(("set", "select"))]
+    assert len(setters) > 40
+    for setter in setters:
+        first = inspect.cleandoc(getattr(ApplierControls, setter).__doc__).partition("\n\n")[0]
+        said = re.sub(r":\w+:(?=`)|`", "", " ".join(first.split()))
+        assert f"{setter} {said}" in shown, (
+            "the table of methods has the first sentence, which has the default"
+        )
+        assert shown.count(said) >= 2, setter  # and so has the method itself
+
+
 def test_a_broken_link_is_found(site: Path, pages: dict[Path, Page]) -> None:
     home = site / "index.html"
 
@@ -146,6 +162,12 @@ SHOWN = (
         "/tutorials/plan_and_report/",
     ),
     *("/reference/settings/", "/reference/errors/", "/operations/", "/compression/", "/design/"),
+    *(
+        "/quick-start/local/",
+        "/performance/",
+        "/tutorials/plan_and_report/",
+        "/decisions/0021-a-site-by-zensical/",
+    ),
 )
 WIDTHS_PX = (390, 1440)
 MEASURE = """

@@ -13,7 +13,7 @@ from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
 from sklearn.ensemble import RandomForestClassifier
 
 from tests.examples.loading import EXAMPLES, loaded
-from tests.support import read_raster, run_python
+from tests.support import ROOT, read_raster, run_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +106,23 @@ def test_random_forest_predicts_what_one_call_on_all_pixels_predicts(synthetic: 
     assert validate(str(tmp_path / "out.tif"))[:2] == ([], [])
 
 
+# Stands in front of onnxruntime, and notes which processes load a network, and with how many threads.
+NOTES_LOADING = """
+import importlib, os, sys
+here = os.path.dirname(__file__)
+sys.path.remove(here)
+del sys.modules["onnxruntime"]
+real = importlib.import_module("onnxruntime")
+sys.path.insert(0, here)
+load = real.InferenceSession
+def noted(network, options, **rest):
+    with open(os.path.join(here, "loaded"), "a") as file:
+        print(os.getpid(), options.intra_op_num_threads, options.inter_op_num_threads, file=file)
+    return load(network, options, **rest)
+real.InferenceSession = noted
+"""
+
+
 def test_a_network_predicts_what_one_call_on_all_pixels_predicts(synthetic: Any, tmp_path: Path) -> None:
     scene = synthetic.scene(1)
     scene[:, 40:60, 200:] = 0
@@ -114,7 +131,16 @@ def test_a_network_predicts_what_one_call_on_all_pixels_predicts(synthetic: Any,
     network = tmp_path / "network.onnx"
 
     run_well("train_network.py", tmp_path / "scene.tif", tmp_path / "training.geojson", network)
-    run_well("network.py", tmp_path / "scene.tif", network, tmp_path / "out.tif")
+    (tmp_path / "onnxruntime.py").write_text(NOTES_LOADING)
+    done = run_python(
+        EXAMPLES / "network.py", tmp_path / "scene.tif", network, tmp_path / "out.tif",
+        PYTHONWARNINGS="error", PYTHONPATH=f"{tmp_path}:{ROOT}",
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+    loaded = [line.split() for line in (tmp_path / "loaded").read_text().splitlines()]
+    assert len({process for process, *_ in loaded}) == len(loaded) <= 2, "of 2 processes and 4 blocks"
+    assert {tuple(threads) for _, *threads in loaded} == {("1", "1")}
 
     session = onnxruntime.InferenceSession(network.read_bytes(), providers=["CPUExecutionProvider"])
     pixels = scene[:2].reshape(2, -1).T.astype("f4")
