@@ -159,7 +159,6 @@ SHOWN = (
         "/concepts/main-workers-queue/",
         "/concepts/tiles-blocks-windows/",
         "/cookbook/cloud-free-median/",
-        "/tutorials/plan_and_report/",
     ),
     *("/reference/settings/", "/reference/errors/", "/operations/", "/compression/", "/design/"),
     *(
