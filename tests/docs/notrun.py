@@ -25,7 +25,7 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ): "needs machines with GPUs; tests/cdk_app/test_cdk_combinations.py synthesises such",
     (
         "cookbook/neural-network.md",
-        "torch.onnx.export",
+        "class Classes(torch.nn.Module)",
     ): "needs torch, some gigabytes; tests/examples/test_whole_tasks.py runs the recipe with a small network",
     # -- runs on AWS Batch with files of the reader's; on the emulation the tests run the same with their own
     (
