@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ class Recorder:
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who started the smoke test may ignore Ctrl-C
     file, account, program, *arguments = sys.argv[1:]
     recorder = Recorder(account)
     recorder.path = Path(file)
