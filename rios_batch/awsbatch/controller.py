@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 
 _JOB = "its Batch job"
+_TURN = "its turn"
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ class RunController:
     def _make_queue(self) -> tuple[WorkQueue, WorkerJobs]:
         """Make the run's queue, and leave word of what this main starts."""
         if self.pool is not None:
-            self._undo.add("its turn", self.pool.queue.delete)
+            self._undo.add(_TURN, self.pool.queue.delete)
             return self.pool.queue, self.pool.pool.jobs
         name = f"{self._store.run_id}-{secrets.token_hex(2)}"
         jobs = WorkerJobs(self._cloud.batch, self._cloud.stack_outputs, job_name(name))
@@ -205,10 +206,15 @@ class RunController:
 
     def _start_local_worker(self, config: WorkerConfig) -> LocalWorker:
         worker = LocalWorker(config)
-        self._undo.add("main's own worker", worker.stop if self.pool is None else worker.leave)
-        if self.pool is not None:
-            self._undo.add("its turn", self.pool.queue.delete)  # ends first, so that the worker leaves
+        self._undo.add("main's own worker", functools.partial(self._end_local_worker, worker))
         return worker
+
+    def _end_local_worker(self, worker: LocalWorker) -> None:
+        if self.pool is None:
+            worker.stop()
+        else:
+            self._undo.end(_TURN)  # before, so that the worker leaves
+            worker.leave()
 
     def _watch(self, parts: _Parts, local_worker: LocalWorker | None) -> QueueRenewal:
         """Have main look at everything that may end the run or take the run further."""

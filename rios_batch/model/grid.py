@@ -83,6 +83,15 @@ class PixelWindow:
             and other.row < self.end_row
         )
 
+    def contains(self, other: PixelWindow) -> bool:
+        """Say whether all of another window is in this one."""
+        return (
+            self.col <= other.col
+            and self.row <= other.row
+            and other.end_col <= self.end_col
+            and other.end_row <= self.end_row
+        )
+
     def __str__(self) -> str:
         return f"columns {self.col}-{self.end_col - 1}, rows {self.row}-{self.end_row - 1}"
 

@@ -49,7 +49,7 @@ class ReadAhead:
         files : how many datasets are read at the same time.
         """
         before = self._read.get(key)
-        if before is not None and _is_inside(window, before):
+        if before is not None and before.contains(window):
             return
         if dataset.GetDriver().ShortName != "GTiff":  # others may read past the block cache
             return
@@ -102,12 +102,3 @@ def _touched_px(col: int, row: int, end_col: int, end_row: int, block: tuple[int
     """Return the pixels of all blocks that a window touches."""
     cols, rows = block
     return (-(-end_col // cols) - col // cols) * cols * (-(-end_row // rows) - row // rows) * rows
-
-
-def _is_inside(window: PixelWindow, other: PixelWindow) -> bool:
-    return (
-        other.col <= window.col
-        and other.row <= window.row
-        and window.end_col <= other.end_col
-        and window.end_row <= other.end_row
-    )

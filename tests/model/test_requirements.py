@@ -10,14 +10,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def last_line_without(folder: Path, module: str) -> str:
+    """Return the end of what a script says that imports the applier where a module is missing."""
+    done = run_script(folder, f"import sys\nsys.modules[{module!r}] = None\nfrom rios_batch import applier")
+    assert done.returncode == 1
+    return done.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize("missing", ["numpy", "cloudpickle"])
 def test_without_what_running_needs_a_sentence_says_how_to_install_it(tmp_path: Path, missing: str) -> None:
-    done = run_script(
-        tmp_path, f"import sys\nsys.modules[{missing!r}] = None\nfrom rios_batch import applier"
-    )
+    last = last_line_without(tmp_path, missing)
 
-    assert done.returncode == 1
-    last = done.stderr.splitlines()[-1]
     assert last.startswith(f"rios_batch.errors.RequirementError: rios_batch needs {missing} to run")
     assert f"pip install {missing}" in last
 
@@ -27,12 +30,8 @@ THREE_WAYS = ("--system-site-packages", "conda install -c conda-forge gdal", "gd
 
 @pytest.mark.parametrize("lacking", ["osgeo", "osgeo._gdal"])
 def test_without_gdal_one_sentence_names_the_three_ways_to_have_it(tmp_path: Path, lacking: str) -> None:
-    done = run_script(
-        tmp_path, f"import sys\nsys.modules[{lacking!r}] = None\nfrom rios_batch import applier"
-    )
+    last = last_line_without(tmp_path, lacking)
 
-    assert done.returncode == 1
-    last = done.stderr.splitlines()[-1]
     assert last.startswith("rios_batch.errors.RequirementError: rios_batch needs GDAL")
     assert [way for way in THREE_WAYS if way not in last] == []
 
@@ -58,11 +57,8 @@ def test_without_gdal_the_command_line_ends_with_that_sentence_alone(tmp_path: P
 
 
 def test_a_gdal_that_was_built_without_numpy_is_named_with_the_cure(tmp_path: Path) -> None:
-    source = "import sys\nsys.modules['osgeo._gdal_array'] = None\nfrom rios_batch import applier"
-    done = run_script(tmp_path, source)
+    last = last_line_without(tmp_path, "osgeo._gdal_array")
 
-    assert done.returncode == 1
-    last = done.stderr.splitlines()[-1]
     assert "was built without numpy" in last
     assert "--no-build-isolation" in last
 
