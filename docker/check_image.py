@@ -12,6 +12,7 @@ MODULES = (
     "numpy",
     "boto3",
     "cloudpickle",
+    "isal.isal_zlib",
     "rios_batch",
     "rios_batch.contract",
     "rios_batch.awsbatch.configuration",

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from rios_batch.encode.compression import choose_compression, telling_squares
+from rios_batch.encode.encoders import encoder
 from rios_batch.encode.overviewblocks import encode_overview
 from rios_batch.encode.overviews import TileOverviews
-from rios_batch.encode.smalltiff import SmallTiff
 from rios_batch.gdalapi import output_errors_named
 from rios_batch.model.encodedblocks import joined
 from rios_batch.model.tileresult import TileOutput
 
 if TYPE_CHECKING:
+    from rios_batch.encode.encoders import Encoder
     from rios_batch.model.grid import PixelWindow
     from rios_batch.model.spec import Array, Layout, OutputSpec
 
@@ -60,42 +61,42 @@ class BlockEncoder:
         if output_spec.pyramid is not None:
             self._overviews = TileOverviews(output_spec, output_spec.pyramid, layout, window)
         self._waiting: list[tuple[Array, int, int]] = []
-        self._tiff: SmallTiff | None = None
+        self._encoder: Encoder | None = None
         if not output_spec.chooses_compression:
             self._start()
 
-    def _start(self) -> SmallTiff:
-        self._tiff = SmallTiff(self._output_spec, self._layout, self._window.height, self._window.width)
-        return self._tiff
+    def _start(self) -> Encoder:
+        self._encoder = encoder(self._output_spec, self._layout, self._window.height, self._window.width)
+        return self._encoder
 
     def write(self, block: Array, col: int, row: int) -> None:
         if self._collected is not None:
             self._collected.write(block, col, row)
             return
-        if self._tiff is None:
+        if self._encoder is None:
             self._waiting.append((block.copy(), col, row))  # the function may use its array again
             if squares := telling_squares(block):
                 self._choose(squares)
         else:
-            self._tiff.write(block, col, row)
+            self._encoder.write(block, col, row)
         if self._overviews is not None:
             with output_errors_named(self._output_spec.path):
                 self._overviews.add(block, col, row)
 
-    def _choose(self, squares: list[Array]) -> SmallTiff:
+    def _choose(self, squares: list[Array]) -> Encoder:
         """Choose the compression by some pixels, and encode the blocks that have waited."""
         chosen = choose_compression(self._output_spec, self._layout.dtype, squares)
         self._output_spec = self._output_spec.compressed(chosen)
-        tiff, waiting, self._waiting = self._start(), self._waiting, []
+        chosen_encoder, waiting, self._waiting = self._start(), self._waiting, []
         for block in waiting:
-            tiff.write(*block)
-        return tiff
+            chosen_encoder.write(*block)
+        return chosen_encoder
 
     def finish(self) -> TileOutput:
         if self._collected is not None:
             whole, self._collected = self._collected.array, None
             self.write(whole, 0, 0)
-        full = (self._tiff or self._choose([])).finish()
+        full = (self._encoder or self._choose([])).finish()
         compression = self._output_spec.compression
         if self._overviews is None:
             return TileOutput(self._layout, full, compression=compression)
@@ -107,8 +108,8 @@ class BlockEncoder:
 
     def abort(self) -> None:
         self._waiting = []
-        if self._tiff is not None:
-            self._tiff.abort()
+        if self._encoder is not None:
+            self._encoder.abort()
 
 
 class ArrayCollector:

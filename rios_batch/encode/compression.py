@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rios_batch.encode.smalltiff import encode
+from rios_batch.encode.encoders import encode
 from rios_batch.model.grid import PixelWindow
 
 if TYPE_CHECKING:

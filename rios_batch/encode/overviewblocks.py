@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rios_batch.encode.smalltiff import encode
+from rios_batch.encode.encoders import encode
 from rios_batch.model.pyramid import OVERVIEW_BLOCK_PX
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from osgeo import gdal
 
+from rios_batch.encode.encoders import encode
 from rios_batch.encode.overviewblocks import as_overview, encode_overview
 from rios_batch.encode.reducing import reduced_shape
-from rios_batch.encode.smalltiff import encode, new_tiff
+from rios_batch.encode.smalltiff import new_tiff
 from rios_batch.gdalapi import MemoryFolder, memory_file
 from rios_batch.model import geotiff
 from rios_batch.model.blobs import StoredBlocks

@@ -16,11 +16,10 @@ from rios_batch.gdalapi import (
     set_nodata,
 )
 from rios_batch.model.encodedblocks import take_blocks
-from rios_batch.model.spec import Layout
 
 if TYPE_CHECKING:
     from rios_batch.model.encodedblocks import EncodedBlocks
-    from rios_batch.model.spec import Array, OutputSpec
+    from rios_batch.model.spec import Array, Layout, OutputSpec
 
 
 def new_tiff(path: str, output_spec: OutputSpec, layout: Layout, rows: int, cols: int) -> gdal.Dataset:
@@ -79,18 +78,3 @@ class SmallTiff:
                 self._dataset = None
         if not self._finished:
             self._memory.remove()
-
-
-def encode(output_spec: OutputSpec, pixels: Array) -> EncodedBlocks:
-    """Encode all pixels of a part of an output at once.
-
-    Parameters
-    ----------
-    pixels : of shape (bands, rows, cols), beginning at a TIFF block.
-    """
-    tiff = SmallTiff(output_spec, Layout(pixels.dtype.name, pixels.shape[0]), *pixels.shape[1:])
-    try:
-        tiff.write(pixels, 0, 0)
-        return tiff.finish()
-    finally:
-        tiff.abort()

@@ -24,6 +24,11 @@ class CreationOptions:
         """Return an option's value, or None; of several the first counts, as it does for GDAL."""
         return next((text.partition("=")[2] for text in self.texts if _name(text) == name), None)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The options' names, in capitals."""
+        return frozenset(map(_name, self.texts))
+
     def is_on(self, name: str) -> bool:
         """Say whether a switch is there and on."""
         return (self.get(name) or "").upper() in _ON
