@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _MOST_MEMORY_BYTES = 256 * 2**20  # what the script frees later, a copy would keep
 # What the server loads itself, and what has no state: Cython's and SWIG's modules, and what .pth files bring.
-_KNOWN_PACKAGES = {"__main__", "__mp_main__", "cloudpickle", "numpy", "osgeo", "rios_batch"}
+_KNOWN_PACKAGES = {"__main__", "__mp_main__", "cloudpickle", "isal", "numpy", "osgeo", "rios_batch"}
 _KNOWN_PACKAGES |= {"_distutils_hack", "certifi", "cython_runtime"}
 _KNOWN_BEGINNINGS = ("_cython_", "swig_runtime_data", "__editable__")
 _PYTHONS_OWN = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib"))

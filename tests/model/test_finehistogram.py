@@ -40,11 +40,21 @@ def test_more_values_never_have_finer_bins(values: list[float], more: list[float
     assert float_exponent(min(all_of_them), max(all_of_them)) >= some
 
 
-@given(values=st.lists(finite, min_size=1, max_size=50))
-def test_every_float_is_in_its_bin(values: list[float]) -> None:
+@given(
+    values=st.one_of(
+        st.lists(finite, min_size=1, max_size=50),
+        st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=50),
+    ),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+def test_every_float_is_in_its_bin(values: list[float], dtype: type) -> None:
+    with np.errstate(over="ignore"):
+        array = np.array(values).astype(dtype)
+    array[np.isinf(array)] = 0
+    values = array.tolist()
     exponent = float_exponent(min(values), max(values))
 
-    histogram = float_histogram(in_bins(np.array(values), exponent), exponent, min(values))
+    histogram = float_histogram(in_bins(array, exponent), exponent, min(values))
 
     expected = np.unique([float_key(value, exponent) for value in values], return_counts=True)
     assert histogram.keys.tolist() == expected[0].tolist()
