@@ -60,8 +60,6 @@ class FileSink:
             for suffix, content in side_files.items():
                 path = self._staged.path
                 path.with_name(side_file_name(path.name, suffix)).write_bytes(content)
-            self._file.flush()
-            os.fsync(self._file.fileno())
             self._file.close()
         if self._before_close is not None:
             self._let_script_change(self._before_close)
@@ -89,7 +87,7 @@ def _content(blocks: EncodedBlocks | StoredBlocks) -> bytes | memoryview:
 
 
 def _start_writing_back(file: BinaryIO, offset: int, length: int) -> None:
-    """Have the kernel begin to write what it was given, so that fsync at the end finds little left to do.
+    """Have the kernel begin to write what it was given, so that an fsync at the end finds little left to do.
 
     On Linux that is what the advice does with pages that are still to be written; it keeps them in its cache.
     """

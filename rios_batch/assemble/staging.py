@@ -87,12 +87,24 @@ class StagedFile(StagingFolder):
     def commit(self) -> None:
         """Move everything into place; older side files are removed."""
         with output_errors_named(str(self.target)):
+            if self.target.exists():
+                _write_to_disk(self.path)
             for suffix in SIDE_FILE_SUFFIXES:
                 for old in {self.target, self._link}:
                     Path(f"{old}{suffix}").unlink(missing_ok=True)
             for made in [*self.side_files(), self.path]:
                 made.replace(self.target.parent / made.name)
         self.abort()
+
+
+def _write_to_disk(path: Path) -> None:
+    """Wait until a file outlives a power cut.
+
+    That is for a file which replaces another one: without, both could be lost. A new file is left to the system, as
+    other programs do. After a power cut its run is begun again in any case, and waiting takes a tenth of a light run.
+    """
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def side_file_name(name: str, suffix: str) -> str:

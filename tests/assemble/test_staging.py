@@ -37,6 +37,23 @@ def test_what_stood_at_the_target_stays_until_commit_replaces_it(tmp_path: Path)
     assert target.read_text() == "new"
 
 
+@pytest.mark.parametrize("replaced", [True, False])
+def test_only_a_file_that_replaces_another_is_waited_for(
+    replaced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.tif"
+    if replaced:
+        target.write_text("old")
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
+    staged = StagedFile(str(target))
+    staged.path.write_text("newer")
+
+    staged.commit()
+
+    assert synced == ([len("newer")] if replaced else [])
+
+
 def test_abort_removes_everything_and_leaves_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "out.tif").write_text("old")
     (tmp_path / "out.tif.aux.xml").write_text("old statistics")
