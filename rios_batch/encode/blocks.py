@@ -11,7 +11,6 @@ from rios_batch.encode.encoders import encoder
 from rios_batch.encode.overviewblocks import encode_overview
 from rios_batch.encode.overviews import TileOverviews
 from rios_batch.gdalapi import output_errors_named
-from rios_batch.model.encodedblocks import joined
 from rios_batch.model.tileresult import TileOutput
 
 if TYPE_CHECKING:
@@ -96,14 +95,13 @@ class BlockEncoder:
         if self._collected is not None:
             whole, self._collected = self._collected.array, None
             self.write(whole, 0, 0)
-        full = (self._encoder or self._choose([])).finish()
-        compression = self._output_spec.compression
-        if self._overviews is None:
-            return TileOutput(self._layout, full, compression=compression)
-        with output_errors_named(self._output_spec.path):
-            arrays, coarsest = self._overviews.finish()
-        overviews = [encode_overview(self._output_spec, array) for array in arrays]
-        payload = joined([*reversed(overviews), full])
+        part = self._encoder or self._choose([])
+        compression, overviews, coarsest = self._output_spec.compression, [], None
+        if self._overviews is not None:
+            with output_errors_named(self._output_spec.path):
+                arrays, coarsest = self._overviews.finish()
+            overviews = [encode_overview(self._output_spec, array) for array in reversed(arrays)]
+        payload = part.finish(leading=overviews)
         return TileOutput(self._layout, payload, coarsest=coarsest, compression=compression)
 
     def abort(self) -> None:

@@ -9,6 +9,8 @@ from rios_batch.encode.smalltiff import SmallTiff
 from rios_batch.model.spec import Layout
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rios_batch.model.encodedblocks import EncodedBlocks
     from rios_batch.model.spec import Array, OutputSpec
 
@@ -19,8 +21,8 @@ class Encoder(Protocol):
     def write(self, block: Array, col: int, row: int) -> None:
         """Take pixels of shape (bands, rows, cols), which are whole TIFF blocks but at the part's edges."""
 
-    def finish(self) -> EncodedBlocks:
-        """Return all blocks, in TIFF order."""
+    def finish(self, leading: Sequence[EncodedBlocks] = ()) -> EncodedBlocks:
+        """Return all blocks, in TIFF order, behind blocks of others."""
 
     def abort(self) -> None:
         """Free what it holds; harmless after ``finish``."""

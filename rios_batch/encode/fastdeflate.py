@@ -22,6 +22,8 @@ else:
     HAS_ISAL = True
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rios_batch.model.creationoptions import CreationOptions
     from rios_batch.model.spec import Array, Layout
 
@@ -97,12 +99,16 @@ class FastDeflate:
         compressed: bytes = isal_zlib.compress(predicted(samples, self._predictor, nbands), _ISAL_LEVEL)
         return compressed
 
-    def finish(self) -> EncodedBlocks:
-        """Return the blocks."""
+    def finish(self, leading: Sequence[EncodedBlocks] = ()) -> EncodedBlocks:
+        """Return the blocks, behind blocks of others."""
         byte_counts = np.fromiter(map(len, self._encoded), np.uint64, len(self._encoded))
         if not byte_counts.all():
             raise RuntimeError("a block was not written")
-        return EncodedBlocks(np.frombuffer(b"".join(self._encoded), np.uint8), byte_counts)
+        data = b"".join([*(blocks.data.data for blocks in leading), *self._encoded])
+        return EncodedBlocks(
+            np.frombuffer(data, np.uint8),
+            np.concatenate([*(blocks.byte_counts for blocks in leading), byte_counts]),
+        )
 
     def abort(self) -> None:
         """Free what it holds; harmless after ``finish``."""

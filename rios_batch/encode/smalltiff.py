@@ -15,9 +15,11 @@ from rios_batch.gdalapi import (
     output_errors_named,
     set_nodata,
 )
-from rios_batch.model.encodedblocks import take_blocks
+from rios_batch.model.encodedblocks import joined, take_blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rios_batch.model.encodedblocks import EncodedBlocks
     from rios_batch.model.spec import Array, Layout, OutputSpec
 
@@ -57,8 +59,8 @@ class SmallTiff:
         with output_errors_named(self._output_spec.path):
             self._dataset.WriteArray(block, col, row)
 
-    def finish(self) -> EncodedBlocks:
-        """Return the blocks; the file goes when they do."""
+    def finish(self, leading: Sequence[EncodedBlocks] = ()) -> EncodedBlocks:
+        """Return the blocks, behind blocks of others; the file goes when they do."""
         with output_errors_named(self._output_spec.path):
             self._dataset.FlushCache()  # an encoder's error is raised here; the destructor would swallow it
             self._dataset = None
@@ -67,7 +69,7 @@ class SmallTiff:
                 raise RuntimeError("GDAL encoded a block to nothing")
         self._memory.remove_after(encoded.data)
         self._finished = True
-        return encoded
+        return joined([*leading, encoded])
 
     def abort(self) -> None:
         """Free what it holds; harmless after ``finish``."""
