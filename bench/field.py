@@ -158,6 +158,7 @@ def tables(tasks: Iterable[str], arguments: argparse.Namespace) -> list[Peer]:
             paths,
             out,
             plain=plain,
+            rios_batch_python=folder / "rios_batch/bin/python",
             rasterio_python=folder / "venv/bin/python",
             rios=arguments.rios,
             bounds_m=bounds_m,

@@ -47,7 +47,8 @@ class Field:
     inputs : what the task reads.
     out : the raster that each peer writes.
     plain : a copy of the result without compression, for the limit of encoding.
-    rasterio_python : the interpreter that has rasterio, rioxarray and odc-geo.
+    rios_batch_python : the interpreter that has rios_batch.
+    rasterio_python : the one that has rasterio, rioxarray and odc-geo.
     rios : a folder with RIOS's package `rios`, if there is one.
     bounds_m : of the grid of task "warp".
     """
@@ -59,6 +60,7 @@ class Field:
         out: Path,
         *,
         plain: Path,
+        rios_batch_python: Path,
         rasterio_python: Path,
         rios: Path | None,
         bounds_m: tuple[float, float, float, float],
@@ -69,7 +71,8 @@ class Field:
             str(out),
             plain,
         )
-        self._python, self._rios, self._bounds_m = str(rasterio_python), rios, bounds_m
+        self._own_python, self._python = str(rios_batch_python), str(rasterio_python)
+        self._rios, self._bounds_m = rios, bounds_m
 
     def peers(self) -> list[Peer]:
         """Return the rows of the task's table."""
@@ -159,11 +162,11 @@ class Field:
 
     def _rios_batch(self, way: str, manager: str) -> list[str]:
         script = str(HERE / "field_rios_batch.py")
-        return [sys.executable, script, self._task, way, manager, self._out, *self._inputs]
+        return [self._own_python, script, self._task, way, manager, self._out, *self._inputs]
 
     def _rios_2(self, way: str) -> list[str]:
         script = str(HERE / "field_rios.py")
-        return [sys.executable, script, str(self._rios), self._task, way, self._out, *self._inputs]
+        return [self._own_python, script, str(self._rios), self._task, way, self._out, *self._inputs]
 
 
 def _options(options: list[str]) -> list[str]:
