@@ -1,4 +1,4 @@
-"""DEFLATE of level 1 by Intel's ISA-L, which makes nearly as few bytes as GDAL's libdeflate in less than half of the time.
+"""DEFLATE of level 1 by Intel's ISA-L: nearly as few bytes as GDAL's libdeflate makes, in less than half of the time.
 
 docs/compression.md has the numbers, docs/decisions/0024-deflate-by-isal.md the reasons.
 """
