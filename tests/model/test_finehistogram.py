@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -49,7 +51,7 @@ def test_more_values_never_have_finer_bins(values: list[float], more: list[float
 )
 def test_every_float_is_in_its_bin(values: list[float], dtype: type) -> None:
     with np.errstate(over="ignore"):
-        array = np.array(values).astype(dtype)
+        array: np.ndarray[Any, Any] = np.array(values).astype(dtype)
     array[np.isinf(array)] = 0
     values = array.tolist()
     exponent = float_exponent(min(values), max(values))
