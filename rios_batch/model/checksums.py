@@ -5,6 +5,7 @@ A CRC-32 is the remainder of a polynomial, so the remainder of a whole follows f
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,12 +41,21 @@ def rest_of(whole: int, beginning: int, size: int) -> int:
 
 def _shifted(crc32: int, size: int) -> int:
     """Return what a CRC-32 adds to that of a whole in which ``size`` bytes follow."""
-    power, bits = _X, 8 * size
+    bits, doublings = 8 * size, 0
     while bits and crc32:
         if bits & 1:
-            crc32 = _times(power, crc32)
-        power, bits = _times(power, power), bits >> 1
+            crc32 = _times(_power(doublings), crc32)
+        bits, doublings = bits >> 1, doublings + 1
     return crc32
+
+
+@functools.cache
+def _power(doublings: int) -> int:
+    """Return x to the power of ``2**doublings``; there are no more than 64 of them."""
+    if doublings == 0:
+        return _X
+    half = _power(doublings - 1)
+    return _times(half, half)
 
 
 def _times(one: int, other: int) -> int:
