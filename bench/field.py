@@ -179,8 +179,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for all that was measured, which bench/plot.py draws")
     parser.add_argument("--tasks", nargs="*", choices=list(TASKS), default=list(TASKS))
     arguments = parser.parse_args()
-    if not (arguments.folder / "venv/bin/python").exists():
-        sys.exit(f"field: there is no rasterio in {arguments.folder}; `make bench` installs it.")
+    for environment, package in (("venv", "rasterio"), ("rios_batch", "rios_batch")):
+        if not (arguments.folder / environment / "bin/python").exists():
+            sys.exit(f"field: there is no {package} in {arguments.folder}; `make bench` installs it.")
     machine = {
         "date": time.strftime("%Y-%m-%d"),
         "cores": os.cpu_count(),
