@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from rios_batch.model.creationoptions import CreationOptions
+from rios_batch.model.spec import OutputSpec
 from rios_batch.testing.rasters import ORIGIN, PIXEL_M, make_raster, read_metadata, read_raster, utm_wkt
 from rios_batch.testing.running import wait_until
 
@@ -34,6 +36,7 @@ __all__ = [
     "files_below",
     "make_raster",
     "mounted_disk",
+    "output_spec",
     "ramp",
     "read_metadata",
     "read_raster",
@@ -54,6 +57,23 @@ def ramp(nbands: int, nrows: int, ncols: int, dtype: str = "uint16") -> Array:
     """
     numbers = np.arange(nbands * nrows * ncols).reshape(nbands, nrows, ncols)
     return (numbers % 239 + 1).astype(dtype)
+
+
+def output_spec(*options: str, **changes: Any) -> OutputSpec:
+    """Return a GeoTIFF of whole blocks that workers encode, with these creation options and changes of its fields."""
+    plain: dict[str, Any] = {
+        "name": "out",
+        "sequence": None,
+        "path": "out.tif",
+        "driver": "GTiff",
+        "creation_options": CreationOptions(options),
+        "nodata": None,
+        "thematic": False,
+        "layer_names": (),
+        "encoded_by_workers": True,
+        "blocks_are_whole": True,
+    }
+    return OutputSpec(**(plain | changes))
 
 
 def files_below(folder: Path) -> list[str]:

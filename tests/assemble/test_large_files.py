@@ -14,12 +14,12 @@ from rios_batch.assemble import blockindex
 from rios_batch.assemble.blockindex import BlockIndex
 from rios_batch.encode import coarseoverviews
 from rios_batch.encode.coarseoverviews import CoarseOverviews
-from rios_batch.model.creationoptions import CreationOptions
 from rios_batch.model.encodedblocks import EncodedBlocks
 from rios_batch.model.grid import PixelGridDefn, PixelWindow
 from rios_batch.model.pyramid import Pyramid
 from rios_batch.model.spec import Layout, OutputSpec
 from rios_batch.model.tiles import Tile
+from tests.support import output_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,17 +28,12 @@ OPTIONS = ("TILED=YES", "INTERLEAVE=BAND", "COMPRESS=DEFLATE", "BLOCKXSIZE=256",
 
 
 def spec_of(*options: str) -> OutputSpec:
-    return OutputSpec(
-        name="out",
-        sequence=None,
-        path="out.tif",
-        driver="GTiff",
-        creation_options=CreationOptions((*OPTIONS, *options)),
+    return output_spec(
+        *OPTIONS,
+        *options,
         nodata=7,
         thematic=True,
         layer_names=("one",),
-        encoded_by_workers=True,
-        blocks_are_whole=True,
         pyramid=Pyramid((4, 8), "NEAREST"),
         colour_table="rainbow",
     )

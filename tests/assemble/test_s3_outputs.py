@@ -22,7 +22,6 @@ from rios_batch.encode.blocks import tile_sink
 from rios_batch.errors import OutputError, ParameterError, RiosBatchError, WaitLimitError
 from rios_batch.jobmanagers.watchdog import Watchdog
 from rios_batch.model.blobs import Blob, StoredBlocks
-from rios_batch.model.creationoptions import CreationOptions
 from rios_batch.model.encodedblocks import EncodedBlocks
 from rios_batch.model.grid import PixelGridDefn
 from rios_batch.model.pyramid import Pyramid
@@ -31,7 +30,7 @@ from rios_batch.model.tileresult import TileOutput
 from rios_batch.model.tiles import BlockGrid, TilePlan
 from tests.blob_store import BucketBlobStore
 from tests.s3server import DENIED, ON_LOOPBACK, unfinished_uploads
-from tests.support import files_below, make_raster, ramp, read_raster, run_script, utm_wkt
+from tests.support import files_below, make_raster, output_spec, ramp, read_raster, run_script, utm_wkt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,16 +75,12 @@ class Raster:
 
     def output(self, path: str) -> OutputSpec:
         sides = tuple(f"BLOCK{axis}SIZE={min(self.side_px, 256)}" for axis in "XY")
-        return OutputSpec(
-            name="out",
-            sequence=None,
+        return output_spec(
+            *self.options,
+            *sides,
             path=path,
-            driver="GTiff",
-            creation_options=CreationOptions((*self.options, *sides)),
             nodata=0,
-            thematic=False,
             layer_names=("a name",),
-            encoded_by_workers=True,
             blocks_are_whole=False,
             pyramid=self.pyramid,
         ).with_plan(self.plan)

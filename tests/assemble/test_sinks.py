@@ -15,13 +15,12 @@ from rios_batch.assemble.sinks import open_sink
 from rios_batch.encode.blocks import tile_sink
 from rios_batch.errors import OutputError, ParameterError, RiosBatchError
 from rios_batch.model.blobs import Blob, StoredBlocks
-from rios_batch.model.creationoptions import CreationOptions
 from rios_batch.model.geotiff import parse_tiled_tiff
 from rios_batch.model.grid import PixelGridDefn
 from rios_batch.model.spec import Layout, OutputSpec
 from rios_batch.model.tileresult import TileOutput
 from rios_batch.model.tiles import BlockGrid, TilePlan
-from tests.support import files_below, make_raster, ramp, read_raster
+from tests.support import files_below, make_raster, output_spec, ramp, read_raster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,15 +37,10 @@ TILED = ("TILED=YES", "BLOCKXSIZE=32", "BLOCKYSIZE=32", "COMPRESS=DEFLATE")
 
 
 def output_to(path: Path, *, encoded_by_workers: bool, options: tuple[str, ...] = TILED) -> OutputSpec:
-    return OutputSpec(
-        name="out",
-        sequence=None,
+    return output_spec(
+        *options,
         path=str(path),
-        driver="GTiff",
-        creation_options=CreationOptions(options),
         nodata=0,
-        thematic=False,
-        layer_names=(),
         encoded_by_workers=encoded_by_workers,
         blocks_are_whole=False,
     )

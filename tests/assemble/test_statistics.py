@@ -16,12 +16,11 @@ from rios_batch import applier
 from rios_batch.assemble.bandinfo import describe
 from rios_batch.errors import ThematicError
 from rios_batch.gdalapi import MemoryFolder, gdal_exceptions, gdal_type, memory_file
-from rios_batch.model.creationoptions import CreationOptions
 from rios_batch.model.grid import PixelWindow
-from rios_batch.model.spec import Layout, OutputSpec, StatisticsSpec
+from rios_batch.model.spec import Layout, StatisticsSpec
 from rios_batch.model.statitems import finished, longest
 from rios_batch.model.tilestatistics import TileStatistics
-from tests.support import make_raster
+from tests.support import make_raster, output_spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -316,17 +315,9 @@ def test_a_colour_for_a_value_that_the_type_does_not_have_is_said(
 def test_a_tiff_directory_is_never_larger_than_the_room_that_is_kept_for_it(
     dtype: str, thematic: bool
 ) -> None:
-    output = OutputSpec(
-        name="result",
-        sequence=None,
-        path="out.tif",
-        driver="GTiff",
-        creation_options=CreationOptions(),
+    output = output_spec(
         nodata=0,
         thematic=thematic,
-        layer_names=(),
-        encoded_by_workers=True,
-        blocks_are_whole=True,
         statistics=StatisticsSpec(basic=True, histogram=True, step=1),
         colour_table="random" if thematic else None,
     )

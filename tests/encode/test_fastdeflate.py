@@ -14,41 +14,21 @@ from rios_batch.encode.encoders import encode, encoder
 from rios_batch.encode.fastdeflate import FastDeflate, can_encode
 from rios_batch.encode.recompression import pixels_of
 from rios_batch.encode.smalltiff import SmallTiff
-from rios_batch.model.creationoptions import CreationOptions
 from rios_batch.model.grid import PixelWindow
-from rios_batch.model.spec import Layout, OutputSpec
+from rios_batch.model.spec import Layout
+from tests.support import output_spec
 
 if TYPE_CHECKING:
     from rios_batch.model.encodedblocks import EncodedBlocks
-    from rios_batch.model.spec import Array
+    from rios_batch.model.spec import Array, OutputSpec
 
 INTEGERS = ["uint8", "uint16", "int16", "uint32", "int32"]
 FLOATS = ["float32", "float64"]
 OTHERS = ["int64", "complex64"]
 
 
-@pytest.fixture(autouse=True)
-def _with_isal() -> None:
-    if not fastdeflate.HAS_ISAL:
-        pytest.skip("isal is not installed")
-
-
 def spec_of(*more: str) -> OutputSpec:
-    options = ("TILED=YES", "COMPRESS=DEFLATE", "BLOCKXSIZE=32", "BLOCKYSIZE=16", "ZLEVEL=1", *more)
-    return OutputSpec(
-        name="out",
-        sequence=None,
-        path="out.tif",
-        driver="GTiff",
-        creation_options=CreationOptions(options),
-        nodata=None,
-        thematic=False,
-        layer_names=(),
-        encoded_by_workers=True,
-        blocks_are_whole=True,
-        pyramid=None,
-        encoded_overviews=(),
-    )
+    return output_spec("TILED=YES", "COMPRESS=DEFLATE", "BLOCKXSIZE=32", "BLOCKYSIZE=16", "ZLEVEL=1", *more)
 
 
 def pixels(dtype: str, rows: int, cols: int) -> Array:

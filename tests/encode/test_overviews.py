@@ -21,13 +21,11 @@ from rios_batch.awsbatch.fingerprint import fingerprints
 from rios_batch.encode.coarseoverviews import CoarseOverviews
 from rios_batch.encode.reducing import decimate
 from rios_batch.errors import OutputError, ParameterError
-from rios_batch.model.creationoptions import CreationOptions
 from rios_batch.model.pyramid import METHODS_WITHIN_TILES, Pyramid
-from rios_batch.model.spec import OutputSpec
 from rios_batch.model.tiles import BlockGrid
 from rios_batch.plan.prepare import prepare
 from rios_batch.plan.tiling import plan_tiles
-from tests.support import files_below, make_raster, ramp, read_raster
+from tests.support import files_below, make_raster, output_spec, ramp, read_raster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -409,14 +407,15 @@ def test_without_room_for_the_overviews_it_is_said_where(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    output = OutputSpec(
-        "out", None, "out.tif", "GTiff", CreationOptions(), None, thematic=False, layer_names=(),
-        encoded_by_workers=True, blocks_are_whole=True,
-    )  # fmt: skip
-
     with pytest.raises((OSError, OutputError), match=message):
         CoarseOverviews(
-            output, Pyramid((4, 8), "NEAREST"), 4, (4, 8), (2, 28, 26), "uint32", tmp_path if folder else None
+            output_spec(),
+            Pyramid((4, 8), "NEAREST"),
+            4,
+            (4, 8),
+            (2, 28, 26),
+            "uint32",
+            tmp_path if folder else None,
         )
 
 

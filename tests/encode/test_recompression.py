@@ -10,12 +10,11 @@ import pytest
 from rios_batch.encode.blocks import tile_sink
 from rios_batch.encode.recompression import pixels_of, recompressed
 from rios_batch.model.blobs import Blob, StoredBlocks
-from rios_batch.model.creationoptions import CreationOptions
 from rios_batch.model.encodedblocks import EncodedBlocks
 from rios_batch.model.grid import PixelWindow
 from rios_batch.model.pyramid import Pyramid
 from rios_batch.model.spec import Layout, OutputSpec
-from tests.support import ramp
+from tests.support import output_spec, ramp
 
 if TYPE_CHECKING:
     from rios_batch.model.creationoptions import Compression
@@ -42,23 +41,13 @@ class Store:
 
 
 def spec_of(interleave: str, compression: Compression) -> OutputSpec:
-    options = (
+    spec = output_spec(
         "TILED=YES",
         f"INTERLEAVE={interleave}",
         "COMPRESS=DEFLATE",
         "BLOCKXSIZE=256",
         "BLOCKYSIZE=128",
-    )
-    spec = OutputSpec(
-        name="out",
-        sequence=None,
-        path="out.tif",
-        driver="GTiff",
-        creation_options=CreationOptions(options),
         nodata=0,
-        thematic=False,
-        layer_names=(),
-        encoded_by_workers=True,
         blocks_are_whole=False,
         pyramid=Pyramid((4, 8), "NEAREST"),
         encoded_overviews=(4, 8),

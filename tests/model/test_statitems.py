@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rios_batch.model.creationoptions import CreationOptions
 from rios_batch.model.grid import PixelWindow
-from rios_batch.model.spec import Layout, OutputSpec, StatisticsSpec
+from rios_batch.model.spec import Layout, StatisticsSpec
 from rios_batch.model.statitems import finished, longest
 from rios_batch.model.tilestatistics import TileStatistics
+from tests.support import output_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,19 +25,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 ALL = StatisticsSpec(basic=True, histogram=True, step=1)
-OUTPUT = OutputSpec(
-    name="result",
-    sequence=None,
-    path="out.tif",
-    driver="GTiff",
-    creation_options=CreationOptions(),
-    nodata=None,
-    thematic=False,
-    layer_names=(),
-    encoded_by_workers=False,
-    blocks_are_whole=False,
-    statistics=ALL,
-)
+OUTPUT = output_spec(encoded_by_workers=False, blocks_are_whole=False, statistics=ALL)
 
 
 def items_of(pixels: Any, dtype: str = "float64", **changes: Any) -> Mapping[str, str]:
